@@ -1,0 +1,79 @@
+# Two commands do everything, set-up included:
+#
+#   make demo    find the campaigns in demo/logs and end on the summary
+#   make test    everything a change must pass
+#
+# While working: make lint, make types, make walls, make unit (the parts of make test), make fix, make bench, make clean.
+# They need python3 (3.11 or newer) with its venv module, make, and a package index for pip.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+OUT    ?= demo-out
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test fix lint types walls unit bench clean
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+# pip's own bar is lost in a pipe, so its lines are cut down to one for each package.
+BRIEF := sed -u -n -e 's/^Collecting \([A-Za-z0-9._-]*\).*/  . \1/p' -e 's/^Installing collected.*/  installing/p' \
+	-e 's/^Successfully installed.*/  installed/p'
+
+help:
+	@sed -n 's/^#  *\(make .*\)/\1/p' Makefile
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@echo '==> a virtual environment in $(VENV)'
+	@$(PYTHON) -m venv $(VENV) \
+		|| { rm -rf $(VENV); echo 'Python has no venv module; on Debian: apt install python3-venv' >&2; exit 1; }
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@echo '==> installing spiritsafe (about 200 MB to fetch the first time)'
+	@$(PIP) install -e . | $(BRIEF)
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	@echo '==> installing spiritsafe and what its tests need (about 280 MB to fetch the first time)'
+	@$(PIP) install -e '.[dev]' | $(BRIEF)
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
+	@echo '==> installing spiritsafe and the peers it is measured beside'
+	@$(PIP) install -e '.[bench]' | $(BRIEF)
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	@echo '==> spiritsafe scan demo/logs --out $(OUT)'
+	@$(BIN)/spiritsafe scan demo/logs --out $(OUT)
+
+test: lint types walls unit
+
+fix: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+walls: $(VENV)/.installed-dev
+	$(BIN)/lint-imports --no-logo
+
+unit: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -n 2
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python bench/run.py
+
+clean:
+	rm -rf $(VENV) demo-out bench-out build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

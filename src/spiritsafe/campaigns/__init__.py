@@ -1,0 +1,1 @@
+"""Campaigns: templates, streams, links, clusters, coordination, intent, decision, explanation."""

@@ -1,0 +1,75 @@
+"""The compiled betting loops of the randomisation tests: each returns the natural logarithm of an e-value.
+
+Every loop conditions on a multiset and reads it in time order. Under the null each order is equally likely, so the
+chance ``q`` of the next event is known exactly from what remains; the bet is a likelihood ratio against ``share * q``,
+and the product has mean one (Ville 1939; Grünwald, de Heide & Koolen 2024). Independent customers come in bursts, which
+makes early repeats *more* likely than ``q``: for them the product is a supermartingale.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def no_early_repeat(labels, kinds, reach, share):  # type: ignore[no-untyped-def]
+    """Log e-value that a label recurs within ``reach`` events less often than in a random order.
+
+    ``labels`` int64 (n,) in 0..kinds-1, in time order.
+    """
+    remaining = np.zeros(kinds, np.int64)
+    for label in labels:
+        remaining[label] += 1
+    inside = np.zeros(kinds, np.int64)
+    hot = 0
+    left = labels.size
+    total = 0.0
+    for t in range(labels.size):
+        label = labels[t]
+        q = hot / left
+        if 0.0 < q < 1.0:
+            total += np.log(share) if inside[label] > 0 else np.log((1.0 - share * q) / (1.0 - q))
+        # `hot` is what remains of the labels seen within reach: update for the draw, then for the window.
+        if inside[label] > 0:
+            hot -= 1
+        remaining[label] -= 1
+        left -= 1
+        if inside[label] == 0:
+            hot += remaining[label]
+        inside[label] += 1
+        if t >= reach:
+            old = labels[t - reach]
+            inside[old] -= 1
+            if inside[old] == 0:
+                hot -= remaining[old]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def shared_values(values, population, size, bets):  # type: ignore[no-untyped-def]
+    """Log e-value that members share values more often than a random subset of the population would.
+
+    ``values`` int64 (m,): each member's value, as index into ``population`` int64 (kinds,): how many of the ``size``
+    parties in the whole log hold it. Drawing without replacement gives the exact chance that the next member's value
+    was already seen. ``bets`` float64: alternatives for that chance, mixed evenly.
+    """
+    left = population.copy()
+    seen = np.zeros(population.size, np.bool_)
+    known = 0
+    remain = size
+    total = np.zeros(bets.size)
+    for v in values:
+        q = known / remain
+        if 0.0 < q < 1.0:
+            for k in range(bets.size):
+                p = q + (1.0 - q) * bets[k]
+                total[k] += np.log(p / q) if seen[v] else np.log((1.0 - p) / (1.0 - q))
+        if seen[v]:
+            known -= 1
+        left[v] -= 1
+        remain -= 1
+        if not seen[v]:
+            seen[v] = True
+            known += left[v]
+    return total

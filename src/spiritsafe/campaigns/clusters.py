@@ -1,0 +1,224 @@
+"""Clusters: groups of parties that may be one campaign. They propose; tests decide.
+
+Five sources of candidates: templates used by several parties (templates with the same users are merged); communities
+of parties that work on the same items; communities tied by infrastructure; exchanges that play the same extraction role
+without any shared text (paraphrase); dense blocks of the graph of parties and all they share. Communities are Leiden's with the constant Potts model (Traag et al. 2019), at two
+resolutions, because modularity cannot see small groups in large graphs (Fortunato & Barthélemy 2007).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import graspologic_native
+import numpy as np
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
+
+from spiritsafe.campaigns.links import graph
+from spiritsafe.campaigns.log import STRONG
+from spiritsafe.campaigns.peeling import dense_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spiritsafe.campaigns.links import Layer
+    from spiritsafe.campaigns.log import Log
+
+LEAST_PARTIES = 5
+_RESOLUTIONS = (0.5, 0.02)
+_BLOCKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A set of exchanges that may be one campaign's: ``rows`` int64, sorted; ``kind`` says what tied them together."""
+
+    kind: str
+    rows: Any
+    templates: Any
+
+    @property
+    def picked(self) -> bool:
+        """True when the exchanges were chosen by their role: intent is then judged on all the parties send."""
+        return self.kind in {"role", "dense", "tied"}
+
+    @property
+    def tied(self) -> bool:
+        """True when shared infrastructure chose the parties: sharing it is then no further evidence."""
+        return self.kind in {"infrastructure", "tied", "dense"}
+
+
+def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candidate]:
+    """All candidates of a log, largest first; every one has exchanges of at least five undeclared parties."""
+    open_rows = np.flatnonzero(log.live & ~log.declared[log.acc])
+    found = [
+        *_by_template(log, open_rows),
+        *_by_item(log, open_rows, seed),
+        *_by_layer(log, open_rows, layers, seed),
+        *_by_role(log, open_rows),
+        *_by_density(log, open_rows, layers),
+    ]
+    seen: set[bytes] = set()
+    kept: list[Candidate] = []
+    for one in sorted(found, key=lambda c: (-c.rows.size, c.kind)):
+        key = one.rows.tobytes()
+        if key not in seen and np.unique(log.row_party[one.rows]).size >= LEAST_PARTIES:
+            seen.add(key)
+            kept.append(one)
+    return kept
+
+
+def _by_template(log: Log, rows: Any) -> Iterator[Candidate]:
+    rows = rows[log.template[rows] >= 0]
+    if not rows.size:
+        return
+    template = log.template[rows].astype(np.int64)
+    pair = np.unique(template * log.parties + log.row_party[rows])
+    t, p = np.divmod(pair, log.parties)
+    users = np.bincount(t, minlength=int(template.max()) + 1)
+    wide = np.flatnonzero(users >= LEAST_PARTIES)
+    if not wide.size:
+        return
+    group = _same_users(t, p, users, wide, log.parties)
+    member = group[template]
+    order = np.argsort(member, kind="stable")
+    order = order[member[order] >= 0]
+    for part in np.split(order, np.flatnonzero(np.diff(member[order])) + 1):
+        yield Candidate("template", np.sort(rows[part]), np.unique(template[part]))
+
+
+def _same_users(t: Any, p: Any, users: Any, wide: Any, parties: int) -> Any:
+    """int64 by template: its merged group, −1 for templates with few users."""
+    dense = np.full(users.size, -1, np.int64)
+    dense[wide] = np.arange(wide.size)
+    keep = dense[t] >= 0
+    uses = coo_array((np.ones(keep.sum(), np.float32), (dense[t[keep]], p[keep])), shape=(wide.size, parties)).tocsr()
+    # A party that uses very many templates (a benchmark's runner, a router) would make this quadratic.
+    busy = np.asarray(uses.sum(axis=0)).ravel() > 100  # noqa: PLR2004
+    uses = csr_array(uses[:, np.flatnonzero(~busy)]) if busy.any() else uses
+    both = (uses @ uses.T).tocoo()
+    size = users[wide]
+    a, b = both.coords
+    union = size[a] + size[b] - both.data
+    same = both.data * 2 >= union
+    links = coo_array((np.ones(same.sum(), np.int8), (a[same], b[same])), shape=both.shape)
+    label = connected_components(links, directed=False)[1]
+    group = np.full(users.size, -1, np.int64)
+    group[wide] = label
+    return group
+
+
+def _by_item(log: Log, rows: Any, seed: int) -> Iterator[Candidate]:
+    """Communities of parties that send the very same prompts, whole prompts being the items."""
+    party = log.row_party[rows].astype(np.int64)
+    _, item = np.unique(log.exact[rows], return_inverse=True)
+    pair, index = np.unique(item.astype(np.int64) * log.parties + party, return_index=True)
+    value, who = np.divmod(pair, log.parties)
+    del index
+    holders = np.bincount(value)
+    several = holders[value] >= 2  # noqa: PLR2004
+    if not several.any():
+        return
+    for members in communities(graph(who[several], value[several], log.parties), seed):
+        inside = np.isin(party, members)
+        # Items that only members share; then everything of theirs that looks like it (same template or none).
+        pool = inside & (holders[item] >= 2)  # noqa: PLR2004
+        shape = np.unique(log.template[rows[pool]])
+        wider = inside & np.isin(log.template[rows], shape)
+        yield Candidate("items", rows[wider], shape[shape >= 0])
+
+
+def _by_layer(log: Log, rows: Any, layers: dict[str, Layer], seed: int) -> Iterator[Candidate]:
+    strong = [layer for name, layer in layers.items() if name in STRONG]
+    if not strong:
+        return
+    total = sum(
+        (graph(layer.party, layer.value, log.parties) for layer in strong),
+        start=csr_array((log.parties, log.parties)),
+    )
+    groups = list(communities(csr_array(total), seed))
+    for layer in strong:
+        big = np.flatnonzero(layer.population >= LEAST_PARTIES)
+        groups += [layer.party[layer.value == v] for v in big[np.argsort(-layer.population[big])][:50]]
+    party = log.row_party[rows]
+    for members in groups:
+        inside = rows[np.isin(party, members)]
+        role = log.has_role(inside)
+        yield Candidate("infrastructure", inside, np.zeros(0, np.int64))
+        if role.any() and not role.all():
+            yield Candidate("tied", inside[role], np.unique(log.template[inside[role]]))
+
+
+def _by_role(log: Log, rows: Any) -> Iterator[Candidate]:
+    """Exchanges with one extraction role and no template that many share: paraphrase leaves only the role."""
+    for bit in range(len(log.role_names)):
+        mask = np.uint64(1 << bit)
+        if not int(mask) & log.extraction:
+            continue
+        mine = rows[(log.roles[rows] & mask) != 0]
+        count = np.bincount(log.row_party[mine], minlength=log.parties)
+        mine = mine[count[log.row_party[mine]] >= 3]  # noqa: PLR2004
+        yield Candidate("role", mine, np.unique(log.template[mine]))
+
+
+def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candidate]:
+    """Dense blocks of the graph of parties and everything they may share; of their exchanges, those with a role."""
+    party = log.row_party[rows].astype(np.int64)
+    _, item = np.unique(log.exact[rows], return_inverse=True)
+    columns = [(party, item.astype(np.int64)), (party, log.template[rows].astype(np.int64))]
+    columns[1] = tuple(part[log.template[rows] >= 0] for part in columns[1])
+    columns += [(layer.party, layer.value) for name, layer in layers.items() if name in STRONG]
+    who: list[Any] = []
+    what: list[Any] = []
+    base = 0
+    for p, v in columns:
+        if not v.size:
+            continue
+        pair = np.unique(v * log.parties + p)
+        v, p = np.divmod(pair, log.parties)  # noqa: PLW2901
+        several = np.bincount(v)[v] >= 2  # noqa: PLR2004
+        who.append(p[several])
+        what.append(np.unique(v[several], return_inverse=True)[1] + base)
+        base += int(several.sum())
+    if not who:
+        return
+    role = log.has_role(rows)
+    for members in dense_blocks(
+        np.concatenate(who), np.concatenate(what), log.parties, blocks=_BLOCKS, least=LEAST_PARTIES
+    ):
+        inside = rows[np.isin(party, members) & role]
+        if inside.size:
+            yield Candidate("dense", inside, np.unique(log.template[inside]))
+
+
+def communities(weights: csr_array, seed: int) -> Iterator[Any]:
+    """Int64 arrays of party indices: components first, then Leiden (CPM) inside each, at two resolutions."""
+    n = weights.shape[0]
+    if not weights.nnz:
+        return
+    label = connected_components(weights, directed=False)[1]
+    counts = np.bincount(label)
+    for c in np.flatnonzero(counts >= LEAST_PARTIES):
+        yield np.flatnonzero(label == c)
+    large = np.flatnonzero(counts[label] > LEAST_PARTIES)
+    if not large.size:
+        return
+    part = csr_array(weights[large][:, large])
+    for resolution in _RESOLUTIONS:
+        _, found = graspologic_native.leiden_csr(
+            part.indptr.astype(np.int64),
+            part.indices.astype(np.int32),
+            part.data.astype(np.float64),
+            large.size,
+            resolution=resolution,
+            use_modularity=False,
+            seed=seed,
+            iterations=2,
+        )
+        community = np.array([found[i] for i in range(large.size)])
+        order = np.argsort(community, kind="stable")
+        for members in np.split(large[order], np.flatnonzero(np.diff(community[order])) + 1):
+            if LEAST_PARTIES <= members.size < n:
+                yield np.sort(members)

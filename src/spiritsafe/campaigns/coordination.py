@@ -1,0 +1,191 @@
+"""Coordination tests: is one hand behind accounts that look unrelated?
+
+Independent customers are over-dispersed: unequal loads, bursts, own topics, own documents. Central control is *under*-
+dispersed: too even, too disjoint, too exchangeable. Each test here returns the logarithm of an e-value for a stated
+null (mean at most one under it, so it may be averaged over tests and fed to e-BH). Tests with a margin hold for
+customers at least as heterogeneous as the margin; the margins come from the calibration (``calibration.toml``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import gammaln, logsumexp
+
+from spiritsafe.campaigns import _martingales
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One coordination or intent test: what was asked, under which null, what came out.
+
+    ``log_e`` is the natural logarithm of the e-value; ``weight`` its share in the average over tests.
+    """
+
+    name: str
+    question: str
+    null: str
+    statistic: str
+    value: float
+    expected: float
+    log_e: float
+    n: int
+    weight: float
+    note: str = ""
+
+    __test__ = False
+
+
+def even_load(counts: Any, *, spread: float) -> float:
+    """Log e-value for loads more even than independent customers' whose rates vary by ``spread``.
+
+    ``counts`` int (parties,): exchanges of each, in hours not used to choose the parties. Null: rates are gamma with
+    squared coefficient of variation ``spread`` or more, so counts given their total are Dirichlet-multinomial with
+    concentration 1/``spread`` a party. Alternatives, mixed: dealt out in turn (hypergeometric), equal rates
+    (multinomial), and camouflage up to CV² 0.1.
+    """
+    n = np.asarray(counts, float)
+    total, parties = n.sum(), n.size
+    if parties < 2 or total < 2:  # noqa: PLR2004 - nothing to compare
+        return 0.0
+    null = _dirichlet_multinomial(n, 1 / spread)
+    capacity = np.ceil(2 * total / parties)
+    rivals = [
+        _hypergeometric(n, capacity),
+        gammaln(total + 1) - gammaln(n + 1).sum() - total * np.log(parties),
+        _dirichlet_multinomial(n, 40.0),
+        _dirichlet_multinomial(n, 10.0),
+    ]
+    return float(logsumexp(rivals) - np.log(len(rivals)) - null)
+
+
+def even_arrivals(counts: Any) -> float:
+    """Log e-value for arrivals more regular than a Poisson process of the same hourly rates.
+
+    ``counts`` int (hours, bins): arrivals in equal parts of each hour. Null: given the hour's total, arrivals fall in
+    the parts independently (bursty customers are further away still). Alternative: dealt out with a limit of twice the
+    mean a part.
+    """
+    total = 0.0
+    for hour in np.asarray(counts, float):
+        if hour.sum() >= hour.size:
+            capacity = np.ceil(2 * hour.sum() / hour.size)
+            flat = gammaln(hour.sum() + 1) - gammaln(hour + 1).sum() - hour.sum() * np.log(hour.size)
+            regular = _hypergeometric(hour, capacity)
+            # Mixing in the null keeps one irregular hour from ending the bet.
+            total += float(np.logaddexp(regular, flat + np.log(3)) - np.log(4) - flat)
+    return total
+
+
+def _dirichlet_multinomial(n: Any, concentration: float) -> float:
+    total, parties = n.sum(), n.size
+    return float(
+        gammaln(total + 1)
+        + gammaln(parties * concentration)
+        - gammaln(total + parties * concentration)
+        + (gammaln(n + concentration) - gammaln(n + 1)).sum()
+        - parties * gammaln(concentration)
+    )
+
+
+def _hypergeometric(n: Any, capacity: float) -> float:
+    if (n > capacity).any():
+        return -np.inf
+    choose = gammaln(capacity + 1) - gammaln(n + 1) - gammaln(capacity - n + 1)
+    size, total = n.size * capacity, n.sum()
+    return float(choose.sum() - (gammaln(size + 1) - gammaln(total + 1) - gammaln(size - total + 1)))
+
+
+def exchangeable(topics: Any, prior: Any, *, correlation: float) -> float:
+    """Log e-value for accounts that all draw from one distribution of topics.
+
+    ``topics`` int (parties, buckets): how often each party touched each topic; ``prior`` float (buckets,): the topics'
+    frequencies, from other exchanges. Null: each party has its own preferences, Dirichlet with intra-class correlation
+    ``correlation`` or more. Alternative: none has.
+    """
+    c = np.asarray(topics, float)
+    c = c[c.sum(axis=1) > 1]
+    if not c.size:
+        return 0.0
+    p = np.asarray(prior, float) / np.sum(prior)
+    strength = (1 - correlation) / correlation
+    n = c.sum(axis=1)
+    own = gammaln(strength) - gammaln(n + strength) + (gammaln(c + strength * p) - gammaln(strength * p)).sum(1)
+    same = (c * np.log(p)).sum(axis=1)
+    weak = 8 * strength
+    near = gammaln(weak) - gammaln(n + weak) + (gammaln(c + weak * p) - gammaln(weak * p)).sum(1)
+    return float(np.logaddexp((same - own).sum(), (near - own).sum()) - np.log(2))
+
+
+def taken_in_turn(labels: Any) -> float:
+    """Log e-value that accounts take turns: the same one returns later than in a random order.
+
+    ``labels`` int (n,): the party of each exchange of the candidate, in time order. Null: given how often each occurs,
+    every order is equally likely; bursts only lower the value. Also used for parameter grids.
+    """
+    _, dense = np.unique(labels, return_inverse=True)
+    kinds = int(dense.max()) + 1 if dense.size else 0
+    if kinds < 2 or dense.size <= kinds:  # noqa: PLR2004 - no order to speak of
+        return 0.0
+    reach = max(1, kinds // 2)
+    bets = [
+        float(_martingales.no_early_repeat(dense.astype(np.int64), kinds, reach, share)) for share in (0.1, 0.6)
+    ]
+    return float(logsumexp(bets) - np.log(len(bets)))
+
+
+def swept(items: Any) -> float:
+    """Log e-value that a pool of items is worked through pass by pass: no item again before all were taken.
+
+    ``items`` uint64 (n,): the item of each exchange, in time order. Null: given the multiplicities, every order is
+    equally likely. All items different, or drawn at random: no evidence either way.
+    """
+    _, dense = np.unique(items, return_inverse=True)
+    kinds = int(dense.max()) + 1 if dense.size else 0
+    if kinds < 2 or dense.size <= kinds:  # noqa: PLR2004
+        return 0.0
+    reach = max(1, kinds // 2)
+    bets = [
+        float(_martingales.no_early_repeat(dense.astype(np.int64), kinds, reach, share)) for share in (0.1, 0.6)
+    ]
+    return float(logsumexp(bets) - np.log(len(bets)))
+
+
+def shared(values: Any, population: Any, size: int) -> float:
+    """Log e-value that members share one layer's values more than parties drawn at random from the log.
+
+    ``values`` int (members,) indexes ``population`` int (kinds,), the number of parties in the whole log that hold each
+    value; ``size`` parties in all. Rare values weigh, popular ones do not (the chance is exact).
+    """
+    if len(values) < 2:  # noqa: PLR2004
+        return 0.0
+    bets = np.array([0.02, 0.1, 0.4, 0.9])
+    logs = _martingales.shared_values(
+        np.asarray(values, np.int64), np.asarray(population, np.int64), int(size), bets
+    )
+    return float(logsumexp(logs) - np.log(bets.size))
+
+
+def excess(hits: int, trials: int, *, chance: float, rival: float) -> float:
+    """Log likelihood ratio of ``hits`` in ``trials`` for probability ``rival`` against at most ``chance``."""
+    if trials == 0:
+        return 0.0
+    return float(hits * np.log(rival / chance) + (trials - hits) * np.log((1 - rival) / (1 - chance)))
+
+
+def average(tests: Sequence[Test]) -> float:
+    """The log of the weighted average of the tests' e-values: an e-value whatever their dependence.
+
+    (Vovk & Wang 2021, "E-values: calibration, combination and applications", section 3.)
+    """
+    live = [test for test in tests if test.weight > 0]
+    if not live:
+        return 0.0
+    weights = np.array([test.weight for test in live])
+    logs = np.array([test.log_e for test in live])
+    return float(logsumexp(logs, b=weights / weights.sum()))

@@ -1,0 +1,229 @@
+"""Evidence for one candidate: which tests apply, on which hours, and what they say.
+
+Candidates are chosen with the exchanges of the screening hours (intent), and tested for coordination on the other
+hours, so that the choice does not bias the test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spiritsafe.campaigns import coordination as co
+from spiritsafe.campaigns.coordination import Test
+from spiritsafe.campaigns.log import STRONG
+
+if TYPE_CHECKING:
+    from spiritsafe.campaigns.clusters import Candidate
+    from spiritsafe.campaigns.links import Layer
+    from spiritsafe.campaigns.log import Log
+
+_MOST_ROWS = 60_000
+_PARTS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """How heterogeneous independent customers are at least, from the calibration."""
+
+    load_spread: float = 0.25
+    topic_correlation: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A candidate split for testing. ``parties`` int64: those seen in the screening hours, the units of every test."""
+
+    rows: Any
+    screen: Any
+    test: Any
+    parties: Any
+
+
+def view(log: Log, candidate: Candidate) -> View:
+    """Split a candidate's exchanges by hour; the parties come from the screening half only."""
+    rows = candidate.rows[np.argsort(log.time[candidate.rows], kind="stable")]
+    early = log.screening(rows)
+    parties = np.unique(log.row_party[rows[early]])
+    test = rows[~early]
+    return View(rows, rows[early], test[np.isin(log.row_party[test], parties)], parties)
+
+
+def tests(
+    log: Log, seen: View, layers: dict[str, Layer], projections: Any, margins: Margins, *, tied: bool
+) -> list[Test]:
+    """All coordination tests that the log's columns and the candidate's size allow.
+
+    ``tied``: shared infrastructure chose the candidate, so those layers are told but do not count.
+    """
+    found = work(log, seen, projections, margins)
+    for test in ties(log, seen, layers):
+        chosen = tied and test.name.removeprefix("shared_") in STRONG
+        found.append(replace(test, weight=0.0, note="chose the candidate, does not count") if chosen else test)
+    return found
+
+
+def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]:
+    """How the work is shared out: loads, topics, turns, items, arrivals."""
+    party = np.searchsorted(seen.parties, log.row_party[seen.test])
+    counts = np.bincount(party, minlength=seen.parties.size)
+    mean = counts.mean() if counts.size else 0.0
+    spread = (counts.var() - mean) / mean**2 if mean else 0.0
+    found = [
+        Test(
+            "even_load",
+            "Do the accounts carry more even loads than independent customers would?",
+            f"independent customers whose rates vary (CV²) by at least {margins.load_spread}",
+            "squared coefficient of variation of rates",
+            float(spread),
+            margins.load_spread,
+            co.even_load(counts, spread=margins.load_spread),
+            int(counts.size),
+            1.0,
+        )
+    ]
+    found += _topics(log, seen, projections, margins)
+    label = party[:_MOST_ROWS]
+    found.append(
+        Test(
+            "taken_in_turn",
+            "Do the accounts take turns, as behind a load balancer?",
+            "every order of the accounts is equally likely (bursts only lower the value)",
+            "exchanges until the same account returns, median",
+            _median_return(label),
+            float(max(1, np.unique(label).size) * np.log(2)),
+            co.taken_in_turn(label),
+            int(label.size),
+            1.0,
+        )
+    )
+    item = log.exact[seen.test][:_MOST_ROWS]
+    kinds = np.unique(item).size
+    found.append(
+        Test(
+            "swept_items",
+            "Is one pool of items worked through pass by pass?",
+            "given how often each item occurs, every order is equally likely",
+            "different items per exchange",
+            float(kinds / max(1, item.size)),
+            1.0,
+            co.swept(item),
+            int(item.size),
+            1.0,
+        )
+    )
+    part = log.time[seen.test] // (3_600_000_000 // _PARTS)
+    hour, slot = np.divmod(part - part.min(), _PARTS) if part.size else (part, part)
+    hours = np.unique(hour, return_inverse=True)[1]
+    grid = np.bincount(hours * _PARTS + slot, minlength=(int(hours.max()) + 1 if part.size else 0) * _PARTS)
+    found.append(
+        Test(
+            "even_arrivals",
+            "Do requests arrive more regularly than chance allows?",
+            "arrivals of each hour fall independently (Poisson given the hour's total)",
+            "variance to mean of two-minute counts",
+            float(grid.var() / grid.mean()) if grid.size and grid.mean() else 0.0,
+            1.0,
+            co.even_arrivals(grid.reshape(-1, _PARTS)),
+            int(part.size),
+            1.0,
+        )
+    )
+    return found
+
+
+def _topics(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]:
+    base = np.asarray(projections[np.sort(seen.screen[:_MOST_ROWS])], np.float32)
+    if base.shape[0] < 16 or seen.test.size < 16:  # noqa: PLR2004 - no stable codebook
+        return []
+    test = seen.test[:_MOST_ROWS]
+    order = np.sort(test)
+    points = np.asarray(projections[order], np.float32)
+    centre = base.mean(axis=0)
+    _, axes = np.linalg.eigh(np.cov((base - centre).T) + np.eye(base.shape[1]) * 1e-6)
+    axes = axes[:, -4:]
+    scores, cut = (base - centre) @ axes, None
+    cut = np.median(scores, axis=0)
+    powers = 1 << np.arange(4)
+    prior = np.bincount((scores > cut) @ powers, minlength=16) + 1.0
+    bucket = (((points - centre) @ axes) > cut) @ powers
+    party = np.searchsorted(seen.parties, log.row_party[order])
+    table = np.bincount(party * 16 + bucket, minlength=seen.parties.size * 16).reshape(-1, 16)
+    return [
+        Test(
+            "exchangeable_topics",
+            "Do all accounts draw their work from one and the same mix of topics?",
+            f"accounts have own topics (intra-class correlation at least {margins.topic_correlation})",
+            "intra-class correlation of topics",
+            _correlation(table),
+            margins.topic_correlation,
+            co.exchangeable(table, prior, correlation=margins.topic_correlation),
+            int(table.sum()),
+            1.0,
+        )
+    ]
+
+
+def _correlation(table: Any) -> float:
+    """Moment estimate of the intra-class correlation over buckets (Weir & Cockerham form)."""
+    n = table.sum(axis=1)
+    table, n = table[n > 1], n[n > 1]
+    if not n.size:
+        return 0.0
+    share = table.sum(axis=0) / n.sum()
+    within = (table * (n[:, None] - table) / (n[:, None] * (n[:, None] - 1))).sum(axis=1)
+    agree = 1 - np.average(within, weights=n)
+    chance = float((share**2).sum())
+    return float((agree - chance) / max(1e-9, 1 - chance))
+
+
+def _median_return(labels: Any) -> float:
+    order = np.argsort(labels, kind="stable")
+    same = np.diff(labels[order]) == 0
+    gaps = np.diff(order)[same]
+    return float(np.median(gaps)) if gaps.size else float(labels.size)
+
+
+def ties(log: Log, seen: View, layers: dict[str, Layer]) -> list[Test]:
+    """What the parties hold in common, layer by layer."""
+    found: list[Test] = []
+    for layer in layers.values():
+        value = layer.designated[seen.parties]
+        value = value[value >= 0]
+        holders = np.bincount(value, minlength=layer.population.size)
+        together = int(holders[holders > 1].sum())
+        pool = int((layer.designated >= 0).sum())
+        counted = np.bincount(layer.designated[layer.designated >= 0], minlength=layer.population.size)
+        expected = float((value.size * (counted[value] - 1) / max(1, pool - 1)).sum()) if value.size else 0.0
+        found.append(
+            Test(
+                f"shared_{layer.name}",
+                f"Do more accounts share a {layer.name} value than accounts picked at random?",
+                "the accounts are a random draw from all accounts of the log",
+                "accounts that share a value with another",
+                float(together),
+                min(expected, float(value.size)),
+                co.shared(value, counted, pool),
+                int(value.size),
+                layer.weight,
+                note="context only" if layer.weight < 0.1 else "",  # noqa: PLR2004
+            )
+        )
+    return found
+
+
+def same_work(log: Log, seen: View) -> float:
+    """Overlap coefficient of the parties' items: 1 when each does the same work, near 0 when work is shared out."""
+    party = np.searchsorted(seen.parties, log.row_party[seen.rows])
+    known = (party < seen.parties.size) & (
+        seen.parties[np.minimum(party, seen.parties.size - 1)] == log.row_party[seen.rows]
+    )
+    _, item = np.unique(log.exact[seen.rows], return_inverse=True)
+    pair = np.unique(item[known].astype(np.int64) * seen.parties.size + party[known])
+    items, who = np.divmod(pair, max(1, seen.parties.size))
+    shared = np.bincount(items).astype(float)
+    own = np.sort(np.bincount(who, minlength=seen.parties.size)).astype(float)
+    smaller = (own * np.arange(own.size - 1, -1, -1)).sum()
+    return float((shared * (shared - 1) / 2).sum() / smaller) if smaller else 0.0

@@ -1,0 +1,225 @@
+"""Explanation: one verdict as the record that ``campaigns.json`` holds (see docs/contract.md)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spiritsafe.campaigns import intent
+from spiritsafe.campaigns.exhibits import exhibits, iso, shared_values, span_words
+from spiritsafe.campaigns.verdicts import without
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spiritsafe.campaigns.coordination import Test
+    from spiritsafe.campaigns.intent import Reference
+    from spiritsafe.campaigns.links import Layer
+    from spiritsafe.campaigns.log import Log
+    from spiritsafe.campaigns.verdicts import Verdict
+    from spiritsafe.settings import Settings
+
+_LARGEST = 1e300
+#: Tests that stand on the same kind of fact make one layer: an order that closes accounts needs two.
+GROUPS = {
+    "even_load": "load",
+    "taken_in_turn": "load",
+    "even_arrivals": "timing",
+    "exchangeable_topics": "content",
+    "swept_items": "content",
+}
+
+
+def record(
+    log: Log,
+    verdict: Verdict,
+    layers: dict[str, Layer],
+    *,
+    reference: Reference,
+    settings: Settings,
+    tokens: dict[str, int],
+    texts: Callable[[Any], dict[int, str]],
+    techniques: dict[str, str],
+) -> dict[str, Any]:
+    """The plain dict of one campaign, pool or reseller."""
+    rows = verdict.rows
+    accounts = np.unique(log.acc[rows])
+    probability = np.zeros(log.parties)
+    probability[verdict.parties] = verdict.probability
+    names = sorted((log.accounts[a], round(float(probability[log.party[a]]), 4)) for a in accounts)
+    first, last = int(log.time[rows].min()), int(log.time[rows].max())
+    found = intent.roles(log, rows)
+    needed = float(np.log(1 / settings.fdr))
+    peers = reference.peers(verdict.candidate.kind, verdict.view.parties.size)
+    strong = sorted({_group(t) for t in verdict.tests if t.log_e >= needed and t.weight >= 0.1})  # noqa: PLR2004
+    entry: dict[str, Any] = {
+        "campaign_id": _identifier(names, log, verdict),
+        "label": verdict.label,
+        "headline": _headline(verdict, len(names), rows.size, last - first, found),
+        "accounts": [{"account_id": name, "membership": p} for name, p in names],
+        "streams": int(np.unique(np.stack([log.acc[rows], log.template[rows]]), axis=1).shape[1]),
+        "exchanges": int(rows.size),
+        "tokens": tokens,
+        "first_seen": iso(first),
+        "last_seen": iso(last),
+        "roles": [
+            {
+                "role": name,
+                "exchanges": hits,
+                "share": round(hits / rows.size, 4),
+                "technique": techniques.get(name, ""),
+            }
+            for name, hits in found
+        ],
+        "coordination": {
+            "e_value": _finite(verdict.log_e),
+            "bits": _bits(verdict.log_e),
+            "combination": "weighted average of the tests' e-values",
+            "tests": [_test(test) for test in verdict.tests],
+        },
+        "intent": {
+            "score": round(verdict.score, 4),
+            "p_value": round(verdict.p_value, 6),
+            "e_value": round(0.5 * verdict.p_value**-0.5, 4),
+            "question": "Do more of the exchanges play an extraction role than in benign clusters?",
+            "null": "the cluster is one more benign cluster, exchangeable with those of the calibration",
+            "tests": [],
+            "reference": {
+                "clusters": int(peers.size),
+                "quantiles": {
+                    q: round(float(np.quantile(peers, float(q))), 4) for q in ("0.5", "0.9", "0.95", "0.99")
+                }
+                if peers.size
+                else {},
+            },
+        },
+        "layers": [_layer(log, verdict, layer) for layer in layers.values()],
+        "independent_layers": strong,
+        "leave_one_out": [_left_out(verdict, test, needed) for test in verdict.tests if test.weight > 0],
+        "evidence_bits": sorted(
+            (
+                {"label": test.question, "test": test.name, "bits": _bits(test.log_e)}
+                for test in verdict.tests
+                if test.weight >= 0.1  # noqa: PLR2004
+            ),
+            key=lambda row: -row["bits"],
+        ),
+        "hypotheses": [
+            {"hypothesis": h.hypothesis, "fits": h.fits, "because": h.because} for h in verdict.hypotheses
+        ],
+        "clears": _clears(verdict),
+        "exhibits": exhibits(log, verdict, layers, texts, show_text=settings.show_text),
+    }
+    entry["proposed_order"] = _order(entry)
+    return entry
+
+
+def _group(test: Test) -> str:
+    return GROUPS.get(test.name, test.name.removeprefix("shared_"))
+
+
+def _identifier(names: list[tuple[str, float]], log: Log, verdict: Verdict) -> str:
+    digest = hashlib.sha256(verdict.label.encode())
+    for name, _ in names:
+        digest.update(name.encode() + b"\0")
+    digest.update(np.sort(np.unique(log.exact[verdict.rows])).tobytes())
+    return f"c-{digest.hexdigest()[:10]}"
+
+
+def _headline(verdict: Verdict, accounts: int, exchanges: int, span: int, roles: list[tuple[str, int]]) -> str:
+    time = span_words(span)
+    if verdict.label == "campaign":
+        what = roles[0][0].replace("_", " ") if roles else "extraction"
+        return f"{accounts:,} accounts share out one job of {what}: {exchanges:,} exchanges in {time}."
+    if verdict.label == "insufficient":
+        return f"{accounts:,} accounts do similar work ({exchanges:,} exchanges in {time}); the evidence does not suffice."
+    kind = "One hand holds" if verdict.label == "pool" else "A reseller seems to stand behind"
+    return f"{kind} {accounts:,} accounts ({exchanges:,} exchanges in {time}); no sign of harvesting."
+
+
+def _finite(log_e: float) -> float:
+    return float(min(np.exp(min(log_e, 690.0)), _LARGEST))
+
+
+def _bits(log_e: float) -> float:
+    return round(float(np.clip(log_e / np.log(2), -1e6, 1e6)), 2)
+
+
+def _test(test: Test) -> dict[str, Any]:
+    return {
+        "name": test.name,
+        "question": test.question,
+        "null": test.null,
+        "statistic": test.statistic,
+        "value": round(test.value, 6),
+        "expected": round(test.expected, 6),
+        "p_value": round(float(min(1.0, np.exp(-max(0.0, test.log_e)))), 300),
+        "e_value": _finite(test.log_e),
+        "bits": _bits(test.log_e),
+        "weight": test.weight,
+        "n": test.n,
+        "window": "odd hours (candidates were chosen on even hours)",
+        "note": test.note,
+    }
+
+
+def _layer(log: Log, verdict: Verdict, layer: Layer) -> dict[str, Any]:
+    inside = np.isin(layer.party, verdict.parties)
+    holders = np.bincount(layer.value[inside], minlength=layer.population.size)
+    several = holders > 1
+    test = next((t for t in verdict.tests if t.name == f"shared_{layer.name}"), None)
+    linked = np.unique(layer.party[inside & several[layer.value]])
+    return {
+        "layer": layer.name,
+        "accounts": int(linked.size),
+        "values": int(several.sum()),
+        "bits": _bits(test.log_e) if test else 0.0,
+        "top": shared_values(log, verdict, layer, most=3),
+    }
+
+
+def _left_out(verdict: Verdict, test: Test, needed: float) -> dict[str, Any]:
+    rest = without(verdict, test.name)
+    return {
+        "without": test.name,
+        "decision": verdict.label if rest >= needed or verdict.label != "campaign" else "insufficient",
+        "e_value": _finite(rest),
+        "bits": _bits(rest),
+    }
+
+
+def _clears(verdict: Verdict) -> list[str]:
+    general = [
+        "a declared relation that covers these accounts (aggregator, evaluation, research, licence)",
+        "proof that the accounts belong to unrelated customers, with their own items and own reasons",
+    ]
+    if any(t.name.startswith("shared_") and t.log_e > 3 for t in verdict.tests):  # noqa: PLR2004
+        general.append("an innocent reason for the shared infrastructure (one office, one payment service)")
+    if any(h.fits == "partly" for h in verdict.hypotheses):
+        general.append("evidence for the explanations marked as fitting in part")
+    return general
+
+
+def _order(entry: dict[str, Any]) -> dict[str, Any]:
+    if entry["label"] != "campaign":
+        return {"response": "observe", "reason": "not an accusation", "needs": [], "expires_days": 14}
+    stable = all(row["decision"] == "campaign" for row in entry["leave_one_out"])
+    partly = any(h["fits"] != "no" for h in entry["hypotheses"])
+    if len(entry["independent_layers"]) >= 2 and stable and not partly:  # noqa: PLR2004
+        return {
+            "response": "suspend",
+            "reason": "coordination and intent, two independent layers, stable when any one is left out",
+            "needs": ["two persons"],
+            "expires_days": 30,
+        }
+    return {
+        "response": "budget",
+        "reason": "coordination and intent shown; a budget for the whole campaign harms bystanders least"
+        + ("" if stable else "; rests on one kind of evidence"),
+        "needs": ["one person"],
+        "expires_days": 14,
+    }
+
+

@@ -1,0 +1,94 @@
+"""Intent: does the work serve to build an imitation, or a product?
+
+The score of a cluster is the share of its exchanges that play an extraction role. It is compared with benign *clusters*
+of comparable size (conformal p-value, Bates et al. 2023, arXiv 2104.08279), because being unlike single benign accounts
+is not intent.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spiritsafe.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spiritsafe.campaigns.clusters import Candidate
+    from spiritsafe.campaigns.log import Log
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Benign clusters seen in calibration: intent ``scores`` (float), ``parties`` (int) and ``kinds`` (text), aligned."""
+
+    scores: Any
+    parties: Any
+    kinds: Any
+    sources: tuple[str, ...]
+
+    def peers(self, kind: str, parties: int) -> Any:
+        """Scores of benign clusters of the same kind, at least a quarter as wide (wider than 40 counts as 40)."""
+        return self.scores[(self.kinds == kind) & (self.parties * 4 >= min(parties, 40))]
+
+    def p_value(self, score: float, kind: str, parties: int) -> float:
+        """Share of comparable benign clusters with at least this intent (conformal: the cluster itself counts)."""
+        peers = self.peers(kind, parties)
+        return float((1 + (peers >= score).sum()) / (1 + peers.size))
+
+
+def shipped() -> Reference:
+    """The reference that comes with the package (built by ``spiritsafe calibrate``)."""
+    return _parse(files("spiritsafe.campaigns").joinpath("calibration.json").read_text("utf-8"), "calibration.json")
+
+
+def load(path: Path) -> Reference:
+    """A provider's own reference. Raises UsageError when the file is none."""
+    try:
+        return _parse(path.read_text("utf-8"), str(path))
+    except OSError as error:
+        raise UsageError(f"cannot read the calibration: {error.strerror}", where=str(path)) from error
+
+
+def _parse(text: str, where: str) -> Reference:
+    try:
+        raw = json.loads(text)
+        return Reference(
+            np.array(raw["scores"], float),
+            np.array(raw["parties"], int),
+            np.array(raw["kinds"], str),
+            tuple(raw["sources"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            "not a calibration file", where=where, hint="make one with `spiritsafe calibrate LOG --out FILE`"
+        ) from error
+
+
+def score(log: Log, candidate: Candidate, rows: Any) -> float:
+    """Share of exchanges with an extraction role, among ``rows``; for candidates that were picked by role, among all
+    that their parties sent in the screening hours."""
+    if not rows.size:
+        return 0.0
+    if not candidate.picked:
+        return float(log.has_role(rows).mean())
+    mine = np.zeros(log.parties, bool)
+    mine[log.row_party[rows]] = True
+    everything = np.flatnonzero(log.live & mine[log.row_party])
+    return float(log.has_role(everything[log.screening(everything)]).mean())
+
+
+def roles(log: Log, rows: Any) -> list[tuple[str, int]]:
+    """Extraction roles among ``rows`` with their counts, most frequent first."""
+    found: list[tuple[str, int]] = []
+    for bit, name in enumerate(log.role_names):
+        if log.extraction >> bit & 1:
+            hits = int(((log.roles[rows] >> np.uint64(bit)) & np.uint64(1)).sum())
+            if hits:
+                found.append((name, hits))
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))

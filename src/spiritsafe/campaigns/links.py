@@ -1,0 +1,101 @@
+"""Links: which parties hold the same payment, device, address, cohort, or work on the same items.
+
+Each layer stays separate. A link's weight is the Fellegi–Sunter agreement weight with term frequencies (Winkler 2000):
+``log2(parties / holders)``: rare values weigh, popular ones do not. A value with more holders than ``CAP`` makes a group
+hypothesis of its own, never a clique.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array
+
+from spiritsafe.campaigns.log import LAYERS
+
+if TYPE_CHECKING:
+    from spiritsafe.campaigns.log import Log
+    from spiritsafe.engine.duckdb import DuckDB
+
+CAP = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of links: which party holds which value.
+
+    ``party`` and ``value`` int64, one entry a distinct pair; ``population`` int64 by value: parties that hold it;
+    ``names`` the values as text, for exhibits; ``designated`` int64 by party: the value it shares with most others
+    (−1: none), one a party, so that drawing parties at random has an exact chance.
+    """
+
+    name: str
+    column: str
+    weight: float
+    party: Any
+    value: Any
+    population: Any
+    names: list[str]
+    designated: Any
+
+
+def layers(engine: DuckDB, log: Log) -> dict[str, Layer]:
+    """All account-level layers whose column the log has."""
+    found: dict[str, Layer] = {}
+    engine.register("party_of", _party_table(log))
+    for name, (column, weight) in LAYERS.items():
+        if column not in log.present:
+            continue
+        shown = (
+            f"strftime(make_timestamp(({column} // 3600000000) * 3600000000), '%Y-%m-%dT%H')"
+            if column == "account_created"
+            else f"CAST({column} AS VARCHAR)"
+        )
+        pairs = engine.table(
+            f"SELECT DISTINCT p.party AS party, {shown} AS value FROM sketch s JOIN party_of p ON s.acc = p.acc "  # noqa: S608
+            f"WHERE {column} IS NOT NULL ORDER BY 1, 2"
+        )
+        if pairs.num_rows:
+            found[name] = _layer(name, column, weight, pairs, log.parties)
+    return found
+
+
+def _party_table(log: Log) -> Any:
+    import pyarrow as pa  # noqa: PLC0415 - only here
+
+    return pa.table({"acc": np.arange(log.party.size, dtype=np.int32), "party": log.party})
+
+
+def _layer(name: str, column: str, weight: float, pairs: Any, parties: int) -> Layer:
+    values = pairs.column("value").combine_chunks().dictionary_encode()
+    party = pairs.column("party").to_numpy().astype(np.int64)
+    value = values.indices.to_numpy().astype(np.int64)
+    population = np.bincount(value)
+    order = np.lexsort((value, population[value], party))
+    last = np.append(np.flatnonzero(np.diff(party[order])), party.size - 1)
+    designated = np.full(parties, -1, np.int64)
+    designated[party[order][last]] = value[order][last]
+    return Layer(name, column, weight, party, value, population, values.dictionary.to_pylist(), designated)
+
+
+def bits(layer: Layer, parties: int) -> Any:
+    """float (values,): the weight of agreeing on each value, in bits."""
+    return np.log2(parties / layer.population)
+
+
+def graph(party: Any, value: Any, parties: int, *, cap: int = CAP) -> csr_array:
+    """Weighted party graph of one layer: the sum of agreement bits over shared values with 2..``cap`` holders.
+
+    ``party``, ``value`` int64 distinct pairs. Work is bounded by ``cap`` times the number of pairs.
+    """
+    population = np.bincount(value)
+    usable = (population[value] >= 2) & (population[value] <= cap)  # noqa: PLR2004
+    p, v = party[usable], value[usable]
+    weight = np.sqrt(np.log2(max(parties, 2) / population[v]).clip(0.1))
+    holds = coo_array((weight, (p, v)), shape=(parties, population.size)).tocsr()
+    both = (holds @ holds.T).tocsr()
+    both.setdiag(0)
+    both.eliminate_zeros()
+    return csr_array(both)

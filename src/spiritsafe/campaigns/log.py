@@ -1,0 +1,68 @@
+"""What the later stages know of a log: per-exchange columns as arrays, accounts and parties as small tables.
+
+Text is gone at this point. A *party* is who may act independently by declaration: the organization if known, else the
+account. Accounts of one organization acting together hide nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+HOUR = 3_600_000_000
+"""Microseconds in an hour: times are integers of microseconds everywhere."""
+
+#: Account-level columns that can tie two parties together, and what each costs in the average over tests.
+LAYERS: dict[str, tuple[str, float]] = {
+    "payment": ("payment_id", 1.0),
+    "device": ("device_id", 1.0),
+    "network": ("client_ip", 0.3),
+    "cohort": ("account_created", 0.3),
+    "identity": ("email_domain", 0.1),
+    "client": ("user_agent", 0.02),
+}
+
+#: Layers that propose candidates.
+STRONG = ("payment", "device", "network")
+
+
+@dataclass(slots=True)
+class Log:
+    """One log after features: arrays over exchanges (``rows``), accounts and parties.
+
+    ``live`` is False for duplicates. ``template`` int32, -1 for none. ``roles`` uint64 bit mask over ``role_names``.
+    ``party`` int32 by account; ``declared`` bool by account: a relation is on record.
+    """
+
+    acc: Any
+    time: Any
+    exact: Any
+    live: Any
+    template: Any
+    template_key: Any
+    template_anchors: list[Any]
+    roles: Any
+    role_names: tuple[str, ...]
+    extraction: int
+    accounts: list[str]
+    party: Any
+    declared: Any
+    relation: list[str | None]
+    parties: int
+    present: set[str]
+
+    @property
+    def row_party(self) -> Any:
+        """int32 by exchange: the party that sent it."""
+        return self.party[self.acc]
+
+    def screening(self, rows: Any) -> Any:
+        """Boolean by row: True in the hours used to choose candidates (even), False in those used to test them."""
+        return (self.time[rows] // HOUR) % 2 == 0
+
+    def has_role(self, rows: Any) -> Any:
+        """Boolean by row: any extraction role."""
+        return (self.roles[rows] & np.uint64(self.extraction)) != 0
+

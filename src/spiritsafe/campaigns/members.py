@@ -1,0 +1,48 @@
+"""Membership: how probable it is that each party of a candidate belongs to the campaign, not beside it.
+
+A two-component mixture over parties, fitted by expectation-maximisation: campaign members carry a load of the campaign's
+size and nearly all their exchanges in it play its role; bystanders touch the same text once or twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import expit, gammaln, logit
+
+if TYPE_CHECKING:
+    from spiritsafe.campaigns.log import Log
+
+_BYSTANDER_MORE = 0.4
+"""Chance that a bystander who used the text once uses it again."""
+
+
+def membership(log: Log, rows: Any) -> tuple[Any, Any]:
+    """Parties (int64) of ``rows`` and the probability (float) that each is a member."""
+    parties, index = np.unique(log.row_party[rows], return_inverse=True)
+    count = np.bincount(index).astype(float)
+    hits = np.bincount(index, weights=log.has_role(rows).astype(float))
+    if parties.size < 3:  # noqa: PLR2004
+        return parties, np.ones(parties.size)
+    role = float(np.clip(hits.sum() / count.sum(), 0.05, 0.95))
+    weight = np.full(parties.size, 0.9)
+    prior = 0.9
+    for _ in range(25):
+        load = max(1.0, float((weight * count).sum() / weight.sum()))
+        rate = float(np.clip((weight * hits).sum() / (weight * count).sum(), 0.05, 0.98))
+        shape = 1.5
+        member = (
+            gammaln(count + shape)
+            - gammaln(shape)
+            - gammaln(count + 1)
+            + shape * np.log(shape / (shape + load))
+            + count * np.log(load / (shape + load))
+        )
+        member -= np.log1p(-((shape / (shape + load)) ** shape))
+        member += hits * np.log(rate) + (count - hits) * np.log(1 - rate)
+        beside = (count - 1) * np.log(_BYSTANDER_MORE) + np.log(1 - _BYSTANDER_MORE)
+        beside += hits * np.log(role / 4) + (count - hits) * np.log(1 - role / 4)
+        weight = expit(logit(prior) + member - beside)
+        prior = float(np.clip(weight.mean(), 0.5, 0.99))
+    return parties, weight

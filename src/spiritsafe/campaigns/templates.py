@@ -1,0 +1,197 @@
+"""Templates: the fixed text that many exchanges share, found from the log itself.
+
+A template shows as a run of tokens that recurs. The kernel leaves fingerprints of such runs ("anchors": winnowed
+shingles, Schleimer et al., SIGMOD 2003). Anchors that occur in the same exchanges (Jaccard at least one half) form a
+component; a component is a template; an exchange belongs to the template that holds most of its anchors. Whole-prompt
+similarity would miss a short instruction around a long item (ADR 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from spiritsafe.campaigns import _anchors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+Batch = tuple[Any, Any]
+"""Flat anchors (uint64) and row offsets (int64) of one batch."""
+
+LEAST = 4
+_CHUNK = 40_000_000
+
+
+@dataclass(slots=True)
+class Counter:
+    """Rough anchor counts, updated while the log is read: 1 byte a cell, constant memory."""
+
+    cells: Any = field(default_factory=lambda: np.zeros(1 << 27, np.uint8))
+
+    def add(self, anchors: Any) -> None:
+        """Count the flat anchors of one batch (uint64)."""
+        _anchors.count_roughly(self.cells, anchors)
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """Which template each row has.
+
+    ``of_row`` int32 (rows,), -1 for none; ``key`` uint64 (templates,): smallest anchor, a stable name;
+    ``anchors`` list of uint64 arrays, one a template.
+    """
+
+    of_row: Any
+    key: Any
+    anchors: list[Any]
+
+
+def templates(
+    batches: Callable[[], Iterable[Batch]], accounts: Any, counter: Counter, *, least: int = LEAST
+) -> Templates:
+    """Find the templates of a log.
+
+    ``batches()`` yields the anchor column in row order, and may be called twice; ``accounts`` int32 (rows,).
+    """
+    keys, counts = _frequent(batches(), accounts, counter, least)
+    order = np.lexsort((keys, -counts))
+    support, ranked = counts[order].astype(np.int64), keys[order]
+    if not support.size:
+        return Templates(np.full(accounts.size, -1, np.int32), np.zeros(0, np.uint64), [])
+    slots, ranks = _index(ranked)
+    ids: list[tuple[Any, Any, Any]] = []
+    pairs = _Pairs(support)
+    for anchors, offsets in batches():
+        out = np.empty(anchors.size + 1, np.int32)
+        out_offsets = np.empty(offsets.size, np.int64)
+        end = _anchors.look_up(slots, ranks, anchors, offsets, out, out_offsets)
+        ids.append((out[:end].copy(), out_offsets, np.diff(offsets).astype(np.int32)))
+        pairs.add(ids[-1][0], out_offsets)
+    component = _components(pairs, support)
+    size = np.bincount(component, minlength=int(component.max()) + 1)
+    of_row = np.concatenate([_votes(entry, component, size) for entry in ids]) if ids else np.zeros(0, np.int32)
+    return _compact(of_row, component, ranked)
+
+
+def _frequent(batches: Iterable[Batch], accounts: Any, counter: Counter, least: int) -> tuple[Any, Any]:
+    size = 1 << 18
+    table = (
+        np.zeros(size, np.uint64),
+        np.zeros(size, np.int32),
+        np.zeros(size, np.int32),
+        np.zeros(size, np.bool_),
+    )
+    used, row = 0, 0
+    for anchors, offsets in batches:
+        while (used + anchors.size) * 3 > table[0].size * 2 and used + anchors.size < 1 << 30:
+            table = _anchors.grow(*table)
+        rows = offsets.size - 1
+        used += _anchors.count_exactly(
+            counter.cells, least, anchors, offsets, accounts[row : row + rows], *table
+        )
+        row += rows
+    keep = table[1] >= least
+    return table[0][keep], table[1][keep]
+
+
+def _index(ranked: Any) -> tuple[Any, Any]:
+    size = 1 << max(8, int(np.ceil(np.log2(ranked.size * 2 + 1))))
+    keys = np.zeros(size, np.uint64)
+    ranks = np.full(size, -1, np.int32)
+    _fill(keys, ranks, ranked)
+    return keys, ranks
+
+
+def _fill(keys: Any, ranks: Any, ranked: Any) -> None:
+    counts = np.zeros(keys.size, np.int32)
+    first = np.zeros(keys.size, np.int32)
+    many = np.zeros(keys.size, np.bool_)
+    everything = np.full(1 << 8, 255, np.uint8)
+    ends = np.array([0, ranked.size], np.int64)
+    _anchors.count_exactly(everything, 0, ranked, ends, np.zeros(1, np.int32), keys, counts, first, many)
+    slot = np.flatnonzero(keys)
+    order = np.argsort(ranked, kind="stable")
+    ranks[slot] = order[np.searchsorted(ranked[order], keys[slot])].astype(np.int32)
+
+
+class _Pairs:
+    """Counts neighbour pairs in bounded memory: full buffers are sorted, counted and merged."""
+
+    def __init__(self, support: Any) -> None:
+        self.support = support
+        self.keys = np.zeros(0, np.int64)
+        self.counts = np.zeros(0, np.int64)
+        self._held: list[Any] = []
+        self._size = 0
+
+    def add(self, ranks: Any, offsets: Any) -> None:
+        buffer = np.empty(ranks.size + 1, np.int64)
+        n = _anchors.neighbours(ranks, offsets, self.support, buffer)
+        self._held.append(buffer[:n].copy())
+        self._size += n
+        if self._size > _CHUNK:
+            self.merge()
+
+    def merge(self) -> None:
+        if self._held:
+            keys, counts = np.unique(np.concatenate(self._held), return_counts=True)
+            both = np.concatenate([self.keys, keys])
+            self.keys, inverse = np.unique(both, return_inverse=True)
+            weights = np.concatenate([self.counts, counts])
+            self.counts = np.bincount(inverse, weights=weights, minlength=self.keys.size).astype(np.int64)
+        self._held, self._size = [], 0
+
+
+def _components(pairs: _Pairs, support: Any) -> Any:
+    pairs.merge()
+    a, b = np.divmod(pairs.keys, support.size)
+    union = support[a] + support[b] - pairs.counts
+    tight = pairs.counts * 2 >= union
+    a, b = a[tight], b[tight]
+    graph = coo_array((np.ones(a.size, np.int8), (a, b)), shape=(support.size, support.size))
+    return connected_components(graph, directed=False)[1].astype(np.int32)
+
+
+def _votes(entry: tuple[Any, Any, Any], component: Any, size: Any) -> Any:
+    ranks, offsets, lengths = entry
+    out = np.empty(lengths.size, np.int32)
+    votes = np.empty(lengths.size, np.int32)
+    _anchors.vote(ranks, offsets, lengths, component, size, out, votes)
+    return out
+
+
+def _compact(of_row: Any, component: Any, ranked: Any) -> Templates:
+    used, dense = np.unique(of_row, return_inverse=True)
+    if used.size and used[0] < 0:
+        used, dense = used[1:], dense - 1
+    new = np.full(int(component.max()) + 1, -1, np.int32)
+    new[used] = np.arange(used.size, dtype=np.int32)
+    mine = new[component]
+    kept = np.flatnonzero(mine >= 0)
+    order = kept[np.argsort(mine[kept], kind="stable")]
+    bounds = np.searchsorted(mine[order], np.arange(1, used.size))
+    groups = [np.sort(group) for group in np.split(ranked[order], bounds)] if used.size else []
+    key = np.array([group[0] for group in groups], np.uint64)
+    return Templates(dense.astype(np.int32), key, groups)
+
+
+def each(batches: Iterable[Any], columns: tuple[str, ...]) -> Iterator[Batch]:
+    """Concatenate the list columns of Arrow record batches row by row: the anchors of prompt and system together."""
+    for batch in batches:
+        parts = [batch.column(name) for name in columns]
+        flats = [part.flatten().to_numpy(zero_copy_only=False) for part in parts]
+        starts = [part.offsets.to_numpy().astype(np.int64) - part.offsets[0].as_py() for part in parts]
+        lengths = [np.diff(start) for start in starts]
+        offsets = np.concatenate([[0], np.cumsum(np.sum(lengths, axis=0))])
+        flat = np.empty(int(offsets[-1]), np.uint64)
+        begin = offsets[:-1].copy()
+        for values, start, length in zip(flats, starts, lengths, strict=True):
+            where = np.repeat(begin - start[:-1], length) + np.arange(values.size)
+            flat[where] = values
+            begin = begin + length
+        yield flat, offsets

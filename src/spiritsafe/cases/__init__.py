@@ -1,0 +1,1 @@
+"""Cases: what an investigator assembles, and the page on which people read it."""

@@ -1,0 +1,1 @@
+"""The parts of the report page: reading the result, drawing, and the templates."""

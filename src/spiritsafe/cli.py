@@ -1,0 +1,193 @@
+"""The command ``spiritsafe``: one function a verb.
+
+Exit status: 0 the command ran; 2 bad usage or unreadable input (with file and line); 3 with ``--exit-code``, when a
+campaign was found.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from spiritsafe import __version__
+from spiritsafe.errors import SpiritsafeError, UsageError
+from spiritsafe.settings import Settings
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+app = typer.Typer(
+    name="spiritsafe",
+    help="Find, limit, prove and share adversarial distillation of language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+FOUND = 3
+
+Inputs = Annotated[list[str], typer.Argument(help="Log files, folders or globs.", show_default=False)]
+Format = Annotated[str | None, typer.Option(help="Log format; told from the content when absent.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Memory = Annotated[str, typer.Option(help="Memory the engine may use before it spills to disk.")]
+Threads = Annotated[int, typer.Option(min=1, help="Processors to use.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+@app.command()
+def scan(  # noqa: PLR0913 - the options of the contract
+    inputs: Inputs,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    format: Format = None,  # noqa: A002 - the option's name
+    engine: Annotated[str, typer.Option(help="Where it runs.")] = "duckdb",
+    fdr: Annotated[float, typer.Option(min=1e-9, max=0.5, help="False discovery rate among accusations.")] = 0.01,
+    seed: Seed = 0,
+    since: Annotated[str | None, typer.Option(help="Only exchanges from this time on (RFC 3339).")] = None,
+    until: Annotated[str | None, typer.Option(help="Only exchanges before this time (RFC 3339).")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="A calibration made with `spiritsafe calibrate`.")] = None,
+    memory: Memory = "3GB",
+    threads: Threads = 2,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first malformed record.")] = False,
+    show_text: Annotated[bool, typer.Option("--show-text", help="Show prompt text in exhibits.")] = False,
+    as_json: Json = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 when a campaign was found.")] = False,
+) -> None:
+    """Find distillation campaigns in exchange logs."""
+    from spiritsafe import pipeline  # noqa: PLC0415 - a fast --help
+    from spiritsafe.campaigns import intent, screen  # noqa: PLC0415
+
+    if engine != "duckdb":
+        raise UsageError(f"there is no engine {engine!r}", hint="engines: duckdb")
+    settings = Settings(fdr=fdr, seed=seed, memory=memory, threads=threads, show_text=show_text)
+    with _progress(quiet=as_json) as progress:
+        result = pipeline.scan(
+            inputs,
+            out,
+            settings=settings,
+            format=format,
+            since=_moment(since, "--since"),
+            until=_moment(until, "--until"),
+            strict=strict,
+            reference=intent.load(calibration) if calibration else None,
+            progress=progress or pipeline.silent,
+        )
+    if as_json:
+        sys.stdout.write(json.dumps(result, ensure_ascii=False, sort_keys=True) + "\n")
+    else:
+        Console().print(screen.summary(result, out))
+    if exit_code and any(entry["label"] == "campaign" for entry in result["campaigns"]):
+        raise typer.Exit(FOUND)
+
+
+@app.command()
+def explain(
+    campaign: Annotated[str, typer.Argument(help="A campaign id, or the beginning of one.")],
+    results: Annotated[Path, typer.Option("--results", help="Folder that a scan wrote.")] = Path("out"),
+    as_json: Json = False,
+) -> None:
+    """Tell one campaign's evidence in words."""
+    from spiritsafe.campaigns.words import words  # noqa: PLC0415
+
+    entry = _one(_result(results), campaign, results)
+    if as_json:
+        sys.stdout.write(json.dumps(entry, ensure_ascii=False, sort_keys=True) + "\n")
+    else:
+        Console(highlight=False).print(words(entry), markup=False)
+
+
+@app.command()
+def calibrate(
+    inputs: Inputs,
+    out: Annotated[Path, typer.Option(help="The calibration file to write.")],
+    format: Format = None,  # noqa: A002
+    seed: Seed = 0,
+    memory: Memory = "3GB",
+    threads: Threads = 2,
+    as_json: Json = False,
+) -> None:
+    """Learn what innocent clusters look like from a log that holds no campaign."""
+    from spiritsafe import pipeline  # noqa: PLC0415
+
+    with _progress(quiet=as_json) as progress:
+        made = pipeline.calibrate(
+            inputs,
+            out,
+            settings=Settings(seed=seed, memory=memory, threads=threads),
+            format=format,
+            progress=progress or pipeline.silent,
+        )
+    if as_json:
+        sys.stdout.write(json.dumps(made, sort_keys=True) + "\n")
+    else:
+        Console().print(f"{len(made['scores'])} innocent clusters from {len(made['sources'])} inputs → {out}")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    sys.stdout.write(__version__ + "\n")
+
+
+def _progress(*, quiet: bool) -> AbstractContextManager[Any]:
+    from spiritsafe.campaigns import screen  # noqa: PLC0415
+
+    return nullcontext() if quiet else screen.stages()
+
+
+def _moment(text: str | None, option: str) -> int | None:
+    """Microseconds since the epoch of an RFC 3339 time; a time without an offset is UTC."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is not a time", where=option, hint="write it as 2026-09-30 or 2026-09-30T12:00:00Z"
+        ) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1_000_000)
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    path = folder / "campaigns.json"
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(
+            "no scan result here", where=str(folder), hint="run `spiritsafe scan LOGS --out DIR`, then --results DIR"
+        ) from error
+    except ValueError as error:
+        raise UsageError("this is not a scan result", where=str(path), hint="scan again") from error
+
+
+def _one(result: dict[str, Any], wanted: str, folder: Path) -> dict[str, Any]:
+    fits = [entry for entry in result["campaigns"] if entry["campaign_id"].startswith(wanted)]
+    if len(fits) != 1:
+        known = ", ".join(entry["campaign_id"] for entry in result["campaigns"]) or "none"
+        raise UsageError(
+            f"{'no' if not fits else 'more than one'} campaign begins with {wanted!r}",
+            where=str(folder),
+            hint=f"campaigns here: {known}",
+        )
+    return fits[0]
+
+
+def main() -> None:
+    """Run the command; turn errors into one clear message and exit status 2."""
+    try:
+        app()
+    except SpiritsafeError as error:
+        Console(stderr=True, highlight=False).print(f"spiritsafe: {error}", markup=False, style="red", soft_wrap=True)
+        raise SystemExit(error.exit_code) from error
+    except KeyboardInterrupt:
+        Console(stderr=True).print("spiritsafe: stopped; nothing was written")
+        raise SystemExit(130) from None

@@ -1,0 +1,293 @@
+"""First pass of the kernel: UTF-8 bytes to tokens and quotation events, in one walk over the text.
+
+Token and event records go to flat arrays: ``hashes`` (uint64; for an event its character position), ``kinds`` (uint8,
+below), ``spans`` (int32 pairs: first and past-last character, not counting dropped ones), ``stems`` (int32: slot of
+the longest named lexicon stem that a word starts with, or -1). All arithmetic wraps in 64 bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spiritsafe.features._compile import compiled, inner
+
+WORD, CHARACTER, NUMBER, URL, EMAIL = range(5)
+EVENT = 8
+DOUBLE, SINGLE, GUILLEMET, CORNER, WHITE_CORNER, TITLE, TICK, FENCE = range(8, 16)
+OPENS, CLOSES = 0x20, 0x40
+"""Kind of a record: tokens first, then events (kind >= EVENT) with the flags of what they may do."""
+
+LINES, CHARS, TOKENS, SCRIPT = range(4)
+"""Columns of ``counts``, int32, per row."""
+
+AHEAD = 4
+"""Blanks behind the decoded text, so that looking ahead needs no check."""
+
+_OTHER, _LETTER, _DIGIT, _UNSPACED, _SPACE, _DROP, _SPECIAL = range(7)
+_KIND, _SCRIPT, _LOW = np.uint32(26), np.uint32(21), np.uint32(0x1FFFFF)
+_31 = np.uint32(31)
+_HAN, _DROPPED = np.uint32(_UNSPACED << 26 | 26 << 21), np.uint32(_DROP << 26)
+_BLANK = np.uint32(_SPACE << 26 | 32)
+_INVALID = np.uint32(0xFFFD)
+_SIZE = np.uint32(0x20000)
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_SEED = np.uint64(0x51CA5F2B3D4E8F01)
+_GAP = np.uint64(32)
+_M1 = np.uint64(0xFF51AFD7ED558CCD)
+_M2 = np.uint64(0xC4CEB9FE1A85EC53)
+_R33, _R20 = np.uint64(33), np.uint64(20)
+_R48, _R54 = np.uint64(48), np.uint64(54)
+_63, _1 = np.uint64(63), np.uint64(1)
+_TRAIL, _SYLLABIC = 64, np.uint32(0x590)
+_SCRIPTS = 28
+
+
+@inner
+def mix(x):  # type: ignore[no-untyped-def]
+    """MurmurHash3's 64-bit finaliser: a bijection in which each input bit moves about half of the output bits."""
+    x ^= x >> _R33
+    x *= _M1
+    x ^= x >> _R33
+    x *= _M2
+    return x ^ (x >> _R33)
+
+
+@inner
+def decode(data, i, end, table, out):  # type: ignore[no-untyped-def]
+    """Write the table entries of all characters that are not dropped to ``out``; return (entries, characters, lines).
+
+    A byte that is no valid UTF-8 (overlong, cut off, out of range) is one U+FFFD.
+    """
+    n, dropped, lines = np.uint64(0), 0, 0
+    while i < end:
+        b = data[np.uint64(i)]
+        size = 1
+        if b < 128:
+            entry = table[b]
+            lines += b == 10
+        else:
+            code, size = _INVALID, 2 if b < 0xE0 else (3 if b < 0xF0 else 4)
+            if b < 0xC2 or b > 0xF4 or i + size > end:
+                size = 1
+            else:
+                code = np.uint32(b & (0x7F >> size))
+                for j in range(i + 1, i + size):
+                    c = data[np.uint64(j)]
+                    if c & 0xC0 != 0x80:
+                        size = 1
+                    code = np.uint32(code << 6 | (c & 0x3F))
+                least = 0x800 if size == 3 else (0x10000 if size == 4 else 0)
+                if size == 1 or code < least or code > 0x10FFFF:
+                    code, size = _INVALID, 1
+            if code < _SIZE:
+                entry = table[code]
+            elif code < 0x40000:
+                entry = np.uint32(code | _HAN)
+            else:
+                entry = np.uint32(code | _DROPPED) if code >> 12 == 0xE0 else np.uint32(code)
+        out[n] = entry
+        if entry >> _KIND == _DROP:
+            dropped += 1
+        else:
+            n += _1
+        i += size
+    for _ in range(AHEAD):
+        out[n + np.uint64(_)] = _BLANK
+    return np.int64(n), np.int64(n) + dropped, lines
+
+
+@inner
+def address(text, i, mail):  # type: ignore[no-untyped-def]
+    """Consume a URL (or e-mail) that starts at character ``i``: its hash and its end, without trailing punctuation.
+
+    It ends at white space, a quote, a bracket that it did not open, or a character of an unspaced script.
+    """
+    h, kept, stop, depth = _SEED, _SEED, i, 0
+    while True:
+        kind = np.int64(text[i] >> _KIND)
+        code = np.int64(text[i] & _LOW)
+        solid = kind == _LETTER or kind == _DIGIT
+        if not solid:
+            if kind == _UNSPACED or kind == _SPACE or code >= 128 or code == 34 or code == 39 or code == 96:
+                break
+            if code == 60 or code == 62 or 91 <= code <= 94 or 123 <= code <= 125:
+                break
+            if mail and code != 46 and code != 45 and code != 95:
+                if depth > 0 or not (code == 64 or code == 43 or code == 37):
+                    break
+                depth = code == 64
+            elif code == 40:
+                depth += 1
+            elif code == 41:
+                depth -= 1
+                if depth < 0:
+                    break
+        h = (h ^ np.uint64(code)) * _STEP
+        i += 1
+        if solid or code == 47 or (code == 41 and not mail):
+            kept, stop = h, i
+    return mix(kept), stop
+
+
+@inner
+def link_kind(text, at, i, digits):  # type: ignore[no-untyped-def]
+    """Whether the word ``text[at:i]`` and what follows begin a URL or an e-mail address; -1 if neither."""
+    code, following = text[i] & _LOW, text[i + 1]
+    word = following >> _KIND == _LETTER or following >> _KIND == _DIGIT
+    if code == 58 and digits == 0 and following & _LOW == 47 and text[i + 2] & _LOW == 47:
+        return URL
+    if code == 46 and i - at == 3 and word and text[at] & _LOW == 119:
+        if text[at + 1] & _LOW == 119 and text[at + 2] & _LOW == 119:
+            return URL
+    return EMAIL if code == 64 and word else -1
+
+
+@inner
+def known(gate, h):  # type: ignore[no-untyped-def]
+    """Whether the gate may know the state ``h``."""
+    return (gate[h >> _R54] >> ((h >> _R48) & _63)) & _1
+
+
+@inner
+def stems_of(trail, count, lexicon):  # type: ignore[no-untyped-def]
+    """Look up the beginnings of a word by its states: bits found, slot of the longest named stem or -1."""
+    gate, keys, bits, names = lexicon
+    slots = np.uint64(keys.size - 1)
+    found, stem = np.uint64(0), -1
+    for j in range(count):
+        h = trail[j]
+        if not known(gate, h):
+            continue
+        slot = (h >> _R20) & slots
+        while keys[slot] != 0:
+            if keys[slot] == h:
+                found |= bits[slot]
+                if names[slot] != 0:
+                    stem = np.int64(slot)
+                break
+            slot = (slot + _1) & slots
+    return found, stem
+
+
+@inner
+def quotation(text, i, before):  # type: ignore[no-untyped-def]
+    """Event kind and flags of the mark at ``i``, 0 if it is none; ``before`` is the class of the character before."""
+    code, after = text[i] & _LOW, np.int64(text[i + 1] >> _KIND)
+    if code == 34 or code == 39:
+        outside = before != _LETTER and before != _DIGIT
+        flags = (OPENS if outside and after != _SPACE else 0) | (CLOSES if before != _SPACE else 0)
+        if code == 34:
+            return DOUBLE | flags if flags > 0 else 0
+        flags &= OPENS if after == _LETTER or after == _DIGIT else (CLOSES if after != _UNSPACED else flags)
+        return SINGLE | flags if flags > 0 else 0
+    if code == 0xAB or code == 0xBB:
+        return GUILLEMET | OPENS | CLOSES
+    if 0x300A <= code <= 0x300F:
+        event = TITLE if code < 0x300C else (CORNER if code < 0x300E else WHITE_CORNER)
+        return event | (OPENS if code & np.uint32(1) == 0 else CLOSES)
+    return 0
+
+
+@compiled
+def scan(data, starts, ends, table, lexicon, text, hashes, kinds, spans, stems, firsts, counts, exact, marks):  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
+    """Scan the rows ``data[starts[r]:ends[r]]``; ``firsts[r]:firsts[r + 1]`` are the records of row ``r``.
+
+    ``lexicon`` is (gate, keys, bits, names) of the stems. ``text`` (uint32) is scratch for the longest row and
+    ``AHEAD``; the record arrays hold at least as many records as there are bytes. ``exact`` (uint64) and ``marks``
+    (uint64, or-ed) are per row.
+    """
+    gate = lexicon[0]
+    trail = np.zeros(_TRAIL, np.uint64)
+    scripts = np.zeros(_SCRIPTS, np.int64)
+    n = np.uint64(0)
+    for row in range(starts.size):
+        size, chars, lines = decode(data, starts[row], ends[row], table, text)
+        firsts[row] = n
+        scripts[:] = 0
+        tokens, glue = 0, n
+        whole, found = _SEED, np.uint64(0)
+        blank, some = False, False
+        before, i = _SPACE, 0
+        while i < size:
+            entry = text[np.uint64(i)]
+            kind = np.int64(entry >> _KIND)
+            if kind == _SPACE:
+                blank, before, glue = some, kind, n
+                i += 1
+                continue
+            if blank:
+                whole = (whole ^ _GAP) * _STEP
+            blank, some = False, True
+            code = entry & _LOW
+            if kind == _LETTER or kind == _DIGIT:
+                at, h, digits = i, _SEED, 0
+                script, leading = (entry >> _SCRIPT) & _31, kind
+                while kind == _LETTER or kind == _DIGIT:
+                    h = (h ^ np.uint64(entry & _LOW)) * _STEP
+                    digits += kind == _DIGIT
+                    trail[np.uint64(i - at) & _63] = h
+                    i += 1
+                    entry = text[np.uint64(i)]
+                    kind = np.int64(entry >> _KIND)
+                record, stem = WORD, -1
+                if kind == _SPECIAL:
+                    record = link_kind(text, at, i, digits)
+                    if record == EMAIL:
+                        tokens -= np.int64(n - glue)
+                        at = np.int64(spans[glue, 0]) if glue < n else at
+                        n = glue
+                if record > WORD:
+                    h, i = address(text, at, record == EMAIL)
+                else:
+                    count = i - at
+                    letters = count - digits
+                    record = NUMBER if digits > 0 and (leading == _DIGIT or digits * 2 >= letters) else WORD
+                    maybe = known(gate, trail[2]) * (count > 2) | known(gate, trail[3]) * (count > 3)  # noqa: PLR2004
+                    maybe |= known(gate, trail[4]) * (count > 4)  # noqa: PLR2004
+                    if (maybe or code >= _SYLLABIC) and count <= _TRAIL:
+                        bits, stem = stems_of(trail, count, lexicon)
+                        found |= bits
+                    scripts[script] += letters
+                    h = mix(h)
+                whole = (whole ^ h) * _STEP
+                hashes[n], kinds[n], stems[n] = h, record, stem
+                spans[n, 0], spans[n, 1] = at, i
+                n += _1
+                tokens += 1
+                before = _LETTER
+                continue
+            whole = (whole ^ np.uint64(code)) * _STEP
+            i += 1
+            if kind == _UNSPACED:
+                hashes[n], kinds[n], stems[n] = mix((_SEED ^ np.uint64(code)) * _STEP), CHARACTER, -1
+                spans[n, 0], spans[n, 1] = i - 1, i
+                n += _1
+                tokens += 1
+                scripts[(entry >> _SCRIPT) & _31] += 1
+                glue = n
+            elif kind == _SPECIAL:
+                at, event = i - 1, 0
+                if code == 96:
+                    while text[i] & _LOW == 96:
+                        whole = (whole ^ np.uint64(96)) * _STEP
+                        i += 1
+                    event = (FENCE if i - at >= 3 else TICK) | OPENS | CLOSES
+                else:
+                    event = quotation(text, at, before)
+                if event > 0:
+                    hashes[n], kinds[n], stems[n] = np.uint64(at), event, -1
+                    spans[n, 0], spans[n, 1] = at, i
+                    n += _1
+                if code != 46:
+                    glue = n
+            elif code != 45 and code != 95 and code != 43 and code != 37:
+                glue = n
+            before = kind
+        scripts[0] = 0
+        counts[row, LINES] = lines + 1 if chars > 0 else 0
+        counts[row, CHARS] = chars
+        counts[row, TOKENS] = tokens
+        counts[row, SCRIPT] = np.argmax(scripts)
+        exact[row] = max(mix(whole), _1) if some else np.uint64(0)
+        marks[row] |= found
+    firsts[starts.size] = n

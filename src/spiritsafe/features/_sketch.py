@@ -1,0 +1,74 @@
+"""The sketch: what of an exchange is kept once its text has been read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spiritsafe.features import kernel
+from spiritsafe.features._print import DIMENSIONS
+from spiritsafe.features._scan import CHARS, LINES, SCRIPT, TOKENS
+from spiritsafe.features._text import plain, text
+
+_TEXTS = ("system", "prompt", "response")
+
+
+def sketch(batch: pa.RecordBatch, *, threads: int = 1) -> pa.RecordBatch:
+    """Replace the text columns of a canonical batch by fingerprints; every other column is kept as it is.
+
+    Added: response_chars, prompt_chars, tokens, lines int32; script uint8; exact, skeleton, item, marks, system_marks,
+    system_skeleton uint64; anchors, system_anchors list<uint64>; projection fixed_size_binary(64). 0 means "nothing";
+    response_chars is null where the response is. Equal for any number of threads and any cut into batches.
+    """
+    kept = {name: batch.column(name) for name in batch.schema.names if name not in _TEXTS}
+    prompt = kernel.fingerprints(text(batch.column("prompt")), threads=threads)
+    added = {
+        "response_chars": _length(batch.column("response")),
+        "prompt_chars": pa.array(np.ascontiguousarray(prompt.counts[:, CHARS])),
+        "tokens": pa.array(np.ascontiguousarray(prompt.counts[:, TOKENS])),
+        "script": pa.array(prompt.counts[:, SCRIPT].astype(np.uint8)),
+        "lines": pa.array(np.ascontiguousarray(prompt.counts[:, LINES])),
+        "exact": pa.array(prompt.exact),
+        "skeleton": pa.array(prompt.skeleton),
+        "item": pa.array(prompt.item),
+        "anchors": _lists(prompt.anchors, prompt.ends),
+        "projection": _fixed(prompt.projection),
+        "marks": pa.array(prompt.marks),
+        **_system(batch.column("system"), threads),
+    }
+    return pa.RecordBatch.from_pydict({**kept, **added})
+
+
+def _system(column: Any, threads: int) -> dict[str, Any]:
+    """Few system texts serve many exchanges: fingerprint the distinct ones."""
+    if not isinstance(column, pa.DictionaryArray):
+        column = plain(column).dictionary_encode()
+    distinct = kernel.fingerprints(
+        text(column.dictionary), threads=threads, most=kernel.SYSTEM_ANCHORS, prints=False
+    )
+    where = column.indices
+    nothing = pa.scalar(0, pa.uint64())
+    lists = _lists(distinct.anchors, distinct.ends).take(where)
+    return {
+        "system_marks": pc.fill_null(pa.array(distinct.marks).take(where), nothing),
+        "system_skeleton": pc.fill_null(pa.array(distinct.skeleton).take(where), nothing),
+        "system_anchors": pc.fill_null(lists, pa.scalar([], pa.list_(pa.uint64()))),
+    }
+
+
+def _length(column: Any) -> Any:
+    if isinstance(column, pa.DictionaryArray):
+        return _length(column.dictionary).take(column.indices)
+    return pc.utf8_length(plain(column)).cast(pa.int32())
+
+
+def _lists(values: Any, ends: Any) -> Any:
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(values, pa.uint64()))
+
+
+def _fixed(rows: Any) -> Any:
+    kind = pa.binary(DIMENSIONS)
+    return pa.FixedSizeBinaryArray.from_buffers(kind, len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])

@@ -1,0 +1,440 @@
+"""The only file that walks through several rooms: a log in, campaigns out.
+
+Stages: (A) read the text once and write a narrow sketch; (B) templates, roles and links from the sketch; (C) candidates
+on the collapsed graph; (D) tests and decision on the candidates; then the outputs. Everything is written to a temporary
+folder beside ``out`` and renamed at the end: a run that was killed leaves nothing that looks finished.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from spiritsafe import __version__, registry, sources
+from spiritsafe.campaigns import blind, clusters, evidence, explain, intent, links, tables, templates, verdicts
+from spiritsafe.campaigns.evidence import Margins
+from spiritsafe.campaigns.exhibits import iso
+from spiritsafe.campaigns.log import Log
+from spiritsafe.cases.page import page
+from spiritsafe.engine.duckdb import DuckDB
+from spiritsafe.features import FINGERPRINT_VERSION, sketch
+from spiritsafe.staging import check_target, publish, staging
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from spiritsafe.campaigns.intent import Reference
+    from spiritsafe.campaigns.verdicts import Verdict
+    from spiritsafe.settings import Settings
+
+_PROMPT, _SYSTEM = 2000, 600
+"""Characters of text kept for exhibits."""
+
+
+class Progress(Protocol):
+    """Told where the scan is: ``stage`` named in plain words, ``done`` of ``total`` (0: unknown)."""
+
+    def __call__(self, stage: str, done: int, total: int, /) -> None: ...
+
+
+def silent(_stage: str, _done: int, _total: int, /) -> None:
+    """No progress."""
+
+
+@dataclass(slots=True)
+class Ingest:
+    """What stage A leaves behind: files in the work folder, and what was counted on the way."""
+
+    work: Path
+    scanned: dict[str, Any]
+    present: set[str]
+    accounts: list[str]
+    counter: templates.Counter
+    rows: int
+
+
+def scan(  # noqa: PLR0913 - the options of the command
+    inputs: Sequence[str | Path],
+    out: Path,
+    *,
+    settings: Settings,
+    format: str | None = None,  # noqa: A002 - the option's name
+    since: int | None = None,
+    until: int | None = None,
+    strict: bool = False,
+    reference: Reference | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Find the campaigns in ``inputs`` and write the outputs of the contract to the folder ``out``.
+
+    ``since`` and ``until`` are microseconds since the epoch. Returns the content of ``campaigns.json``. Raises InputError
+    for unreadable input and StorageError when the output cannot be written; nothing half-written remains.
+    """
+    out = Path(out)
+    check_target(out, "campaigns.json")
+    with staging(out) as work:
+        with DuckDB(work, memory=settings.memory, threads=settings.threads) as engine:
+            taken = ingest(
+                engine,
+                inputs,
+                work,
+                settings=settings,
+                format=format,
+                since=since,
+                until=until,
+                strict=strict,
+                progress=progress,
+            )
+            result = _analyse(engine, taken, settings, reference or intent.shipped(), progress)
+            progress("writing the report", 0, 1)
+            _write(engine, taken, result, work)
+            progress("writing the report", 1, 1)
+        publish(work / "final", out)
+    return result.record
+
+
+def calibrate(
+    inputs: Sequence[str | Path],
+    out: Path,
+    *,
+    settings: Settings,
+    format: str | None = None,  # noqa: A002
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Build a calibration from logs known to hold no campaign, each input a log of its own. Returns what it wrote.
+
+    The calibration holds the intent score, width and kind of every innocent cluster, and no text.
+    """
+    scores: list[float] = []
+    parties: list[int] = []
+    kinds: list[str] = []
+    with staging(out) as work:
+        for number, one in enumerate(inputs):
+            part = work / str(number)
+            part.mkdir()
+            with DuckDB(part, memory=settings.memory, threads=settings.threads) as engine:
+                taken = ingest(engine, [one], part, settings=settings, format=format, progress=progress)
+                if not taken.rows:
+                    continue
+                log = build(engine, taken, progress)
+                for cluster in clusters.candidates(log, links.layers(engine, log), seed=settings.seed):
+                    seen = evidence.view(log, cluster)
+                    scores.append(round(intent.score(log, cluster, seen.screen), 6))
+                    parties.append(int(seen.parties.size))
+                    kinds.append(cluster.kind)
+            shutil.rmtree(part)
+        record = {
+            "schema": 1,
+            "fingerprint_version": FINGERPRINT_VERSION,
+            "sources": [Path(one).name for one in inputs],
+            "scores": scores,
+            "parties": parties,
+            "kinds": kinds,
+        }
+        half = work / "calibration.json"
+        half.write_text(json.dumps(record) + "\n", "utf-8")
+        half.replace(out)
+    return record
+
+
+def ingest(  # noqa: PLR0913
+    engine: DuckDB,
+    inputs: Sequence[str | Path],
+    work: Path,
+    *,
+    settings: Settings,
+    format: str | None = None,  # noqa: A002
+    since: int | None = None,
+    until: int | None = None,
+    strict: bool = False,
+    progress: Progress = silent,
+) -> Ingest:
+    """Stage A: read the text once, write ``sketch.parquet``, ``text.parquet`` and the projections."""
+    reading = sources.read(
+        inputs,
+        format=format,
+        engine=engine,
+        rejects=work / "rejected.jsonl",
+        strict=strict,
+        since=since,
+        until=until,
+        batch_rows=settings.batch_rows,
+        progress=lambda stage, done, total: progress("reading the log", done, total),
+    )
+    codes: dict[str, int] = {}
+    counter = templates.Counter()
+    writer: pq.ParquetWriter | None = None
+    text: pq.ParquetWriter | None = None
+    row = 0
+    with (work / "projection.bin").open("wb") as points:
+        for batch in reading:
+            narrow = sketch(batch, threads=settings.threads)
+            points.write(_bytes(narrow.column("projection")))
+            narrow = narrow.drop_columns(["projection"])
+            numbers = np.arange(row, row + batch.num_rows)
+            narrow = narrow.append_column("row", pa.array(numbers, pa.int64()))
+            narrow = narrow.append_column("acc", _account_codes(batch.column("account_id"), codes))
+            for flat, _ in templates.each([narrow], ("anchors", "system_anchors")):
+                counter.add(flat)
+            writer = writer or pq.ParquetWriter(
+                work / "sketch.parquet", narrow.schema, compression="zstd", compression_level=1
+            )
+            writer.write_batch(narrow)
+            kept = _text(batch, numbers)
+            text = text or pq.ParquetWriter(
+                work / "text.parquet", kept.schema, compression="zstd", compression_level=1
+            )
+            text.write_batch(kept)
+            row += batch.num_rows
+    for one in (writer, text):
+        if one:
+            one.close()
+    return Ingest(work, reading.scanned, set(reading.present), list(codes), counter, row)
+
+
+def _bytes(column: pa.Array) -> memoryview:
+    """The contiguous bytes of a fixed-size column without nulls."""
+    width = column.type.byte_width
+    data = column.buffers()[1]
+    return memoryview(data)[column.offset * width : (column.offset + len(column)) * width]
+
+
+def _account_codes(column: pa.Array, codes: dict[str, int]) -> pa.Array:
+    encoded = column.dictionary_encode()
+    here = np.array(
+        [codes.setdefault(name, len(codes)) for name in encoded.dictionary.to_pylist()], np.int32
+    )
+    return pa.array(here[encoded.indices.to_numpy(zero_copy_only=False)])
+
+
+def _text(batch: pa.RecordBatch, numbers: Any) -> pa.RecordBatch:
+    prompt = pc.utf8_slice_codeunits(batch.column("prompt"), 0, _PROMPT)
+    system = pc.utf8_slice_codeunits(batch.column("system"), 0, _SYSTEM)
+    return pa.record_batch({"row": pa.array(numbers, pa.int64()), "system": system, "prompt": prompt})
+
+
+def build(engine: DuckDB, taken: Ingest, progress: Progress) -> Log:
+    """Stage B: the arrays that all later stages work on."""
+    if not taken.rows:
+        raise _Empty
+    path = taken.work / "sketch.parquet"
+    engine.execute(f"CREATE VIEW sketch AS SELECT * FROM read_parquet('{_quoted(path)}')")
+    file = pq.ParquetFile(path)
+    acc = _column(file, "acc", np.int32, taken.rows)
+    live = np.ones(taken.rows, bool)
+    doubles = engine.table(
+        "SELECT s.row FROM sketch s JOIN (SELECT exchange_id, min(row) AS first FROM sketch GROUP BY exchange_id "
+        "HAVING count(*) > 1) d ON s.exchange_id = d.exchange_id WHERE s.row > d.first"
+    )
+    live[doubles.column("row").to_numpy()] = False
+    taken.scanned["duplicates"] = int((~live).sum())
+    progress("finding templates", 0, 2)
+    found = templates.templates(
+        lambda: templates.each(
+            file.iter_batches(columns=["anchors", "system_anchors"]), ("anchors", "system_anchors")
+        ),
+        acc,
+        taken.counter,
+    )
+    progress("finding templates", 1, 2)
+    roles, names, extraction = _roles(engine, taken.rows)
+    progress("finding templates", 2, 2)
+    people = engine.table(
+        "SELECT acc, max(organization_id) AS organization, max(relation) AS relation FROM sketch "
+        "GROUP BY acc ORDER BY acc"
+    )
+    owner = [
+        f"o:{org}" if org is not None else f"a:{name}"
+        for org, name in zip(people.column("organization").to_pylist(), taken.accounts, strict=True)
+    ]
+    party = np.unique(np.array(owner, object).astype(str), return_inverse=True)[1].astype(np.int32)
+    relation = people.column("relation").to_pylist()
+    return Log(
+        acc=acc,
+        time=_column(file, "time", np.int64, taken.rows),
+        exact=_column(file, "exact", np.uint64, taken.rows),
+        live=live,
+        template=found.of_row,
+        template_key=found.key,
+        template_anchors=found.anchors,
+        roles=roles,
+        role_names=names,
+        extraction=extraction,
+        accounts=taken.accounts,
+        party=party,
+        declared=np.array([one is not None for one in relation], bool),
+        relation=relation,
+        parties=int(party.max()) + 1,
+        present=taken.present,
+    )
+
+
+class _Empty(Exception):  # noqa: N818 - a signal inside this file
+    """The log has no exchange."""
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _column(file: pq.ParquetFile, name: str, kind: Any, rows: int) -> Any:
+    out = np.empty(rows, kind)
+    at = 0
+    for batch in file.iter_batches(columns=[name]):
+        values = batch.column(0).to_numpy(zero_copy_only=False)
+        out[at : at + values.size] = values
+        at += values.size
+    return out
+
+
+def _roles(engine: DuckDB, rows: int) -> tuple[Any, tuple[str, ...], int]:
+    masks = np.zeros(rows, np.uint64)
+    names: list[str] = []
+    extraction = 0
+    for name, extension in registry.extensions("signals").items():
+        kind = getattr(extension.module, "KIND", "")
+        if kind not in {"role", "hint", "product"}:
+            continue
+        hits = engine.table(str(extension.function())).column("subject").to_numpy()
+        bit = len(names)
+        masks[hits] |= np.uint64(1 << bit)
+        names.append(name)
+        if kind != "product":
+            extraction |= 1 << bit
+    return masks, tuple(names), extraction
+
+
+@dataclass(slots=True)
+class Result:
+    """The outcome of stages B to D: the record for ``campaigns.json``, and what the tables need."""
+
+    record: dict[str, Any]
+    log: Log | None
+    verdicts: list[Verdict]
+
+
+def _analyse(
+    engine: DuckDB, taken: Ingest, settings: Settings, reference: Reference, progress: Progress
+) -> Result:
+    try:
+        log = build(engine, taken, progress)
+    except _Empty:
+        return Result(_head(taken, None, settings), None, [])
+    layers = links.layers(engine, log)
+    progress("looking for groups", 0, 1)
+    found = clusters.candidates(log, layers, seed=settings.seed)
+    progress("looking for groups", 1, 1)
+    projections = np.memmap(taken.work / "projection.bin", np.int8, "r", shape=(taken.rows, 64))
+    told = verdicts.verdicts(
+        log,
+        found,
+        layers,
+        projections,
+        reference=reference,
+        margins=Margins(),
+        settings=settings,
+        progress=lambda done, total: progress("testing groups", done, total),
+    )
+    record = _head(taken, log, settings)
+    record["scanned"]["candidates"] = len(found)
+    techniques = {
+        name: getattr(one.module, "TECHNIQUE", "") for name, one in registry.extensions("signals").items()
+    }
+    record["campaigns"] = [
+        explain.record(
+            log,
+            verdict,
+            layers,
+            reference=reference,
+            settings=settings,
+            tokens=_tokens(engine, verdict),
+            texts=_texts(engine, taken.work),
+            techniques=techniques,
+        )
+        for verdict in told
+    ]
+    return Result(record, log, told)
+
+
+def _head(taken: Ingest, log: Log | None, settings: Settings) -> dict[str, Any]:
+    scanned = {key: value for key, value in sorted(taken.scanned.items())}
+    scanned["fdr"] = settings.fdr
+    if log is not None:
+        live = log.time[log.live]
+        scanned |= {
+            "accounts": len(log.accounts),
+            "organizations": log.parties,
+            "templates": int(log.template.max()) + 1,
+            "streams": int(np.unique(log.acc.astype(np.int64) << 32 | (log.template + 1)).size),
+            "first": iso(live.min()),
+            "last": iso(live.max()),
+        }
+    return {
+        "schema": 1,
+        "spiritsafe": __version__,
+        "fingerprint_version": FINGERPRINT_VERSION,
+        "settings": settings.fingerprint(),
+        "seed": settings.seed,
+        "scanned": scanned,
+        "blind": blind.blind(taken.present),
+        "campaigns": [],
+    }
+
+
+def _tokens(engine: DuckDB, verdict: Verdict) -> dict[str, int]:
+    engine.register("chosen", pa.table({"row": verdict.rows.astype(np.int64)}))
+    sums = engine.table(
+        "SELECT coalesce(sum(input_tokens), 0)::BIGINT AS input, coalesce(sum(output_tokens), 0)::BIGINT AS output "
+        "FROM sketch WHERE row IN (SELECT row FROM chosen)"
+    )
+    return {name: int(sums.column(name)[0].as_py()) for name in ("input", "output")}
+
+
+def _texts(engine: DuckDB, work: Path) -> Callable[[Any], dict[int, str]]:
+    def texts(rows: Any) -> dict[int, str]:
+        numbers = ", ".join(str(int(row)) for row in rows)
+        found = engine.table(
+            f"SELECT row, prompt, system FROM read_parquet('{_quoted(work / 'text.parquet')}') WHERE row IN ({numbers})"  # noqa: S608
+        )
+        return {
+            row: (f"[system] {system} [user] " if system else "") + (prompt or "")
+            for row, prompt, system in zip(*(column.to_pylist() for column in found.columns), strict=True)
+        }
+
+    return texts
+
+
+def _write(engine: DuckDB, taken: Ingest, result: Result, work: Path) -> None:
+    del engine
+    final = work / "final"
+    final.mkdir()
+    (final / "campaigns.json").write_text(
+        json.dumps(result.record, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8"
+    )
+    (final / "report.html").write_text(page(result.record), "utf-8")
+    (final / "indicators.json").write_text(
+        json.dumps(_indicators(result), indent=1, sort_keys=True) + "\n", "utf-8"
+    )
+    tables.accounts(final / "accounts.parquet", result.log, result.record["campaigns"])
+    accused = [
+        (entry["campaign_id"], verdict.rows)
+        for entry, verdict in zip(result.record["campaigns"], result.verdicts, strict=True)
+        if verdict.label == "campaign"
+    ]
+    ids = pq.ParquetFile(taken.work / "sketch.parquet").iter_batches(columns=["exchange_id"]) if taken.rows else []
+    tables.exchanges(final / "exchanges.parquet", result.log, ids, accused)
+    rejected = work / "rejected.jsonl"
+    if rejected.exists() and rejected.stat().st_size:
+        rejected.replace(final / "rejected.jsonl")
+
+
+def _indicators(result: Result) -> dict[str, Any]:
+    return {"schema": 1, "fingerprint_version": FINGERPRINT_VERSION, "indicators": []}

@@ -1,0 +1,25 @@
+"""Product: items are to be sorted into categories.
+
+Evidence for an ordinary use; it never counts against anybody.
+"""
+
+from __future__ import annotations
+
+from spiritsafe.signals._rule import anywhere, every, lacks, select
+
+TECHNIQUE = ""
+KIND = "product"
+SUBJECT = "exchange"
+NEEDS = ("prompt",)
+EXAMPLES = (
+    ("Classify this ticket into one of these categories.", True),
+    ("Классифицируй это обращение по категории.", True),
+    ("How tall is the Eiffel tower?", False),
+)
+
+
+def classify_items() -> str:
+    """Classification is asked for."""
+    return select(
+        anywhere(every("classify", lacks("judge"))),
+    )

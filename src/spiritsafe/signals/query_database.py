@@ -1,0 +1,24 @@
+"""Product: questions are turned into database queries.
+
+Evidence for an ordinary use; it never counts against anybody.
+"""
+
+from __future__ import annotations
+
+from spiritsafe.signals._rule import anywhere, every, lacks, select
+
+TECHNIQUE = ""
+KIND = "product"
+SUBJECT = "exchange"
+NEEDS = ("prompt",)
+EXAMPLES = (
+    ("Write a SQL query that counts the singers by country.", True),
+    ("How tall is the Eiffel tower?", False),
+)
+
+
+def query_database() -> str:
+    """A database query is asked for."""
+    return select(
+        anywhere(every("sql", lacks("instruction"))),
+    )

@@ -1,0 +1,25 @@
+"""Product: a text is to be summarised.
+
+Evidence for an ordinary use; it never counts against anybody.
+"""
+
+from __future__ import annotations
+
+from spiritsafe.signals._rule import anywhere, every, lacks, select
+
+TECHNIQUE = ""
+KIND = "product"
+SUBJECT = "exchange"
+NEEDS = ("prompt",)
+EXAMPLES = (
+    ("Summarise this e-mail in two bullet points.", True),
+    ("Resume este artículo en tres frases.", True),
+    ("How tall is the Eiffel tower?", False),
+)
+
+
+def summarise_document() -> str:
+    """A summary is asked of a text at hand."""
+    return select(
+        anywhere(every("summarise", lacks("criteria"))),
+    )

@@ -1,0 +1,25 @@
+"""Product: customers are served.
+
+Evidence for an ordinary use; it never counts against anybody.
+"""
+
+from __future__ import annotations
+
+from spiritsafe.signals._rule import anywhere, every, lacks, select
+
+TECHNIQUE = ""
+KIND = "product"
+SUBJECT = "exchange"
+NEEDS = ("prompt",)
+EXAMPLES = (
+    ("I want a refund for my order 4711.", True),
+    ("Где мой заказ?", True),
+    ("How tall is the Eiffel tower?", False),
+)
+
+
+def support_desk() -> str:
+    """Words of a support desk: orders, refunds, reservations."""
+    return select(
+        anywhere(every("support", lacks("generate"))),
+    )

@@ -1,0 +1,253 @@
+"""The machine behind a campaign: a queue of items, a router over many accounts, and what hides it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from spiritsafe.simulate import _crowd, _timing
+from spiritsafe.simulate._people import ADDRESS_BASE, Accounts, network, people
+from spiritsafe.simulate._text import Recipe, compose, plain
+from spiritsafe.simulate._world import Block, Traffic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spiritsafe.simulate._corpus import Pool
+    from spiritsafe.simulate._text import Paraphrase
+    from spiritsafe.simulate._world import World
+
+    Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+STICKY = 8
+PER_CARD, PER_DEVICE, PER_ADDRESS = 12, 10, 6
+FLUSH = 600 * _timing.SECOND
+COVER = ("ben_", "chat_", "plain", "")
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Knobs of an archetype.
+
+    accounts; rate: exchanges per account per day in all, of which ``share`` is distillation and the rest is
+    ordinary customers' traffic (the accounts are resold or used as cover). routing: who sends the next item
+    (round_robin is least recently used; sticky keeps eight in a row; topic_affine keeps a topic on one account).
+    overlap: each item once (shard), draws with replacement (iid, zipf), each item ``repeats`` times on different
+    accounts (best_of_k), each account its own fixed part of the list (partition). sigma: spread of ln load over
+    accounts. timing: sync flushes a queue every ten minutes, jitter is even, diurnal imitates office hours.
+    paraphrase: see ``_text.compose``. wording: which of the family's templates (-1: any). payment, device,
+    network, client, mail: share of accounts whose value comes from a common stock. cohort_days and age_days: accounts were made within that many days, that long ago.
+    organizations: 0 is one for each account. refused: share of requests answered 429 and sent again from another
+    account. text as for customers.
+    """
+
+    accounts: int = 500
+    rate: float = 26.0
+    share: float = 1.0
+    routing: Literal["round_robin", "random", "sticky", "topic_affine"] = "round_robin"
+    overlap: Literal["shard", "iid", "zipf", "best_of_k", "partition"] = "shard"
+    repeats: int = 4
+    sigma: float = 0.0
+    timing: Literal["sync", "jitter", "diurnal"] = "jitter"
+    paraphrase: Paraphrase = "none"
+    wording: int = -1
+    payment: float = 0.3
+    device: float = 0.2
+    network: float = 0.5
+    client: float = 0.8
+    mail: float = 0.3
+    cohort_days: float = 21.0
+    age_days: float = 60.0
+    organizations: int = 0
+    refused: float = 0.0
+    text: Literal["auto", "ready", "template"] = "auto"
+
+
+def ring(world: World, knobs: Campaign) -> Accounts:
+    """The accounts of a campaign: strangers on paper, with as much in common as the knobs say."""
+    rng, size = world.rng, knobs.accounts
+    made = people(rng, size, api=True)
+    if knobs.organizations:
+        made.organization = np.arange(size) % knobs.organizations
+    for column, share, each in (("payment", knobs.payment, PER_CARD), ("device", knobs.device, PER_DEVICE)):
+        values = getattr(made, column)
+        common = rng.random(size) < share
+        stock = max(1, round(size * share / each))
+        values[common] = size + rng.integers(stock, size=int(common.sum()))
+    common = rng.random(size) < knobs.client
+    made.agent[common] = rng.choice(made.agent[:3] if size >= 3 else made.agent, size=int(common.sum()))
+    common = rng.random(size) < knobs.mail
+    made.mail[common] = -2 - rng.integers(max(1, size // 60), size=int(common.sum()))
+    made.created = -((knobs.age_days + knobs.cohort_days * rng.random(size)) * _timing.DAY).astype(np.int64)
+    stock = max(2, round(size * knobs.network / PER_ADDRESS))
+    kinds = np.where(rng.random(stock) < 0.5, network(rng, "hosting", stock), network(rng, "eyeball", stock))  # noqa: PLR2004
+    block = (kinds * 2_654_435_761) % 4_096
+    made.rotating = np.stack([ADDRESS_BASE + block * 65_536 + rng.integers(1, 65_535, stock), kinds])
+    made.rotates = rng.random(size) < knobs.network
+    made.temperature[:] = rng.choice([0.0, 0.6, 0.7, 1.0])
+    made.max_tokens[:] = rng.choice([2048, 4096, 8192])
+    made.model[:] = 0
+    return made
+
+
+def schedule(
+    world: World, knobs: Campaign, pool: Pool, start: float = 0.0, end: float = 1.0
+) -> tuple[Ints, Ints, Ints]:
+    """Account, time (microseconds from the start) and pool row of every distillation exchange, in time order.
+
+    ``start`` and ``end`` bound the campaign to a part of the simulated span (0 … 1).
+    """
+    rng, span = world.rng, world.days * (end - start)
+    total = round(knobs.accounts * knobs.rate * knobs.share * span)
+    time = int(start * world.days * _timing.DAY) + _arrivals(world, knobs, total, span)
+    item = _items(rng, knobs, total, len(pool))
+    if knobs.routing == "topic_affine":
+        place = np.empty(len(pool), dtype=np.int64)
+        place[pool.topical] = np.arange(len(pool))
+        return place[item] * knobs.accounts // len(pool), time, item
+    account = _routed(rng, knobs, total)
+    if knobs.overlap == "partition":
+        part = max(1, len(pool) // knobs.accounts)
+        order = np.argsort(account, kind="stable")
+        turn = np.empty(total, dtype=np.int64)
+        turn[order] = _crowd.within(account[order])
+        item = rng.permutation(len(pool))[(account * part + turn % part) % len(pool)]
+    return account, time, item
+
+
+def _arrivals(world: World, knobs: Campaign, total: int, span: float) -> Ints:
+    rng = world.rng
+    even = (np.arange(total) + rng.random(total)) / max(1, total) * span * _timing.DAY
+    if knobs.timing == "diurnal":
+        day = (even // _timing.DAY).astype(np.int64)
+        zone = np.full(total, float(rng.choice([-8.0, 0.0, 1.0, 8.0])))
+        return np.sort(
+            np.minimum(day * _timing.DAY + _timing.clock(rng, "office", zone), int(span * _timing.DAY))
+        )
+    if knobs.timing == "sync":
+        even = even // FLUSH * FLUSH + rng.exponential(20.0 * _timing.SECOND, total)
+    return np.sort(even.astype(np.int64))
+
+
+def _routed(rng: np.random.Generator, knobs: Campaign, total: int) -> Ints:
+    size = knobs.accounts
+    weight = rng.lognormal(0.0, knobs.sigma, size) if knobs.sigma else np.ones(size)
+    weight /= weight.sum()
+    if knobs.routing == "random":
+        return rng.choice(size, size=total, p=weight)
+    per = STICKY if knobs.routing == "sticky" else 1
+    turns = -(-total // per)
+    if knobs.sigma:
+        # Smooth weighted round robin: account a sends at evenly spaced places of the queue.
+        due = np.floor(weight * turns).astype(np.int64)
+        lacking = turns - int(due.sum())
+        due += np.bincount(rng.choice(size, size=lacking, p=weight), minlength=size)
+        who = np.repeat(np.arange(size), due)
+        place = (_crowd.within(who) + rng.random(size)[who]) / due[who]
+        queue = who[np.argsort(place, kind="stable")]
+    else:
+        queue = np.tile(rng.permutation(size), -(-turns // size))[:turns]
+    return np.repeat(queue, per)[:total]
+
+
+def _items(rng: np.random.Generator, knobs: Campaign, total: int, size: int) -> Ints:
+    if knobs.overlap == "iid":
+        return rng.integers(size, size=total)
+    if knobs.overlap == "zipf":
+        weight = 1.0 / np.arange(1, size + 1)
+        return rng.permutation(size)[rng.choice(size, size=total, p=weight / weight.sum())]
+    each = knobs.repeats if knobs.overlap == "best_of_k" else 1
+    needed = -(-total // each)
+    rounds = [rng.permutation(size) for _ in range(-(-needed // max(1, size)))]
+    return np.repeat(np.concatenate(rounds)[:needed] if rounds else np.arange(0), each)[:total]
+
+
+def harvest(
+    world: World,
+    knobs: Campaign,
+    family: str,
+    *,
+    kinds: tuple[str, ...],
+    items: tuple[str, ...],
+    label: str = "campaign",
+    choose: tuple[int, ...] | None = None,
+    **more: Any,
+) -> Block:
+    """A whole campaign: accounts, distillation traffic, and cover when the share is below one.
+
+    ``kinds`` are the corpus's own prompts of this archetype, ``items`` what the templates may be put around.
+    """
+    use_ready = knobs.text == "ready" or (
+        knobs.text == "auto" and (bool(world.sources) or world.corpus.has(*kinds))
+    )
+    pool = world.pool(*(kinds if use_ready else items))
+    accounts = ring(world, knobs)
+    account, time, item = schedule(world, knobs, pool)
+    prompt = text(world, knobs, family, pool, account, item, ready=use_ready, choose=choose)
+    system = plain(pool.systems, item) if use_ready and pool.systems.null_count < len(pool) else None
+    traffic = Traffic(account, time, prompt, system=system, campaign=True, **more)
+    return Block(accounts, [*refusals(world, knobs, traffic), *cover(world, knobs, accounts)], family, label)
+
+
+def text(
+    world: World,
+    knobs: Campaign,
+    family: str,
+    pool: Pool,
+    account: Ints,
+    item: Ints,
+    *,
+    ready: bool,
+    choose: tuple[int, ...] | None = None,
+) -> Recipe:
+    """The prompts of the given items: as they are, or in the family's templates."""
+    if ready:
+        return plain(pool.prompts, item)
+    second = world.rng.integers(len(pool), size=len(item))
+    if knobs.wording >= 0 and choose is None:
+        choose = (knobs.wording,)
+    fill = {
+        "item": (pool.prompts, item),
+        "answer": (_answers(pool), item),
+        "other": (_answers(pool), second),
+        "item2": (pool.prompts, second),
+        "item3": (pool.prompts, (second * 7 + 3) % len(pool)),
+    }
+    return compose(world.rng, family, account, fill, paraphrase=knobs.paraphrase, choose=choose)
+
+
+def _answers(pool: Pool) -> Any:
+    return pool.prompts if pool.answers.null_count == len(pool) else pool.answers.fill_null("")
+
+
+def cover(world: World, knobs: Campaign, accounts: Accounts, kinds: tuple[str, ...] = COVER) -> list[Traffic]:
+    """The ordinary traffic of the campaign's accounts: (1 - share) of their rate, sent by other people."""
+    if knobs.share >= 1.0:
+        return []
+    rate = _timing.rates(world.rng, knobs.accounts, knobs.rate * (1.0 - knobs.share), 0.5)
+    account, day = _timing.counts(world.rng, rate, world.days, 0.3)
+    return [_crowd.resold(world, accounts, world.corpus.pool(kinds), account, day)]
+
+
+def refusals(world: World, knobs: Campaign, traffic: Traffic) -> list[Traffic]:
+    """The traffic, with a share refused (429) and the same body sent on seconds later by another account."""
+    if not knobs.refused:
+        return [traffic]
+    rng = world.rng
+    rows = np.flatnonzero(rng.random(len(traffic)) < knobs.refused)
+    traffic.status = np.full(len(traffic), 200, dtype=np.int64)
+    traffic.status[rows] = 429
+    again = Traffic(
+        (traffic.account[rows] + rng.integers(1, max(2, knobs.accounts), len(rows))) % knobs.accounts,
+        traffic.time[rows]
+        + (rng.exponential(6.0, len(rows)) * _timing.SECOND).astype(np.int64)
+        + _timing.SECOND,
+        traffic.prompt.take(rows),
+        system=traffic.system.take(rows) if traffic.system else None,
+        model=None if traffic.model is None else traffic.model[rows],
+        campaign=True,
+    )
+    return [traffic, again]

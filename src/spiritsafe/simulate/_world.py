@@ -1,0 +1,101 @@
+"""What every family is given (corpus, calendar, seed) and what it gives back (accounts and their traffic)."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from spiritsafe.simulate._corpus import Corpus, Pool
+    from spiritsafe.simulate._people import Accounts
+    from spiritsafe.simulate._text import Recipe
+
+    Ints = NDArray[np.int64]
+
+Mode = Literal["rich", "naive"]
+
+
+@dataclass(frozen=True)
+class World:
+    """One family's view of a simulation: where text comes from, how long it lasts, and its own random numbers.
+
+    ``start`` is microseconds since the epoch (UTC); times of traffic count from it. ``salt`` tells this block's
+    codes from those of others.
+    """
+
+    corpus: Corpus
+    start: int
+    days: float
+    mode: Mode
+    rng: np.random.Generator
+    salt: int
+    sources: tuple[str, ...] = ()
+
+    def pool(self, *kinds: str) -> Pool:
+        """Prompts of the first of these kinds that the family's sources have."""
+        return self.corpus.pool(kinds, self.sources)
+
+
+@dataclass
+class Traffic:
+    """Exchanges of one family's accounts, column-wise; any order.
+
+    ``time`` is microseconds since the start; ``session`` -1 is none; ``end_user`` -1 is none; ``turn`` counts from
+    0; ``redeems`` is the row (of this same traffic) whose reasoning artefact a request hands back, -1 for none.
+    ``model`` and ``status`` override the account's model and 200. ``campaign`` tells the rows that belong to it.
+    """
+
+    account: Ints
+    time: Ints
+    prompt: Recipe
+    system: Recipe | None = None
+    session: Ints | None = None
+    turn: Ints | None = None
+    end_user: Ints | None = None
+    redeems: Ints | None = None
+    status: Ints | None = None
+    model: Ints | None = None
+    tools: Sequence[tuple[str, ...]] = ()
+    tool_set: Ints | None = None
+    campaign: bool = False
+    chat: bool = False
+
+    def __len__(self) -> int:
+        return len(self.account)
+
+
+@dataclass
+class Block:
+    """What a family returns: its accounts and their traffic, and what a perfect scan would say of them.
+
+    ``campaign`` names the campaign (None: innocent). ``label`` is the expected label of the accounts
+    ("campaign", "pool", "reseller") or None where nothing should be said.
+    """
+
+    accounts: Accounts
+    traffic: list[Traffic] = field(default_factory=list)
+    campaign: str | None = None
+    label: str | None = None
+
+
+def generator(seed: int, *names: str | int) -> np.random.Generator:
+    """Random numbers that depend on the seed and the names only."""
+    words = [zlib.crc32(str(name).encode()) for name in names]
+    return np.random.default_rng(np.random.SeedSequence([seed & 0xFFFFFFFFFFFFFFFF, *words]))
+
+
+def mix(values: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
+    """splitmix64 of ``values ^ salt``: a bijection, so distinct codes give distinct identifiers."""
+    with np.errstate(over="ignore"):
+        z = values ^ np.uint64(salt & 0xFFFFFFFFFFFFFFFF)
+        z = z + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))

@@ -1,0 +1,239 @@
+"""SQL over request and answer bodies: chat completions, responses, messages, Converse, and older shapes.
+
+Gateways wrap the same few bodies differently. Sources unwrap; what a body means stands here, once. Shapes after the
+public API references of OpenAI, Anthropic, Amazon Bedrock (Converse, Titan, Llama, Cohere) and LiteLLM.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+#: What we look at in one message; ``content`` is text or a list of parts.
+MESSAGES = json.dumps(
+    [{"role": "VARCHAR", "type": "VARCHAR", "content": "JSON", "parts": "JSON", "encrypted_content": "VARCHAR",
+      "thinking_blocks": "JSON"}]
+)  # fmt: skip
+
+_PARTS = json.dumps(
+    [{"type": "VARCHAR", "text": "VARCHAR", "content": "VARCHAR", "refusal": "VARCHAR", "signature": "VARCHAR",
+      "data": "VARCHAR", "reasoningContent": {"reasoningText": {"signature": "VARCHAR"}, "redactedContent": "VARCHAR"}}]
+)  # fmt: skip
+
+_REQUEST: dict[str, Any] = {
+    **dict.fromkeys(
+        (
+            "model", "instructions", "preamble", "temperature", "top_p", "topP", "p", "n", "num_generations",
+            "max_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens_to_sample", "max_gen_len",
+            "logprobs", "user", "safety_identifier", "inputText", "message",
+        ),
+        "VARCHAR",
+    ),
+    **dict.fromkeys(("body", "messages", "input", "prompt", "system", "contents"), "JSON"),
+    "metadata": {"user_id": "VARCHAR"},
+    "tools": [{"type": "VARCHAR", "name": "VARCHAR", "function": {"name": "VARCHAR"}}],
+    "functions": [{"name": "VARCHAR"}],
+    "toolConfig": {"tools": [{"toolSpec": {"name": "VARCHAR"}}]},
+    "inferenceConfig": {"maxTokens": "VARCHAR", "temperature": "VARCHAR", "topP": "VARCHAR"},
+    "textGenerationConfig": {"maxTokenCount": "VARCHAR", "temperature": "VARCHAR", "topP": "VARCHAR"},
+}  # fmt: skip
+
+_USAGE: dict[str, Any] = {
+    **dict.fromkeys(
+        (
+            "prompt_tokens", "input_tokens", "inputTokens", "completion_tokens", "output_tokens", "outputTokens",
+            "cache_read_input_tokens", "cacheReadInputTokens",
+        ),
+        "VARCHAR",
+    ),
+    "prompt_tokens_details": {"cached_tokens": "VARCHAR"},
+    "input_tokens_details": {"cached_tokens": "VARCHAR"},
+    "completion_tokens_details": {"reasoning_tokens": "VARCHAR"},
+    "output_tokens_details": {"reasoning_tokens": "VARCHAR"},
+}  # fmt: skip
+
+_CHOICE: dict[str, Any] = {
+    "text": "VARCHAR",
+    "finish_reason": "VARCHAR",
+    "message": {"content": "JSON", "refusal": "VARCHAR", "thinking_blocks": "JSON"},
+    "delta": {"content": "VARCHAR"},
+}
+
+_ANSWER: dict[str, Any] = {
+    **dict.fromkeys(
+        (
+            "id", "model", "created", "created_at", "completion", "generation", "outputText", "text", "stop_reason",
+            "stopReason", "finish_reason", "status", "status_code", "request_id", "prompt_token_count",
+            "generation_token_count",
+        ),
+        "VARCHAR",
+    ),
+    **dict.fromkeys(("body", "content", "output"), "JSON"),
+    "choices": [_CHOICE],
+    "results": [{"outputText": "VARCHAR", "completionReason": "VARCHAR"}],
+    "outputs": [{"text": "VARCHAR", "stop_reason": "VARCHAR"}],
+    "generations": [{"text": "VARCHAR", "finish_reason": "VARCHAR"}],
+    "incomplete_details": {"reason": "VARCHAR"},
+    "usage": _USAGE,
+}  # fmt: skip
+
+# An answer that was streamed and logged as the list of its pieces.
+_CHUNKS = [
+    {
+        **dict.fromkeys(
+            (
+                "type",
+                "id",
+                "outputText",
+                "generation",
+                "completion",
+                "text",
+                "stop_reason",
+                "completionReason",
+            ),
+            "VARCHAR",
+        ),
+        "delta": {"text": "VARCHAR", "signature": "VARCHAR", "stop_reason": "VARCHAR"},
+        "content_block": {"data": "VARCHAR", "signature": "VARCHAR"},
+        "message": {"id": "VARCHAR", "usage": _USAGE},
+        "usage": _USAGE,
+        "choices": [_CHOICE],
+    }
+]
+
+
+def text_of(content: str) -> str:
+    """SQL for the text of a JSON value that is a string, a list of parts, or one part. Reasoning and tool parts
+    are no text."""
+    part = "coalesce(p.text, CASE WHEN p.type = 'text' THEN p.content END, p.refusal)"
+    return f"""CASE left({content}, 1) WHEN '"' THEN {content} ->> '$'
+      WHEN '[' THEN array_to_string(list_filter([{part} FOR p IN from_json({content}, '{_PARTS}')],
+        lambda t: t IS NOT NULL), chr(10))
+      WHEN '{{' THEN coalesce({content} ->> '$.text', {content} ->> '$.content') END"""
+
+
+def _artefact(content: str) -> str:
+    """SQL for the last opaque reasoning artefact among the parts of a JSON value; null when there is none."""
+    found = (
+        "coalesce(p.signature, CASE WHEN p.type = 'redacted_thinking' THEN p.data END, "
+        "p.reasoningContent.reasoningText.signature, p.reasoningContent.redactedContent)"
+    )
+    return (
+        f"CASE WHEN left({content}, 1) = '[' THEN list_filter([{found} FOR p IN from_json({content}, '{_PARTS}')], "
+        "lambda t: t <> '')[-1] END"
+    )
+
+
+def unpacked(inner: str) -> str:
+    """A SELECT that adds what the bodies say to ``inner``'s rows.
+
+    ``inner`` gives ``request`` and ``answer`` (JSON text or null) and ``asked`` (JSON text of the messages when they
+    stand outside the request, or null). Added: ``q``, ``a`` (the bodies as structs), ``m`` (messages), ``talk`` (their roles and texts), ``c`` (chunks).
+    """
+    struct_q, struct_a = json.dumps(_REQUEST), json.dumps(_ANSWER)
+    plain = "CASE WHEN left({0}, 1) = '\"' THEN {0} ->> '$' ELSE CAST({0} AS VARCHAR) END"
+    said = text_of("coalesce(x.content, x.parts)")
+    return f"""SELECT *, [struct_pack(role := coalesce(x.role, ''), said := {said}) FOR x IN m
+      IF coalesce(x.type, 'message') = 'message'] AS talk
+  FROM (SELECT *, CASE WHEN left(said, 1) = '[' THEN from_json(said, '{MESSAGES}') END AS m
+  FROM (SELECT *, coalesce(asked, q.messages, q.input, q.contents, q.prompt) AS said
+  FROM (SELECT * EXCLUDE (q0, a0),
+    CASE WHEN q0.body IS NOT NULL THEN TRY(from_json({plain.format("q0.body")}, '{struct_q}')) ELSE q0 END AS q,
+    CASE WHEN a0.body IS NOT NULL THEN TRY(from_json({plain.format("a0.body")}, '{struct_a}')) ELSE a0 END AS a,
+    a0.status_code AS answer_status
+  FROM (SELECT * EXCLUDE (request, answer), answer,
+    TRY(from_json({plain.format("request")}, '{struct_q}')) AS q0,
+    TRY(from_json({plain.format("answer")}, '{struct_a}')) AS a0,
+    CASE WHEN left(answer, 1) = '[' THEN TRY(from_json(answer, '{json.dumps(_CHUNKS)}')) END AS c
+  FROM ({inner})))))"""
+
+
+def columns() -> dict[str, str]:
+    """SQL for each canonical column that bodies can tell, over the rows of ``unpacked``."""
+    texts = "[x.said FOR x IN talk IF x.role = 'user' AND x.said <> '']"
+    systems = "[x.said FOR x IN talk IF x.role IN ('system', 'developer') AND x.said <> '']"
+    others = "[x.said FOR x IN talk IF x.role NOT IN ('system', 'developer') AND x.said <> '']"
+    strings = (
+        "CASE WHEN left(said, 2) = '[\"' THEN array_to_string(from_json(said, '[\"VARCHAR\"]'), chr(10)) END"
+    )
+    tools = (
+        "coalesce([coalesce(t.function.name, t.name, t.type) FOR t IN q.tools], [t.name FOR t IN q.functions], "
+        "[t.toolSpec.name FOR t IN q.toolConfig.tools])"
+    )
+    items = f"from_json(a.output, '{MESSAGES}')"
+    wrapped = 'from_json(a.output, \'{"message": {"content": "JSON"}}\').message.content'
+    outputs = f"[{text_of('x.content')} FOR x IN {items} IF x.type = 'message']"
+    chunk = (
+        "coalesce(x.delta.text, x.outputText, x.generation, x.completion, x.text, x.choices[1].delta.content, "
+        "x.choices[1].text)"
+    )
+    chunks = f"array_to_string(list_filter([{chunk} FOR x IN c], lambda t: t IS NOT NULL), '')"
+    chunk_mark = (
+        "coalesce(nullif(x.delta.signature, ''), x.content_block.data, nullif(x.content_block.signature, ''))"
+    )
+    issued = f"""coalesce({_artefact("a.content")}, {_artefact(wrapped)}, {_artefact("a.choices[1].message.thinking_blocks")},
+      CASE WHEN left(a.output, 1) = '[' THEN list_filter([x.encrypted_content FOR x IN {items}], lambda t: t <> '')[-1] END,
+      list_filter([{chunk_mark} FOR x IN c], lambda t: t IS NOT NULL)[-1])"""
+    redeemed = f"""list_filter([coalesce(x.encrypted_content, {_artefact("x.thinking_blocks")}, {_artefact("x.content")})
+      FOR x IN m], lambda t: t <> '')[-1]"""
+    return {
+        "exchange_id": "coalesce(a.id, c[1].id, c[1].message.id)",
+        "end_user_id": "coalesce(q.safety_identifier, q.user, q.metadata.user_id)",
+        "model": "coalesce(q.model, a.model)",
+        "system": f"""nullif(concat_ws(chr(10), {text_of("q.system")}, q.instructions, q.preamble,
+          nullif(array_to_string({systems}, chr(10)), '')), '')""",
+        "prompt": f"""CASE left(said, 1) WHEN '"' THEN said ->> '$'
+          WHEN '[' THEN coalesce({texts}[-1], {strings},
+            {others}[-1], CASE WHEN len(m) > 0 THEN '' END)
+          ELSE coalesce(q.inputText, q.message) END""",
+        "turns": "CASE WHEN left(said, 1) = '[' THEN len(m) WHEN said IS NOT NULL OR coalesce(q.inputText, q.message) IS NOT NULL THEN 1 END",
+        "tools": tools,
+        "temperature": "coalesce(q.temperature, q.inferenceConfig.temperature, q.textGenerationConfig.temperature)",
+        "top_p": "coalesce(q.top_p, q.topP, q.p, q.inferenceConfig.topP, q.textGenerationConfig.topP)",
+        "n": "coalesce(q.n, q.num_generations)",
+        "max_tokens": "coalesce(q.max_completion_tokens, q.max_output_tokens, q.max_tokens, q.max_tokens_to_sample, "
+        "q.max_gen_len, q.inferenceConfig.maxTokens, q.textGenerationConfig.maxTokenCount)",
+        "logprobs": "CASE WHEN TRY_CAST(q.logprobs AS BIGINT) > 0 THEN true ELSE TRY_CAST(q.logprobs AS BOOLEAN) END",
+        "response": f"""coalesce({text_of("a.choices[1].message.content")}, a.choices[1].message.refusal,
+          a.choices[1].text, CASE left(a.output, 1) WHEN '[' THEN array_to_string({outputs}, chr(10))
+          WHEN '{{' THEN {text_of(wrapped)} END, {text_of("a.content")}, a.completion, a.generation, a.outputText,
+          a.results[1].outputText, a.outputs[1].text, a.text, a.generations[1].text,
+          CASE WHEN c IS NOT NULL THEN {chunks} END, CASE WHEN left(answer, 1) = '"' AND a IS NULL THEN answer ->> '$' END)""",
+        "reasoning_issued": f"sha256({issued})",
+        "reasoning_redeemed": f"sha256({redeemed})",
+        "input_tokens": _usage("prompt_tokens", "input_tokens", "inputTokens", last="a.prompt_token_count"),
+        "cached_tokens": _usage(
+            "prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens", "cache_read_input_tokens",
+            "cacheReadInputTokens",
+        ),
+        "output_tokens": _usage(
+            "completion_tokens", "output_tokens", "outputTokens", last="a.generation_token_count", late=True
+        ),
+        "reasoning_tokens": _usage(
+            "completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens"
+        ),
+        "status": "answer_status",
+        "finish_reason": "coalesce(a.choices[1].finish_reason, a.stop_reason, a.stopReason, a.incomplete_details.reason, "
+        "a.results[1].completionReason, a.outputs[1].stop_reason, a.generations[1].finish_reason, a.finish_reason, "
+        "a.status, list_filter([coalesce(x.delta.stop_reason, x.stop_reason, x.completionReason, "
+        "x.choices[1].finish_reason) FOR x IN c], lambda t: t IS NOT NULL)[-1])",
+    }  # fmt: skip
+
+
+def _usage(*names: str, last: str = "NULL", late: bool = False) -> str:
+    """SQL for a count of usage; in a stream the input stands in the first chunks, the output in the last."""
+    whole = ", ".join(f"a.usage.{name}" for name in names)
+    first = ", ".join(f"x.message.usage.{name}, x.usage.{name}" for name in names)
+    streamed = f"list_filter([coalesce({first}) FOR x IN c], lambda t: t IS NOT NULL)[{-1 if late else 1}]"
+    return f"coalesce({whole}, {last}, {streamed})"
+
+
+def instant(value: str) -> str:
+    """SQL that turns a time written as RFC 3339 or as seconds, milli-, micro- or nanoseconds since the epoch into
+    what a source may give as ``time``: text is left as it is, numbers become milliseconds."""
+    number = f"TRY_CAST({value} AS DOUBLE)"
+    return (
+        f"CASE WHEN {number} IS NULL THEN {value} WHEN {number} < 1e11 THEN CAST({number} * 1e3 AS VARCHAR) "
+        f"WHEN {number} < 1e14 THEN {value} WHEN {number} < 1e17 THEN CAST({number} / 1e3 AS VARCHAR) "
+        f"ELSE CAST({number} / 1e6 AS VARCHAR) END"
+    )

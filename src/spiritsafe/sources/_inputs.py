@@ -1,0 +1,103 @@
+"""What the user named -> the sorted list of files to read."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spiritsafe.errors import InputChanged, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """One file as it was when the scan began. ``named``: the user named it, it was not found in a folder."""
+
+    path: str
+    size: int
+    modified: int
+    named: bool
+
+    def check(self) -> None:
+        """Raise InputChanged unless the file is still what it was when listed."""
+        try:
+            now = os.stat(self.path)
+        except OSError as error:
+            raise InputChanged("the file vanished while it was read", where=self.path) from error
+        if (now.st_size, now.st_mtime_ns) != (self.size, self.modified):
+            raise InputChanged(
+                "the file changed while it was read",
+                where=self.path,
+                hint="scan a copy, or files that are no longer written to",
+            )
+
+
+def expand(inputs: Sequence[str | Path]) -> tuple[list[LogFile], list[str]]:
+    """Files, folders (searched below, sorted) and globs -> files to read, and notes on what was passed over.
+
+    Hidden files and those that begin with ``_`` are passed over inside folders, not when named. A file named
+    twice is read once. Raises InputError for what is not there, holds no file, or cannot be read.
+    """
+    found: dict[str, LogFile] = {}
+    skipped: list[str] = []
+    for given in map(str, inputs):
+        for path in _matches(given):
+            if os.path.isdir(path):
+                listed = _folder(path, skipped)
+                if not listed:
+                    raise InputError("the folder holds no log files", where=path)
+                files = [_file(name, named=False) for name in listed]
+            else:
+                files = [_file(path, named=True)]
+            for file in files:
+                found.setdefault(os.path.realpath(file.path), file)
+    if not found:
+        raise InputError("no input given", hint="name a file, a glob or a folder")
+    return list(found.values()), skipped
+
+
+def _matches(given: str) -> list[str]:
+    if os.path.lexists(given):
+        return [given]
+    if glob.has_magic(given):
+        matches = sorted(glob.glob(given, recursive=True))
+        if matches:
+            return matches
+        raise InputError("no file matches", where=given)
+    raise InputError("no such file or folder", where=given)
+
+
+def _folder(folder: str, skipped: list[str]) -> list[str]:
+    def fail(error: OSError) -> None:
+        raise InputError(f"cannot list the folder: {error.strerror}", where=str(error.filename)) from error
+
+    listed: list[str] = []
+    for root, folders, names in os.walk(folder, onerror=fail):
+        folders.sort()
+        hidden = [name for name in folders if name.startswith((".", "_"))]
+        folders[:] = [name for name in folders if name not in hidden]
+        for name in sorted(names):
+            if name.startswith((".", "_")):
+                hidden.append(name)
+            else:
+                listed.append(os.path.join(root, name))
+        skipped += [os.path.join(root, name) for name in hidden]
+    return sorted(listed)
+
+
+def _file(path: str, *, named: bool) -> LogFile:
+    try:
+        facts = os.stat(path)
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", where=path) from error
+    if not stat.S_ISREG(facts.st_mode):
+        raise InputError("is not an ordinary file", where=path)
+    if not os.access(path, os.R_OK):
+        raise InputError("cannot read: no permission", where=path)
+    return LogFile(path, facts.st_size, facts.st_mtime_ns, named)

@@ -1,0 +1,74 @@
+"""Outputs appear whole or not at all: a temporary folder beside the target, renamed at the end.
+
+Left-overs of killed runs are recognised by the process number in their name and removed by the next run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spiritsafe.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def staging(out: Path) -> Iterator[Path]:
+    """A fresh folder beside ``out``, removed at the end whatever happens.
+
+    A full or failing disk inside the block becomes a StorageError that names the folder.
+    """
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that the user meant to keep
+    work = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for old in out.parent.glob(f".{out.name}.partial-*"):
+            if not _alive(old.name.rpartition("-")[2]):
+                shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        yield work
+    except OSError as error:
+        raise StorageError(
+            f"cannot write: {error.strerror or error}",
+            where=str(error.filename or out.parent),
+            hint="free some space or choose another folder with --out",
+        ) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def check_target(out: Path, mark: str) -> None:
+    """Raise UsageError unless ``out`` is absent, empty, or an earlier result (a folder that holds ``mark``)."""
+    if out.exists() and not (out.is_dir() and ((out / mark).exists() or not any(out.iterdir()))):
+        raise UsageError(
+            "the output exists and is not an earlier result",
+            where=str(out),
+            hint="name another folder with --out",
+        )
+
+
+def publish(finished: Path, out: Path) -> None:
+    """Put the folder ``finished`` in the place of ``out``; both are on one file system."""
+    for path in finished.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    if out.exists():
+        out.rename(finished.with_name("replaced"))
+    finished.rename(out)
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True

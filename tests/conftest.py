@@ -1,0 +1,42 @@
+"""What holds for every test: no silent skips where everything is required, and laws tested without deadlines."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+#: Under SPIRITSAFE_REQUIRE=all (continuous integration) a skipped test is a failed one.
+REQUIRE_ALL = os.environ.get("SPIRITSAFE_REQUIRE") == "all"
+
+# No deadline: the first example of a law also pays for compiling the kernel. Where everything is required the
+# examples are the same each time, so that a red run means a changed program.
+settings.register_profile("spiritsafe", deadline=None, derandomize=REQUIRE_ALL, print_blob=True)
+settings.load_profile("spiritsafe")
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but SPIRITSAFE_REQUIRE=all: {report.longrepr}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped test into a failed one where everything is required."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips itself while it is collected."""
+    report = yield
+    _refuse_skip(report)
+    return report
