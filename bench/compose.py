@@ -33,7 +33,7 @@ REPORT = (
     "autoif", "codealpaca", "cot_gsm8k", "evol_code", "fireact_react", "gorilla_apibench", "lawyer_llama_zh",
     "prometheus_grading",
 )  # fmt: skip
-HALVES = {"calibration": CALIBRATION, "report": REPORT, "all": (*CALIBRATION, *REPORT)}
+HALVES: dict[str, tuple[str, ...] | None] = {"calibration": CALIBRATION, "report": REPORT, "all": None}
 
 #: Innocent populations of a service of about 100,000 exchanges a day: family, accounts, exchanges per account per day.
 INNOCENT: tuple[tuple[str, int, float], ...] = (
@@ -125,8 +125,13 @@ def lookalikes(
     return replace(plan, populations=(*plan.populations, *made))
 
 
-def _matched(corpus: Corpus, half: str) -> Corpus:
-    return corpus.only(name for name in HALVES[half] if name in corpus.sources)
+def matched(corpus: Corpus, half: str) -> Corpus:
+    """The half of a corpus; "all" is all of it. Raises UsageError when none of the half's sources are there."""
+    names = HALVES[half]
+    found = corpus.sources if names is None else [name for name in names if name in corpus.sources]
+    if not found:
+        raise UsageError(f"the corpus has no source of the {half} half", hint="--half all takes any corpus")
+    return corpus.only(found)
 
 
 def cases() -> dict[str, Callable[[Case], Plan]]:
@@ -173,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = cases()
         if given.case not in known:
             raise UsageError(f"no case called {given.case!r}", hint=f"there are: {', '.join(known)}")
-        corpus = _matched(load_corpus(given.corpus), given.half)
+        corpus = matched(load_corpus(given.corpus), given.half)
         case = Case(corpus, given.days, given.mode, infrastructure=not given.no_infrastructure)
         truth = simulate(known[given.case](case), given.out, seed=given.seed)
     except SpiritsafeError as error:

@@ -263,7 +263,7 @@ def _campaign(
         {"label": "Refused requests move to a sibling", "bits": 11.1},
         {"label": "Some accounts have end users of their own", "bits": -2.4},
     ]
-    coordination["bits"] = sum(piece["bits"] for piece in evidence)
+    coordination["bits"] = sum(float(piece["bits"]) for piece in evidence)
     coordination["e_value"] = 2.0 ** coordination["bits"]
     layers = [
         ("payment", 0.82, 18, 34.0),
@@ -354,7 +354,7 @@ def _campaign(
 
 def _average(campaign: dict[str, Any]) -> None:
     """Combines the tests as the pipeline does: a weighted average of e-values, whose bits must not be added."""
-    block = campaign["coordination"]
+    block: dict[str, Any] = campaign["coordination"]
     for test in block["tests"]:
         test["weight"] = 0.25
     block["combination"] = "weighted average of the tests' e-values"

@@ -34,9 +34,10 @@ def word(source: random.Random) -> str:
     return "".join(source.choice("abcdefghijklmnoprstuvz") for _ in range(source.randint(2, 9)))
 
 
-@given(st.randoms(use_true_random=False), st.data())
+@given(st.integers(0, 1 << 32), st.data())
 @settings(max_examples=300, deadline=None)
-def test_a_shared_run_of_twelve_words_in_head_or_tail_is_seen(source: random.Random, data: Any):
+def test_a_shared_run_of_twelve_words_in_head_or_tail_is_seen(seed: int, data: Any):
+    source = random.Random(seed)
     run = [word(source) for _ in range(data.draw(st.integers(12, 20)))]
     made = []
     for _ in range(2):
@@ -51,9 +52,11 @@ def test_a_shared_run_of_twelve_words_in_head_or_tail_is_seen(source: random.Ran
     assert a & b
 
 
-@given(st.randoms(use_true_random=False), st.data())
+@given(st.integers(0, 1 << 32), st.data())
 @settings(max_examples=200, deadline=None)
-def test_a_shared_run_of_fifteen_tokens_is_seen_in_any_mix_of_scripts(source: random.Random, data: Any):
+def test_a_shared_run_of_fifteen_tokens_is_seen_in_any_mix_of_scripts(seed: int, data: Any):
+    source = random.Random(seed)
+
     def token() -> int:
         return source.getrandbits(63) << 1 | (source.random() < share)
 

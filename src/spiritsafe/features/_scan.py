@@ -53,18 +53,30 @@ def mix(x):  # type: ignore[no-untyped-def]
 
 
 @inner
+def hangul(before, code):  # type: ignore[no-untyped-def]
+    """The syllable of two Hangul letters, or of an open syllable and a final; 0 if they are no such thing."""
+    if 0x1161 <= code <= 0x1175 and 0x1100 <= before <= 0x1112:
+        return np.uint32(0xAC00 + ((before - 0x1100) * 21 + code - 0x1161) * 28)
+    if 0x11A8 <= code <= 0x11C2 and 0xAC00 <= before <= 0xD7A3 and (before - 0xAC00) % 28 == 0:
+        return np.uint32(before + code - 0x11A7)
+    return np.uint32(0)
+
+
+@inner
 def decode(data, i, end, table, out):  # type: ignore[no-untyped-def]
     """Write the table entries of all characters that are not dropped to ``out``; return (entries, characters, lines).
 
-    A byte that is no valid UTF-8 (overlong, cut off, out of range) is one U+FFFD.
+    A byte that is no valid UTF-8 (overlong, cut off, out of range) is one U+FFFD. Hangul that comes in letters is
+    put together to syllables, as in Unicode's composition.
     """
-    n, dropped, lines = np.uint64(0), 0, 0
+    n, dropped, lines, before = np.uint64(0), 0, 0, np.uint32(0)
     while i < end:
         b = data[np.uint64(i)]
         size = 1
         if b < 128:
             entry = table[b]
             lines += b == 10
+            before = np.uint32(0)
         else:
             code, size = _INVALID, 2 if b < 0xE0 else (3 if b < 0xF0 else 4)
             if b < 0xC2 or b > 0xF4 or i + size > end:
@@ -79,6 +91,14 @@ def decode(data, i, end, table, out):  # type: ignore[no-untyped-def]
                 least = 0x800 if size == 3 else (0x10000 if size == 4 else 0)
                 if size == 1 or code < least or code > 0x10FFFF:
                     code, size = _INVALID, 1
+            syllable = hangul(before, code)
+            if syllable > 0:
+                out[n - _1] = table[syllable]
+                before = syllable
+                dropped += 1
+                i += size
+                continue
+            before = code
             if code < _SIZE:
                 entry = table[code]
             elif code < 0x40000:
@@ -254,6 +274,8 @@ def scan(data, starts, ends, table, lexicon, text, hashes, kinds, spans, stems, 
                 spans[n, 0], spans[n, 1] = at, i
                 n += _1
                 tokens += 1
+                if record > NUMBER:  # an address is whole: what follows must not reach back into it
+                    glue = n
                 before = _LETTER
                 continue
             whole = (whole ^ np.uint64(code)) * _STEP

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pyarrow as pa
 
@@ -20,6 +22,7 @@ NAMES = {
 def skeleton_text(text: str) -> str:
     """``text`` with its slots named; a run of equal slots is shown as one."""
     table = characters.table()
+    text = unicodedata.normalize("NFC", text)  # the kernel puts Hangul letters together, too
     where = [
         k for k, c in enumerate(text) if ord(c) >= characters.SIZE or int(table[ord(c)]) >> 26 != characters.DROP
     ]

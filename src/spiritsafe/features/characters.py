@@ -102,7 +102,11 @@ def _fold(char: str) -> str:
         return char
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", char).casefold())
     kept = "".join(c for c in decomposed if not _dropped(c))
-    return _fold(kept) if len(kept) == 1 and kept != char else char
+    if len(kept) != 1:  # ligatures and the like stay one character, in lower case
+        kept = char.lower()
+    if len(kept) != 1 or kept == char or (kept == " " and category[0] != "Z"):
+        return char
+    return _fold(kept)
 
 
 def _class(char: str) -> tuple[int, str]:

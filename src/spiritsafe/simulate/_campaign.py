@@ -39,7 +39,8 @@ class Campaign:
     accounts (best_of_k), each account its own fixed part of the list (partition). sigma: spread of ln load over
     accounts. timing: sync flushes a queue every ten minutes, jitter is even, diurnal imitates office hours.
     paraphrase: see ``_text.compose``. wording: which of the family's templates (-1: any). payment, device,
-    network, client, mail: share of accounts whose value comes from a common stock. cohort_days and age_days: accounts were made within that many days, that long ago.
+    network, client, mail: share of accounts whose value comes from a common stock. cohort_days and
+    age_days: accounts were made within that many days, that long ago.
     organizations: 0 is one for each account. refused: share of requests answered 429 and sent again from another
     account. text as for customers.
     """
@@ -87,9 +88,11 @@ def ring(world: World, knobs: Campaign) -> Accounts:
     block = (kinds * 2_654_435_761) % 4_096
     made.rotating = np.stack([ADDRESS_BASE + block * 65_536 + rng.integers(1, 65_535, stock), kinds])
     made.rotates = rng.random(size) < knobs.network
-    made.temperature[:] = rng.choice([0.0, 0.6, 0.7, 1.0])
-    made.max_tokens[:] = rng.choice([2048, 4096, 8192])
-    made.model[:] = 0
+    if knobs.share >= 1.0:
+        # One program sends everything; accounts that are shared with others keep what each of them was set to.
+        made.temperature[:] = rng.choice([0.0, 0.6, 0.7, 1.0])
+        made.max_tokens[:] = rng.choice([2048, 4096, 8192])
+        made.model[:] = 0
     return made
 
 

@@ -122,7 +122,8 @@ class Corpus:
 def load_corpus(folder: str | Path, sources: Iterable[str] | None = None) -> Corpus:
     """Read ``folder/<source>/data.jsonl[.gz]``, only the named ``sources`` when given.
 
-    Records have ``kind, prompt`` and, where known, ``system, response, session, meta``. Raises InputError for a missing folder or a broken line, UsageError for an unknown source.
+    Records have ``kind, prompt`` and, where known, ``system, response, session, meta``. Raises
+    InputError for a missing folder or a broken line, UsageError for an unknown source.
     """
     root = Path(folder)
     wanted = None if sources is None else set(sources)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from spiritsafe.errors import InputError
 from spiritsafe.sources._blocks import BLOCK, blocks
-from spiritsafe.sources._lines import LONGEST, Lines, blank, lines, mend_surrogates, split, text
+from spiritsafe.sources._lines import BOM, LONGEST, Lines, blank, lines, mend_surrogates, split, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,10 +65,11 @@ def line_units(source: Extension, file: int, path: str, rows: int, unit: Unit) -
     yield unit
 
 
-def document(path: str, engine: DuckDB) -> Iterator[Lines]:
+def document(path: str, rows: int, engine: DuckDB) -> Iterator[Lines]:
     """A file that is one JSON document over several lines: the object, or each element of the array, as a line.
 
-    The number of an element of an array is its place, from 1.
+    The number of an element of an array is its place, from 1. A file that is no document after all is read line by
+    line, so that each of its lines is accounted for.
     """
     parts: list[bytes] = []
     position = length = 0
@@ -80,17 +80,20 @@ def document(path: str, engine: DuckDB) -> Iterator[Lines]:
             raise InputError(
                 f"a JSON document longer than {LONGEST >> 20} MB", where=path, hint="write one record a line"
             )
-    whole = b"".join(parts).removeprefix(b"\xef\xbb\xbf")
-    flat = whole.replace(b"\r", b" ").replace(b"\n", b" ").replace(b"\t", b" ").strip()
+    whole = b"".join(parts).removeprefix(BOM)
+    flat = whole.translate(bytes.maketrans(b"\r\n\t", b"   ")).strip()
     raw, _mended = mend_surrogates(text(split(flat + b"\n"))[0], engine)
     engine.register("document", pa.table({"raw": raw}))
-    elements = engine.table(
-        "SELECT unnest(CASE WHEN json_valid(raw) AND json_type(raw) = 'ARRAY' "
-        "THEN from_json(raw, '[\"JSON\"]') ELSE [raw] END)::VARCHAR AS raw FROM document"
-    )["raw"].combine_chunks()
+    kind = engine.scalar("SELECT CASE WHEN json_valid(raw) THEN json_type(raw) END FROM document")
+    if kind == "ARRAY":
+        raw = engine.table(
+            """SELECT unnest(from_json(raw, '["JSON"]'))::VARCHAR || chr(10) AS raw FROM document"""
+        )["raw"].combine_chunks()
     engine.unregister("document")
-    ended = pc.binary_join_element_wise(elements, pa.scalar("\n"), "")
-    yield Lines(1, ended.cast(pa.binary()), position)
+    if kind is None:
+        yield from lines(path, rows)
+    else:
+        yield Lines(1, raw.cast(pa.binary()), position)
 
 
 def prepare(unit: Unit, engine: DuckDB) -> Prepared:

@@ -228,6 +228,14 @@ def _usage(*names: str, last: str = "NULL", late: bool = False) -> str:
     return f"coalesce({whole}, {last}, {streamed})"
 
 
+def broken(value: str) -> str:
+    """SQL branches of a CASE that say why a line (``raw``), parsed as ``value``, is no record."""
+    return (
+        f"WHEN {value} IS NULL AND NOT json_valid(raw) THEN 'not valid JSON' "
+        f"WHEN {value} IS NULL OR left(ltrim(raw, chr(32) || chr(9)), 1) <> '{{' THEN 'not a JSON object'"
+    )
+
+
 def instant(value: str) -> str:
     """SQL that turns a time written as RFC 3339 or as seconds, milli-, micro- or nanoseconds since the epoch into
     what a source may give as ``time``: text is left as it is, numbers become milliseconds."""

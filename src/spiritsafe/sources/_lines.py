@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LONGEST = 256 << 20
 
 _NEWLINE = 10
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 _ESCAPE = re.compile(
     rb"\\(?:(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -48,9 +48,10 @@ def lines(path: str, rows: int) -> Iterator[Lines]:
     number, position, carried, overlong = 1, 0, 0, False
     carry: list[bytes] = []  # the line that the last block ended in
     for index, (whole, position) in enumerate(blocks(path)):
-        block = whole.slice(len(_BOM)) if index == 0 and whole.slice(0, 3).to_pybytes() == _BOM else whole
+        block = whole.slice(len(BOM)) if index == 0 and bytes(memoryview(whole)[:3]) == BOM else whole
         ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE).astype(np.int32) + np.int32(1)
         if len(ends):
+            overlong = overlong or carried + int(ends[0]) > LONGEST
             carry.append(block.slice(0, int(ends[0])).to_pybytes())
             yield (
                 _overlong(number, carry, position)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from spiritsafe.schema import NAMES
-from spiritsafe.sources._bodies import columns, instant, unpacked
+from spiritsafe.sources._bodies import broken, columns, instant, unpacked
 
 if TYPE_CHECKING:
     from spiritsafe.sources._sample import Sample
@@ -55,8 +55,7 @@ def pairs(relation: str, *, operation: str) -> str:
     }
     listed = ",\n  ".join(f"{outputs[name]} AS {name}" for name in NAMES)
     return f"""SELECT file, line, {listed},
-  CASE WHEN e IS NULL THEN 'not valid JSON'
-       WHEN json_type(raw) <> 'OBJECT' THEN 'not a JSON object'
+  CASE {broken("e")}
        WHEN q IS NULL AND said IS NULL THEN 'the request is missing or not JSON' END AS reason
 FROM ({unpacked(inner)})"""
 

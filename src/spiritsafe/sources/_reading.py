@@ -150,7 +150,7 @@ class Reading:
                 self._unknown.update(unknown_columns(file.path))
             elif sample.document:
                 unit = unit or Unit(source)
-                for piece in document(file.path, self._engine):
+                for piece in document(file.path, self._batch_rows, self._engine):
                     unit.add(index, piece)
             else:
                 for part in line_units(source, index, file.path, self._batch_rows, unit or Unit(source)):

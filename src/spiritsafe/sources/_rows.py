@@ -98,5 +98,6 @@ def _valid_text(array: pa.Array) -> tuple[pa.Array, np.ndarray | bool]:
         pass
     values = raw.to_pylist()  # only a batch that holds broken text comes here
     mended = pa.array([value if value is None else value.decode("utf-8", "replace") for value in values])
-    changed = pc.not_equal(mended.cast(pa.binary()), raw).fill_null(value=False)
+    changed = pc.not_equal(mended.cast(pa.binary()), raw)
+    changed = pc.fill_null(changed, pa.scalar(value=False))
     return mended.cast(pa.string()), changed.to_numpy(zero_copy_only=False)

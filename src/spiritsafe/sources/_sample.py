@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from spiritsafe.errors import InputError, UnknownFormat
 from spiritsafe.registry import Extension, extensions
 from spiritsafe.sources._blocks import blocks
+from spiritsafe.sources._lines import BOM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,23 +60,29 @@ def _reach(record: object, path: str) -> bool:
 
 def take_sample(path: str) -> Sample:
     """Read the beginning of a file. Raises InputError or InputChanged that names it."""
-    head = b""
-    for block, _position in blocks(path, _HEAD):
-        head += block.to_pybytes()
-        if (len(head) >= _HEAD and b"\n" in head) or len(head) >= _LONGEST_HEAD:
-            break
+    head = _head(path, _HEAD)
     if head.startswith(b"PAR1"):
         return Sample(head[:4], columns=tuple(parquet(path).schema_arrow.names))
-    head = head.removeprefix(b"\xef\xbb\xbf")
     records = tuple(_objects(head.splitlines()[:_RECORDS]))
     if records or not head.lstrip().startswith((b"{", b"[")):
         return Sample(head, records)
+    whole = head if len(head) < _HEAD else _head(path, _LONGEST_HEAD)
     try:
-        whole = json.loads(head.decode("utf-8", "replace"))
+        value = json.loads(whole.decode("utf-8", "replace"))
     except ValueError:
-        return Sample(head, document=b"\n" in head.strip())
-    elements = whole if isinstance(whole, list) else [whole]
+        return Sample(head, document=len(whole) >= _LONGEST_HEAD and b"\n" in head.strip())
+    elements = value if isinstance(value, list) else [value]
     return Sample(head, tuple(item for item in elements[:_RECORDS] if isinstance(item, dict)), document=True)
+
+
+def _head(path: str, enough: int) -> bytes:
+    """The first bytes: ``enough`` of them and one line end, but at most ``_LONGEST_HEAD``."""
+    head = b""
+    for block, _position in blocks(path, _HEAD):
+        head += block.to_pybytes()
+        if (len(head) >= enough and b"\n" in head) or len(head) >= _LONGEST_HEAD:
+            break
+    return head.removeprefix(BOM)
 
 
 def _objects(lines: list[bytes]) -> Iterator[dict[str, Any]]:

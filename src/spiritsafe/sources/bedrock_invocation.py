@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from spiritsafe.schema import NAMES
-from spiritsafe.sources._bodies import columns, instant, unpacked
+from spiritsafe.sources._bodies import broken, columns, instant, unpacked
 
 if TYPE_CHECKING:
     from spiritsafe.sources._sample import Sample
@@ -151,7 +151,7 @@ def bedrock_invocation(relation: str) -> str:
     }
     listed = ",\n  ".join(f"{expression} AS {name}" for name, expression in outputs.items())
     return f"""SELECT file, line, {listed},
-  CASE WHEN e IS NULL THEN 'not valid JSON' WHEN json_type(raw) <> 'OBJECT' THEN 'not a JSON object'
+  CASE {broken("e")}
        WHEN e.schemaType <> 'ModelInvocationLog' OR e.modelId LIKE '%embed%' THEN 'not an exchange'
        WHEN q IS NULL THEN 'the request body is not in the log (delivered apart, or not JSON)' END AS reason
 FROM ({unpacked(inner)})"""

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from spiritsafe.schema import NAMES, REQUIRED
+from spiritsafe.sources._bodies import broken
 
 if TYPE_CHECKING:
     from spiritsafe.sources._sample import Sample
@@ -50,9 +51,7 @@ def recognises(sample: Sample) -> bool:
 def canonical_jsonl(relation: str) -> str:
     """One JSON parse a record. A required column must be a JSON string (time also a number); others are cast."""
     return f"""SELECT file, line, {_COLUMNS},
-  CASE WHEN s IS NULL THEN 'not valid JSON'
-       WHEN s.time IS NULL AND s.account_id IS NULL AND s.prompt IS NULL AND json_type(raw) <> 'OBJECT'
-         THEN 'not a JSON object'
+  CASE {broken("s")}
        WHEN {_odd("account_id")} THEN 'account_id is not a string'
        WHEN {_odd("prompt")} THEN 'prompt is not a string' END AS reason
 FROM (SELECT file, line, raw, TRY(from_json(raw, '{_STRUCTURE}')) AS s FROM {relation})"""

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from spiritsafe.schema import NAMES
-from spiritsafe.sources._bodies import columns, instant, unpacked
+from spiritsafe.sources._bodies import broken, columns, instant, unpacked
 
 if TYPE_CHECKING:
     from spiritsafe.sources._sample import Sample
@@ -119,7 +119,7 @@ def litellm_payload(relation: str) -> str:
     }
     listed = ",\n  ".join(f"{expression} AS {name}" for name, expression in outputs.items())
     return f"""SELECT file, line, {listed},
-  CASE WHEN e IS NULL THEN 'not valid JSON' WHEN json_type(raw) <> 'OBJECT' THEN 'not a JSON object'
+  CASE {broken("e")}
        WHEN e.call_type LIKE '%embedding%' OR e.call_type LIKE '%image%' OR e.call_type LIKE '%transcription%'
          OR e.call_type LIKE '%speech%' OR e.call_type LIKE '%rerank%' OR e.call_type LIKE '%moderation%'
          THEN 'not an exchange' END AS reason

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from spiritsafe.schema import COLUMNS
-from spiritsafe.sources._bodies import text_of
+from spiritsafe.sources._bodies import broken, text_of
 
 if TYPE_CHECKING:
     from spiritsafe.sources._sample import Sample
@@ -210,7 +210,7 @@ SELECT file, line, {_outputs()},
   CASE WHEN kind NOT IN {_CALLS} OR (kind IS NULL AND asked IS NULL AND talk IS NULL) THEN 'not an exchange' END AS reason
 FROM read
 UNION ALL BY NAME
-SELECT file, line, CASE WHEN d IS NULL THEN 'not valid JSON' WHEN json_type(raw) <> 'OBJECT' THEN 'not a JSON object'
+SELECT file, line, CASE {broken("d")}
   ELSE 'not an exchange' END AS reason
 FROM documents WHERE d IS NULL OR (d.resourceSpans IS NULL AND d.resourceLogs IS NULL))"""
 

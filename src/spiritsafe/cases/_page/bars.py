@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spiritsafe.cases._page.phrase import bits_text
-from spiritsafe.cases._page.svg import Drawing, Frame, fit, ticks
+from spiritsafe.cases._page.svg import Drawing, Frame, fit, ticks, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ class _Plan:
 
 def _plan(bars: Sequence[tuple[str, float, float]], width: float) -> _Plan:
     narrow = width < 500
-    row, left = (40.0, 4.0) if narrow else (28.0, 410.0)
+    row, left = (40.0, 4.0) if narrow else (30.0, 340.0)
     ends = [end for _, _, end in bars]
     marks = ticks(max(*ends, 1.0), 4 if narrow else 6)
     low = max(min(0.0, *ends), -0.25 * marks[-1])  # a long bar against is cut; its number stands beside it
@@ -86,7 +86,11 @@ def _bar(drawing: Drawing, plan: _Plan, index: int, bar: tuple[str, float, float
     if plan.narrow:
         drawing.text((frame.left, top - 4), fit(name, drawing.width - 20), f"{weight} halo")
     else:
-        drawing.text((frame.left - 10, top + 14), fit(name, frame.left - 14), weight, anchor="end")
+        lines = wrap(name, frame.left - 14)
+        for at, line in enumerate(lines):
+            drawing.text(
+                (frame.left - 10, top + 20.5 - 6.5 * len(lines) + 13 * at), line, weight, anchor="end"
+            )
     kind = "total-bar" if last else "main-bar" if end >= begin else "against-bar"
     drawing.rect((left, top, max(right - left, 1.5), plan.tall), kind)
     sign = "+" if not last and end >= begin else ""

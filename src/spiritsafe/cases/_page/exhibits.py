@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Drawing widths (CSS pixels): across the page, half of it, and on a telephone.
 WIDE, HALF, NARROW = 980.0, 470.0, 332.0
+#: The most streams whose names are told under a matrix.
+_NAMED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +133,10 @@ def _matrix(row: Record, key: str) -> Figure | None:
         return None
     accounts = view.names([*row.items("accounts"), *[None] * (len(counts) - row.count("accounts"))])
     drawn = _both(lambda width, name: heat.matrix(accounts, counts, width=width, key=name), HALF, key)
-    reading = (
-        "One dark column: all accounts work on the same task. A diagonal: the tasks are divided among them."
-    )
+    reading = "One dark column: all accounts work on the same task. A diagonal: tasks are divided among them."
+    streams = row.texts("streams", limit=60)
+    if len(streams) == len(counts[0]) <= _NAMED:
+        reading += f" Streams: {', '.join(f'{at} {name}' for at, name in enumerate(streams, 1))}."
     return Figure(row.text("title") or "Accounts by streams", *drawn, _note(row), reading) if drawn else None
 
 
@@ -144,7 +147,9 @@ def _overlap(row: Record, key: str) -> Figure | None:
     labels = view.names([*row.items("labels")], 40)
     drawn = _both(lambda width, name: heat.overlap(labels, cells, width=width, key=name), HALF, key)
     reading = (
-        "Customers who work through the same items meet now and then; a divided job hardly ever meets itself."
+        ""
+        if row.text("note")
+        else "Work that is divided overlaps little; a task that many do overlaps fully."
     )
     return Figure(row.text("title") or "Overlap of work", *drawn, _note(row), reading) if drawn else None
 

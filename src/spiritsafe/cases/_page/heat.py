@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spiritsafe.cases._page.phrase import decimal, short, whole
-from spiritsafe.cases._page.svg import Drawing, fit, number
+from spiritsafe.cases._page.svg import MONO, Drawing, fit, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def matrix(accounts: Sequence[str], counts: Sequence[Sequence[float]], *, width:
     if named:
         for row, at in enumerate(ranked[:rows]):
             place = (left - 6, upper + tall * (row + 0.5) + 4)
-            drawing.text(place, fit(accounts[int(at)], left - 10), "label mono", anchor="end")
+            drawing.text(place, fit(accounts[int(at)], left - 10, MONO), "label mono", anchor="end")
     else:
         each = "one account a row" if joined == 1 else f"{joined} accounts a row (mean)"
         _upright(drawing, (14, upper + tall * rows / 2), each)
@@ -129,7 +129,7 @@ def overlap(labels: Sequence[str], cells: Sequence[Sequence[float]], *, width: f
     table = np.asarray(cells, dtype=np.float64)[:most, :most]
     size = min(table.shape)
     table = table[:size, :size]
-    left = 84.0
+    left = 100.0
     side = min((width - left - 4) / size, 34.0)
     beside = table[~np.eye(size, dtype=bool)] if size > 1 else np.zeros(1)
     middle = float(np.median(beside))
@@ -140,7 +140,7 @@ def overlap(labels: Sequence[str], cells: Sequence[Sequence[float]], *, width: f
     for row in range(size):
         name = labels[row] if row < len(labels) else ""
         drawing.text(
-            (left - 6, 8 + side * (row + 0.5) + 4), fit(name, left - 8, 11.5), "label mono", anchor="end"
+            (left - 6, 8 + side * (row + 0.5) + 4), fit(name, left - 8, MONO), "label mono", anchor="end"
         )
         for column in range(size):
             value = float(table[row, column])

@@ -121,7 +121,7 @@ def spread(
     width, height = size
     # Positions are complex numbers: one array to subtract, and its absolute value is the distance.
     order = np.arange(count)
-    at = np.exp(1j * order * _GOLDEN) * np.sqrt((order + 0.5) / count)
+    at: Any = np.exp(1j * order * _GOLDEN) * np.sqrt((order + 0.5) / count)
     at = 0.4 * (at.real * width + 1j * at.imag * height)
     ideal = 0.75 * np.sqrt(width * height / count)
     pull = np.zeros((count, count))

@@ -26,9 +26,9 @@ def edges_of(values: NDArray[Any]) -> tuple[NDArray[Any], bool]:
     if high - low < 1:
         return np.array([low - 1, low, low + 1, low + 2]) + 0.0, False
     if low >= 1 and high / low > _WIDE:
-        return np.unique(np.geomspace(low, high + 1, _BINS + 1).round(3)), True
+        return np.unique(np.geomspace(low, high + 1, _BINS + 1).round()), True
     if low < 1 and high > 10 * _WIDE:
-        return np.concatenate([[0.0], np.geomspace(1, high + 1, _BINS)]), True
+        return np.concatenate([[0.0], np.unique(np.geomspace(1, high + 1, _BINS).round())]), True
     step = max(1.0, math.ceil((high - low + 1) / _BINS))
     return np.arange(low, high + step + 1, step), False
 
@@ -58,7 +58,7 @@ def load(counts: Sequence[float], background: Sequence[float], *, width: float, 
     told += f"; variance over mean {decimal(spread)}" if spread is not None else ""
     drawing = Drawing(width, 266, "Load per account", told + ".", key)
     drawing.rect((46, 6, 14, 11), "main-bar")
-    drawing.text((66, 16), "this campaign", "label")
+    drawing.text((66, 16), "this group", "label")
     drawing.line((46, 29), (60, 29), "back-line thick")
     drawing.text((66, 33), name, "label")
     drawing.text((width - 8, 16), "share of accounts", "label faint", anchor="end")

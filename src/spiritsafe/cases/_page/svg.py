@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LETTER = 0.51
 #: Type size of chart labels, user units; drawings are shown at their natural size or a little less.
 TYPE = 12.0
+#: The size to reckon with for labels of fixed width: 11.5 units, 0.6 of them a letter.
+MONO = 11.5 * 0.6 / LETTER
 
 _STEPS_OF_TIME = (
     60,
@@ -56,6 +58,16 @@ def fit(text: str, width: float, size: float = TYPE) -> str:
         if used > room:
             return text[: max(index - 1, 1)].rstrip() + "…"
     return text
+
+
+def wrap(text: str, width: float, size: float = TYPE) -> list[str]:
+    """``text`` in at most two lines that fit ``width``; broken at a space."""
+    if fit(text, width, size) == text:
+        return [text]
+    start = fit(text, width, size).removesuffix("…")
+    at = start.rfind(" ")
+    cut = at if at > len(start) // 2 else len(start)
+    return [text[:cut], fit(text[cut:].strip(), width, size)]
 
 
 def ticks(top: float, most: int = 4) -> list[float]:

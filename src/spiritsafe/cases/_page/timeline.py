@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from spiritsafe.cases._page.phrase import day, lasting, short, whole
-from spiritsafe.cases._page.svg import Drawing, Frame, fit, number, steps, ticks, times
+from spiritsafe.cases._page.svg import MONO, Drawing, Frame, fit, number, steps, ticks, times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,22 +34,21 @@ def timeline(
     key: str,
 ) -> Markup:
     """Two panels over one time axis, each with its own scale: the campaign above, all other traffic below."""
-    length = max(len(counts), len(background))
+    length = max((at + 1 for row in (counts, background) for at, one in enumerate(row) if one), default=0)
+    counts, background = counts[:length], background[:length]
     upper, joined = thin([*counts, *[0.0] * (length - len(counts))])
     lower, _ = thin([*background, *[0.0] * (length - len(background))])
     seconds = bucket_seconds * joined
     both = any(background)
     height = 268.0 if both else 178.0
     peak = max(upper, default=0.0)
-    told = (
-        f"{whole(sum(upper))} exchanges of the campaign in buckets of {lasting(seconds)}; peak {whole(peak)}"
-    )
+    told = f"{whole(sum(upper))} exchanges of this group in buckets of {lasting(seconds)}; peak {whole(peak)}"
     if both:
         told += f". All other traffic: {whole(sum(lower))} exchanges, peak {whole(max(lower))} in a bucket"
     drawing = Drawing(width, height, "Exchanges over time", told + ".", key)
     buckets = max(len(upper), 1)
     edges = _panel(
-        drawing, upper, (24.0, 138.0), buckets, "main", f"This campaign, exchanges per {lasting(seconds)}"
+        drawing, upper, (24.0, 138.0), buckets, "main", f"This group, exchanges per {lasting(seconds)}"
     )
     if both:
         _panel(drawing, lower, (178.0, 238.0), buckets, "back", "All other traffic, own scale")
@@ -115,7 +114,7 @@ def spans(
         y = 6.0 + row * index
         x = min(max(frame.x(begin.timestamp()), left), edges[1] - 3)
         stop = min(max(frame.x(end.timestamp()), x + 3), edges[1])
-        drawing.text((0, y + 13), fit(name, left - 8), "label mono")
+        drawing.text((0, y + 13), fit(name, left - 8, MONO), "label mono")
         drawing.line((left, y + 9), (edges[1], y + 9), "rule")
         drawing.rect((x, y, stop - x, 18), "main-bar", tip=f"{name}: {day(begin)} to {day(end)}")
         note = f"{short(exchanges)} exchanges"
