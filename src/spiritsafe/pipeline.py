@@ -131,13 +131,15 @@ def calibrate(
                     parties.append(int(seen.parties.size))
                     kinds.append(cluster.kind)
             shutil.rmtree(part)
+        kept = intent.thin(kinds, seed=settings.seed)
         record = {
             "schema": 1,
             "fingerprint_version": FINGERPRINT_VERSION,
             "sources": [Path(one).name for one in inputs],
-            "scores": scores,
-            "parties": parties,
-            "kinds": kinds,
+            "clusters": len(kinds),
+            "scores": [scores[i] for i in kept],
+            "parties": [parties[i] for i in kept],
+            "kinds": [kinds[i] for i in kept],
         }
         half = work / "calibration.json"
         half.write_text(json.dumps(record) + "\n", "utf-8")

@@ -40,7 +40,9 @@ def test_the_first_block_is_at_least_half_as_dense_as_the_best() -> None:
             return float(w[inside].sum() / len(nodes)) if nodes else 0.0
 
         everything = sorted({*party.tolist(), *(value + 5).tolist()})
-        best = max(density(set(some)) for k in range(1, len(everything) + 1) for some in combinations(everything, k))
+        best = max(
+            density(set(some)) for k in range(1, len(everything) + 1) for some in combinations(everything, k)
+        )
         members = next(dense_blocks(party, value, 5, blocks=1, least=1))
         mine = set(members.tolist()) | {int(v) + 5 for p, v in zip(party, value, strict=True) if p in members}
         assert density(mine) >= best / 2

@@ -28,33 +28,39 @@ CHINESE = (
 )
 
 
+SCANNED: dict[str, Any] = {
+    "files": 14, "records": 1_204_931, "accepted": 1_204_331, "rejected": 588, "duplicates": 12, "accounts": 20_431,
+    "organizations": 18_112, "streams": 41_220, "first": START.isoformat(),
+    "last": (START + timedelta(hours=HOURS)).isoformat(), "fdr": 0.01,
+}  # fmt: skip
+TOPS = {
+    "payment": "card ••4417", "device": "device 7c1e…", "network": "203.0.113.16/29", "sign-up cohort": "2 Sep, 01:1x",
+}  # fmt: skip
+BLIND: tuple[tuple[Any, ...], ...] = (
+    ("artefact_redemption", ["reasoning_issued", "reasoning_redeemed"], "Reasoning handed on goes unseen."),
+    ("device", ["device_id"], "Accounts that share a device are not linked by it."),
+)
+LAYERS = (
+    ("payment", 0.82, 18, 34.0), ("device", 0.44, 11, 21.5), ("network", 1.0, 7, 15.2), ("sign-up cohort", 1.0, 4, 6.1),
+)  # fmt: skip
+HYPOTHESES = (
+    ("Bring-your-own-key app.", "no", "Owners of such an app do not share 18 payment cards, and their items would overlap."),
+    ("Evaluation harness.", "partly", "One template fits; but a harness sends each item through each account."),
+    ("University class.", "no", "No human rhythm: 61 of 88 refusals move to another account within 60 s."),
+    ("Key rotation of one enterprise.", "no", "The accounts are declared as unrelated customers."),
+)  # fmt: skip
+
+
 def _test(
-    name: str,
-    question: str,
-    null: str,
-    statistic: str,
-    value: float,
-    expected: float,
-    p: float,
-    e: float,
-    n: int,
-    note: str = "",
+    name: str, question: str, null: str, statistic: str, *numbers: float, note: str = ""
 ) -> dict[str, Any]:
-    return {
-        "name": name,
-        "question": question,
-        "null": null,
-        "statistic": statistic,
-        "value": value,
-        "expected": expected,
-        "p_value": p,
-        "e_value": e,
-        "n": n,
-        "window": "odd hours, 3–17 Sep 2026",
-        "note": note,
-    }
+    """``numbers``: value, expected, p-value, e-value, n."""
+    told = dict(zip(("value", "expected", "p_value", "e_value", "n"), numbers, strict=True))
+    told_words = {"name": name, "question": question, "null": null, "statistic": statistic, "note": note}
+    return {**told_words, **told, "window": "odd hours, 3–17 Sep 2026"}
 
 
+# fmt: off
 def _coordination(scale: float) -> dict[str, Any]:
     tests = [
         _test(
@@ -62,49 +68,34 @@ def _coordination(scale: float) -> dict[str, Any]:
             "Do the accounts avoid each other's items?",
             "Each account draws its items from the common pool, independently of the others.",
             "pairs of accounts that share an item",
-            14,
-            388.2,
-            1e-5,
-            4.1e4 * scale,
-            41_226,
-            "10,000 permutations; no permuted value was as low.",
+            14, 388.2, 1e-5, 4.1e4 * scale, 41_226,
+            note="10,000 permutations; no permuted value was as low.",
         ),
         _test(
             "load_evenness",
             "Is the work shared out more evenly than customers would?",
             "Exchanges per account vary at least as much as independent random arrivals at one rate.",
             "variance over mean of exchanges per account",
-            0.21,
-            1.0,
-            2.4e-9,
-            9.8e3 * scale,
-            212,
+            0.21, 1.0, 2.4e-9, 9.8e3 * scale, 212,
         ),
         _test(
             "exchangeability",
             "Could any two accounts be swapped without anybody noticing?",
             "Accounts have habits of their own: between-account variance exceeds chance.",
             "between/within ratio F of projections",
-            1.02,
-            6.8,
-            1e-4,
-            310.0 * scale,
-            212,
+            1.02, 6.8, 1e-4, 310.0 * scale, 212,
         ),
         _test(
             "post_ban_migration",
             "Does a refused request turn up at another account within seconds?",
             "A refusal at one account has no bearing on what others send next.",
             "same body elsewhere within 60 s of a 403",
-            61,
-            0.4,
-            3e-40,
-            2.2e3,
-            88,
+            61, 0.4, 3e-40, 2.2e3, 88,
         ),
     ]
     bits = sum(math.log2(test["e_value"]) for test in tests)
     return {"e_value": 2.0**bits, "bits": bits, "tests": tests}
+# fmt: on
 
 
 def _intent(p: float, score: float) -> dict[str, Any]:
@@ -265,18 +256,6 @@ def _campaign(
     ]
     coordination["bits"] = sum(float(piece["bits"]) for piece in evidence)
     coordination["e_value"] = 2.0 ** coordination["bits"]
-    layers = [
-        ("payment", 0.82, 18, 34.0),
-        ("device", 0.44, 11, 21.5),
-        ("network", 1.0, 7, 15.2),
-        ("sign-up cohort", 1.0, 4, 6.1),
-    ]
-    tops = {
-        "payment": "card ••4417",
-        "device": "device 7c1e…",
-        "network": "203.0.113.16/29",
-        "sign-up cohort": "2 Sep, 01:1x",
-    }
     return {
         "campaign_id": name,
         "label": "campaign",
@@ -302,9 +281,9 @@ def _campaign(
                 "accounts": int(len(accounts) * part),
                 "values": values,
                 "bits": bits,
-                "top": [{"value": tops[layer], "accounts": 31, "elsewhere": 0}],
+                "top": [{"value": TOPS[layer], "accounts": 31, "elsewhere": 0}],
             }
-            for layer, part, values, bits in layers
+            for layer, part, values, bits in LAYERS
         ],
         "leave_one_out": [
             {
@@ -312,30 +291,11 @@ def _campaign(
                 "decision": "insufficient" if layer == rests_on else "campaign",
                 "e_value": 2.0 ** (coordination["bits"] - bits),
             }
-            for layer, _, _, bits in layers
+            for layer, _, _, bits in LAYERS
         ],
         "evidence_bits": evidence,
         "hypotheses": [
-            {
-                "hypothesis": "Bring-your-own-key app.",
-                "fits": "no",
-                "because": "Owners of such an app do not share 18 payment cards, and their items would overlap.",
-            },
-            {
-                "hypothesis": "Evaluation harness.",
-                "fits": "partly",
-                "because": "One template fits; but a harness sends each item through each account.",
-            },
-            {
-                "hypothesis": "University class.",
-                "fits": "no",
-                "because": "No human rhythm: 61 of 88 refusals move to another account within 60 s.",
-            },
-            {
-                "hypothesis": "Key rotation of one enterprise.",
-                "fits": "no",
-                "because": "The accounts are declared as unrelated customers.",
-            },
+            dict(zip(("hypothesis", "fits", "because"), told, strict=True)) for told in HYPOTHESES
         ],
         "clears": [
             "A declared relation between the accounts (one organization, an aggregator, an evaluation contract).",
@@ -434,30 +394,7 @@ def sample(seed: int = 7) -> dict[str, Any]:
         "spiritsafe": "0.1.0",
         "settings": "9f1c" * 16,
         "seed": 0,
-        "scanned": {
-            "files": 14,
-            "records": 1_204_931,
-            "accepted": 1_204_331,
-            "rejected": 588,
-            "duplicates": 12,
-            "accounts": 20_431,
-            "organizations": 18_112,
-            "streams": 41_220,
-            "first": START.isoformat(),
-            "last": (START + timedelta(hours=HOURS)).isoformat(),
-            "fdr": 0.01,
-        },
-        "blind": [
-            {
-                "signal": "artefact_redemption",
-                "missing": ["reasoning_issued", "reasoning_redeemed"],
-                "means": "A reasoning artefact given to one account and handed in by another goes unseen.",
-            },
-            {
-                "signal": "device",
-                "missing": ["device_id"],
-                "means": "Accounts that share a device are not linked by it.",
-            },
-        ],
+        "scanned": SCANNED,
+        "blind": [dict(zip(("signal", "missing", "means"), told, strict=True)) for told in BLIND],
         "campaigns": [first, second, third, pool, unclear],
     }

@@ -53,7 +53,9 @@ def test_cursors_work_beside_each_other(engine: DuckDB):
 def test_more_than_memory_spills_and_is_cleaned_up(engine: DuckDB, tmp_path: Path):
     query = "SELECT count(*) FROM (SELECT md5(range::VARCHAR) AS h, repeat('x', 60) || range AS t FROM range(1500000) ORDER BY h)"
     assert engine.scalar(query) == 1_500_000
-    engine.execute("CREATE TABLE big AS SELECT md5(range::VARCHAR) || md5((range + 1)::VARCHAR) AS h FROM range(6000000)")
+    engine.execute(
+        "CREATE TABLE big AS SELECT md5(range::VARCHAR) || md5((range + 1)::VARCHAR) AS h FROM range(6000000)"
+    )
     assert engine.scalar("SELECT count(*) FROM big") == 6_000_000
     assert list((tmp_path / "spill").iterdir())
     engine.close()
@@ -70,4 +72,6 @@ def test_trouble_with_disk_and_settings_has_a_name(engine: DuckDB, tmp_path: Pat
         DuckDB(tmp_path, memory="lots", threads=1)
     engine.execute("SET max_temp_directory_size = '1MB'")
     with pytest.raises(StorageError, match="ran out of"):
-        engine.execute("CREATE TABLE big AS SELECT md5(range::VARCHAR) || md5((range + 1)::VARCHAR) AS h FROM range(9000000)")
+        engine.execute(
+            "CREATE TABLE big AS SELECT md5(range::VARCHAR) || md5((range + 1)::VARCHAR) AS h FROM range(9000000)"
+        )

@@ -100,7 +100,9 @@ def test_the_smallest_of_the_whole_text_are_there():
 
 def test_long_texts_have_about_thirty_anchors():
     source = random.Random(2)
-    sizes = [len(found) for found in texts_of(*(" ".join(word(source) for _ in range(700)) for _ in range(300)))]
+    sizes = [
+        len(found) for found in texts_of(*(" ".join(word(source) for _ in range(700)) for _ in range(300)))
+    ]
     assert 28 < np.mean(sizes) < 34
     assert max(sizes) <= 48
 

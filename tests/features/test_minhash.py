@@ -20,7 +20,9 @@ def pairs(similarity: float, seed: int) -> tuple[list[str], list[str], Any]:
     letters = rng.integers(97, 123, (PAIRS, 2, SIZE + 2, 9), dtype=np.uint8)
     if shared:
         letters[:, 1, : shared + 2] = letters[:, 0, : shared + 2]
-    spaced = np.concatenate([letters, np.full((*letters.shape[:3], 1), 32, np.uint8)], axis=3).reshape(PAIRS, 2, -1)
+    spaced = np.concatenate([letters, np.full((*letters.shape[:3], 1), 32, np.uint8)], axis=3).reshape(
+        PAIRS, 2, -1
+    )
     a, b = ([row.tobytes().decode() for row in spaced[:, k]] for k in range(2))
     return a, b, shared / (2 * SIZE - shared)
 

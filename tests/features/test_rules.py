@@ -28,13 +28,32 @@ RULES = [
     (10, "prefix", "étap"),
     (63, "phrase", "by step by step now"),
 ]
-pieces = st.lists(
-    st.sampled_from(
-        "step Step by reason reasoning reasonable thought thoughts explaining your 推理过程 推理 过程 추론을 ход Мыслей "
-        "ÉTAPES now , - \" 12 🙂".split()
-    ),
-    max_size=14,
-)
+PIECES = [
+    "step",
+    "Step",
+    "by",
+    "reason",
+    "reasoning",
+    "reasonable",
+    "thought",
+    "thoughts",
+    "explaining",
+    "your",
+    "推理过程",
+    "推理",
+    "过程",
+    "추론을",
+    "ход",
+    "Мыслей",
+    "ÉTAPES",
+    "now",
+    ",",
+    "-",
+    '"',
+    "12",
+    "🙂",
+]
+pieces = st.lists(st.sampled_from(PIECES), max_size=14)
 
 
 def marks(rules: list[tuple[int, str, str]], texts: list[str]) -> list[int]:
@@ -53,7 +72,10 @@ def plain(rules: list[tuple[int, str, str]], text: str) -> int:
         for k in range(len(tokens) - len(wanted) + 1):
             here = zip(tokens[k:], wanted, strict=False)
             spelled = [(token, "".join(map(chr, codes)), star) for token, (codes, star) in here]
-            if all(token.startswith(word) if star else token == word for token, word, star in spelled):
+            if all(
+                token.startswith(word) and len(token) <= 64 if star else token == word
+                for token, word, star in spelled
+            ):
                 found |= 1 << bit
     return found
 
@@ -91,6 +113,7 @@ def test_folding_is_idempotent():
     table = characters.table()
     kinds, codes = table >> 26, table & 0x1FFFFF
     kept = kinds != characters.DROP
+    kept &= codes < characters.SIZE  # a few ideographs fold to one beyond the table
     folded = table[codes[kept]]
     assert np.array_equal(folded & 0x1FFFFF, codes[kept])
     assert np.array_equal(folded >> 26, kinds[kept])
@@ -100,7 +123,12 @@ def test_folding_is_idempotent():
 @settings(max_examples=500)
 def test_case_and_normal_form_do_not_matter(char: str):
     one = [code for codes, _ in _rules.words(char) for code in codes]
-    other = [char.upper(), char.lower(), unicodedata.normalize("NFD", char), unicodedata.normalize("NFC", char)]
+    other = [
+        char.upper(),
+        char.lower(),
+        unicodedata.normalize("NFD", char),
+        unicodedata.normalize("NFC", char),
+    ]
     letters = [same for same in other if len([c for c in same if unicodedata.category(c) != "Mn"]) == 1]
     for same in letters:
         assert [code for codes, _ in _rules.words(same) for code in codes] == one

@@ -34,9 +34,11 @@ ADDED = {
 }
 texts = st.one_of(
     st.text(max_size=80),
-    st.lists(st.sampled_from(['say "', '"', "`", "```", "12", "step by step", "«", "请", "a@b.c", "http://x", "' ", "\n"])).map(
-        " ".join
-    ),
+    st.lists(
+        st.sampled_from(
+            ['say "', '"', "`", "```", "12", "step by step", "«", "请", "a@b.c", "http://x", "' ", "\n"]
+        )
+    ).map(" ".join),
 )
 rows = st.lists(st.tuples(st.one_of(st.none(), texts), st.one_of(st.none(), texts)), max_size=12)
 
@@ -47,7 +49,11 @@ def _batch(canonical: Any, pairs: list[tuple[str | None, str | None]]) -> pa.Rec
 
 def test_columns(canonical: Callable[..., pa.RecordBatch]):
     out = sketch(canonical(["a prompt", None], ["be kind", None], ["an answer ☺", None]), threads=1)
-    kept = [name for name in (*schema.NAMES, "source_file", "source_line") if name not in {"system", "prompt", "response"}]
+    kept = [
+        name
+        for name in (*schema.NAMES, "source_file", "source_line")
+        if name not in {"system", "prompt", "response"}
+    ]
     assert out.schema.names == kept + list(ADDED)
     assert {name: out.schema.field(name).type for name in ADDED} == ADDED
     assert out.column("response_chars").to_pylist() == [11, None]
@@ -74,12 +80,16 @@ def test_a_null_column_is_all_empty(canonical: Callable[..., pa.RecordBatch]):
     assert out.column("response_chars").to_pylist() == [None] * 3
 
 
-@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
+@pytest.mark.parametrize(
+    "kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
+)
 def test_every_string_type_gives_the_same(canonical: Callable[..., pa.RecordBatch], kind: Any):
     prompts = ["one two three", None, "请解释", "", "one two three"]
     plain = pa.array(prompts, pa.string())
     other = plain.dictionary_encode() if pa.types.is_dictionary(kind) else plain.cast(kind)
-    assert sketch(canonical(other, other, other), threads=1).equals(sketch(canonical(plain, plain, plain), threads=1))
+    assert sketch(canonical(other, other, other), threads=1).equals(
+        sketch(canonical(plain, plain, plain), threads=1)
+    )
 
 
 def test_nulls_may_hide_bytes(canonical: Callable[..., pa.RecordBatch]):
@@ -89,7 +99,14 @@ def test_nulls_may_hide_bytes(canonical: Callable[..., pa.RecordBatch]):
 
 
 def test_a_prompt_of_a_megabyte(canonical: Callable[..., pa.RecordBatch]):
-    prompts = ["word " * 210_000, "«" * 500_000, "`'\"" * 350_000, "x" * 1_050_000, "字" * 350_000, "1 " * 500_000]
+    prompts = [
+        "word " * 210_000,
+        "«" * 500_000,
+        "`'\"" * 350_000,
+        "x" * 1_050_000,
+        "字" * 350_000,
+        "1 " * 500_000,
+    ]
     out = sketch(canonical(prompts), threads=2)
     assert out.column("tokens").to_pylist() == [210_000, 0, 0, 1, 350_000, 500_000]
     assert max(len(anchors) for anchors in out.column("anchors").to_pylist()) <= 48
@@ -97,7 +114,9 @@ def test_a_prompt_of_a_megabyte(canonical: Callable[..., pa.RecordBatch]):
 
 @given(rows, st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_permutation_of_rows_permutes_the_answer(canonical: Callable[..., pa.RecordBatch], pairs: Any, data: Any):
+def test_a_permutation_of_rows_permutes_the_answer(
+    canonical: Callable[..., pa.RecordBatch], pairs: Any, data: Any
+):
     order = data.draw(st.permutations(range(len(pairs))))
     whole = sketch(_batch(canonical, pairs), threads=1).drop_columns(["source_line"])
     other = sketch(_batch(canonical, [pairs[k] for k in order]), threads=1).drop_columns(["source_line"])
@@ -106,7 +125,9 @@ def test_a_permutation_of_rows_permutes_the_answer(canonical: Callable[..., pa.R
 
 @given(rows, st.integers(0, 12), st.integers(1, 4))
 @settings(max_examples=60, deadline=None)
-def test_slices_and_threads_give_the_same(canonical: Callable[..., pa.RecordBatch], pairs: Any, cut: int, threads: int):
+def test_slices_and_threads_give_the_same(
+    canonical: Callable[..., pa.RecordBatch], pairs: Any, cut: int, threads: int
+):
     batch = _batch(canonical, pairs)
     whole = sketch(batch, threads=1)
     parts = [sketch(part, threads=threads) for part in (batch.slice(0, cut), batch.slice(cut))]

@@ -25,7 +25,7 @@ TEXTS = {
     "marks only": "?! … — 🙂",
     "english": "Summarise the following article in 3 sentences for a busy reader, and name its main source.",
     "long english": "Read the report twice. Then explain, step by step, how each figure was obtained. " * 12,
-    "slots": "Rewrite \"the old text\" and `x = 1` (see https://example.org/a?b=1, mail a.b@example.org) 12 times.",
+    "slots": 'Rewrite "the old text" and `x = 1` (see https://example.org/a?b=1, mail a.b@example.org) 12 times.',
     "fence": "What does this print?\n```py\nfor i in range(3):\n    print(i)\n```\nAnswer in one line.",
     "apostrophes": "It's the dogs' dinner; isn't 'a fine thing' what she'd say?",
     "spanish": "Escribe una carta formal de 200 palabras a la biblioteca para pedir la renovación del préstamo.",
@@ -90,9 +90,12 @@ def test_all_texts_have_a_vector():
 
 
 if __name__ == "__main__":
-    new = {"version": features.FINGERPRINT_VERSION, "vectors": fingerprints()}
+    vectors = fingerprints()
+    new = {"version": features.FINGERPRINT_VERSION, "vectors": vectors}
     old = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {"version": 0, "vectors": {}}
-    same = all(new["vectors"].get(name) == vector for name, vector in old["vectors"].items())
+    same = all(vectors.get(name) == vector for name, vector in old["vectors"].items())
     if not same and old["version"] == new["version"] and "--unreleased" not in sys.argv:
-        sys.exit("a fingerprint changed: raise FINGERPRINT_VERSION (or --unreleased, if nobody has stored one yet)")
+        sys.exit(
+            "a fingerprint changed: raise FINGERPRINT_VERSION (or --unreleased, if nobody has stored one yet)"
+        )
     FILE.write_text(json.dumps(new, indent=1) + "\n", encoding="utf-8")

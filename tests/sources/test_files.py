@@ -88,7 +88,9 @@ def test_a_cut_parquet_file_names_the_file(cut: float, take: Callable[..., Any],
     assert caught.value.where == str(path)
 
 
-def test_folders_are_walked_in_order_and_notes_are_made(take: Callable[..., Any], log: Callable[..., Path], tmp_path: Path):
+def test_folders_are_walked_in_order_and_notes_are_made(
+    take: Callable[..., Any], log: Callable[..., Path], tmp_path: Path
+):
     for name in ("d/b.jsonl", "d/a/c.jsonl", "d/.hidden", "d/_SUCCESS", "d/_tmp/x.jsonl", "d/empty.jsonl"):
         log(name, *([] if "empty" in name else [record(prompt=name)]))
     log("d/readme.txt", "just words")
@@ -104,10 +106,17 @@ def test_folders_are_walked_in_order_and_notes_are_made(take: Callable[..., Any]
     assert len(take(tmp_path / "d/.hidden", tmp_path / "d/*.jsonl", tmp_path / "d/b.jsonl").rows) == 2
 
 
-def test_what_is_not_there_or_no_log_is_said_at_once(take: Callable[..., Any], log: Callable[..., Path], tmp_path: Path):
+def test_what_is_not_there_or_no_log_is_said_at_once(
+    take: Callable[..., Any], log: Callable[..., Path], tmp_path: Path
+):
     (tmp_path / "void").mkdir()
     os.mkfifo(tmp_path / "pipe")
-    for wrong, message in (("none", "no such"), ("*.none", "no file matches"), ("void", "holds no log"), ("pipe", "ordinary")):
+    for wrong, message in (
+        ("none", "no such"),
+        ("*.none", "no file matches"),
+        ("void", "holds no log"),
+        ("pipe", "ordinary"),
+    ):
         with pytest.raises(InputError, match=message) as caught:
             take(tmp_path / wrong)
         assert wrong in str(caught.value.where)
@@ -150,14 +159,20 @@ def test_strict_stops_at_the_first_bad_record(take: Callable[..., Any], log: Cal
     assert caught.value.where == f"{path}:2"
 
 
-def test_rejects_that_cannot_be_written_are_an_error(log: Callable[..., Path], engine: DuckDB, tmp_path: Path):
+def test_rejects_that_cannot_be_written_are_an_error(
+    log: Callable[..., Path], engine: DuckDB, tmp_path: Path
+):
     path = log("a.jsonl", record(), "x")
     with pytest.raises(StorageError, match="set aside"):
         list(read([path], engine=engine, rejects=tmp_path / "none" / "r.jsonl"))
 
 
 def test_since_and_until_are_counted(take: Callable[..., Any], log: Callable[..., Path]):
-    path = log("a.jsonl", *[record(time=1772366400000 + step) for step in range(5)], record(time="9999-01-01T00:00:00Z"))
+    path = log(
+        "a.jsonl",
+        *[record(time=1772366400000 + step) for step in range(5)],
+        record(time="9999-01-01T00:00:00Z"),
+    )
     result = take(path, since=1772366400001000, until=1772366400003000)
     assert [row["time"] for row in result.rows] == [1772366400001000, 1772366400002000]
     assert (result.scanned["records"], result.scanned["accepted"], result.scanned["outside"]) == (6, 2, 4)
@@ -172,7 +187,9 @@ def test_long_records_pass_and_endless_ones_are_set_aside(
     monkeypatch.setattr(_lines, "LONGEST", 20 << 20)
     result = take(path)
     assert [len(row["prompt"]) for row in result.rows] == [2_000_000, 5]
-    assert [(item["line"], item["reason"]) for item in result.rejects] == [(2, "the record is longer than 20 MB")]
+    assert [(item["line"], item["reason"]) for item in result.rejects] == [
+        (2, "the record is longer than 20 MB")
+    ]
     assert result.rows[1]["source_line"] == 3
 
 
@@ -205,23 +222,35 @@ def test_parquet_types_come_near(take: Callable[..., Any], tmp_path: Path):
 
 def test_parquet_rows_are_rejected_by_number_and_text_is_mended(take: Callable[..., Any], tmp_path: Path):
     broken = pa.array([b"a", b"\xff\xfe", None, b"d"], pa.binary())
-    path = parquet(tmp_path / "a.parquet", time=[1772366400000] * 4, account_id=["a", "b", "c", None], prompt=broken)
+    path = parquet(
+        tmp_path / "a.parquet", time=[1772366400000] * 4, account_id=["a", "b", "c", None], prompt=broken
+    )
     result = take(path)
     assert [row["prompt"] for row in result.rows] == ["a", "\ufffd\ufffd"]
-    assert [(item["line"], item["reason"]) for item in result.rejects] == [(3, "prompt is missing"), (4, "account_id is missing")]
+    assert [(item["line"], item["reason"]) for item in result.rejects] == [
+        (3, "prompt is missing"),
+        (4, "account_id is missing"),
+    ]
     assert result.scanned["repaired"] == 1
     with pytest.raises(InputError, match="column prompt"):
         take(parquet(tmp_path / "b.parquet", prompt=[["x"]]))
 
 
-def test_the_same_rows_come_whatever_the_threads_and_batches(log: Callable[..., Path], engine: DuckDB, tmp_path: Path):
+def test_the_same_rows_come_whatever_the_threads_and_batches(
+    log: Callable[..., Path], engine: DuckDB, tmp_path: Path
+):
     for number in range(6):
-        log(f"d/{number}.jsonl", *[record(prompt=f"{number}-{line}") if line % 7 else "bad" for line in range(50)])
+        log(
+            f"d/{number}.jsonl",
+            *[record(prompt=f"{number}-{line}") if line % 7 else "bad" for line in range(50)],
+        )
     seen = []
     for size in (7, 65_536):
         reading = read([tmp_path / "d"], engine=engine, rejects=tmp_path / "r.jsonl", batch_rows=size)
         table = pa.Table.from_batches(list(reading))
-        seen.append((table.cast(table.schema).to_pylist(), (tmp_path / "r.jsonl").read_text(), reading.scanned))
+        seen.append(
+            (table.cast(table.schema).to_pylist(), (tmp_path / "r.jsonl").read_text(), reading.scanned)
+        )
     assert seen[0] == seen[1]
 
 

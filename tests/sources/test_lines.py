@@ -14,11 +14,25 @@ if TYPE_CHECKING:
     import pytest
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40) | st.sampled_from(
-    ['"', "\\", "\x00", "\ud7ff\U0001f600", "{", '{"a": [1', "null", "12", "\u2028\u0085\r\n", "\\ud83d", "\\u0000"]
+    [
+        '"',
+        "\\",
+        "\x00",
+        "\ud7ff\U0001f600",
+        "{",
+        '{"a": [1',
+        "null",
+        "12",
+        "\u2028\u0085\r\n",
+        "\\ud83d",
+        "\\u0000",
+    ]
 )
 GOOD = st.fixed_dictionaries(
     {
-        "time": st.sampled_from(["2026-03-01T12:00:00Z", "2026-03-01t14:00:00.000+02:00", 1772366400000, "1772366400000"]),
+        "time": st.sampled_from(
+            ["2026-03-01T12:00:00Z", "2026-03-01t14:00:00.000+02:00", 1772366400000, "1772366400000"]
+        ),
         "account_id": TEXT.filter(bool),
         "prompt": TEXT,
     },
@@ -82,7 +96,9 @@ def test_every_line_is_accounted_for(
     result = take(path, format="canonical_jsonl", batch_rows=batch_rows)
 
     bad = [(number, value) for number, (kind, value) in enumerate(lines, 1) if kind == "bad"]
-    assert [(item["file"], item["line"]) for item in result.rejects] == [(str(path), number) for number, _ in bad]
+    assert [(item["file"], item["line"]) for item in result.rejects] == [
+        (str(path), number) for number, _ in bad
+    ]
     for item, (_, (_, reason)) in zip(result.rejects, bad, strict=True):
         assert item["reason"].startswith(reason)
 
@@ -100,7 +116,11 @@ def test_every_line_is_accounted_for(
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(junk=st.lists(st.binary(max_size=12).filter(lambda part: not set(part) & set(b'\n"\\')), min_size=1, max_size=6))
+@given(
+    junk=st.lists(
+        st.binary(max_size=12).filter(lambda part: not set(part) & set(b'\n"\\')), min_size=1, max_size=6
+    )
+)
 def test_bytes_that_are_no_text_are_mended_and_counted(
     junk: list[bytes], take: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -110,7 +130,9 @@ def test_bytes_that_are_no_text_are_mended_and_counted(
     expected = [part.decode("utf-8", "replace").replace("\0", "\ufffd") for part in junk]
     whole = [all(ord(letter) >= 32 for letter in text) for text in expected]
     result = take(path, format="canonical_jsonl")
-    assert [row["prompt"] for row in result.rows] == [text for text, ok in zip(expected, whole, strict=True) if ok]
+    assert [row["prompt"] for row in result.rows] == [
+        text for text, ok in zip(expected, whole, strict=True) if ok
+    ]
     assert result.scanned["rejected"] == whole.count(False)
     mended = sum(text.encode() != part for text, part in zip(expected, junk, strict=True))
     assert result.scanned["repaired"] == mended
@@ -128,7 +150,9 @@ def test_half_surrogates_become_the_replacement_character(take: Callable[..., An
     assert result.scanned["repaired"] == 2
 
 
-def test_optional_values_of_a_wrong_type_are_null_and_counted(take: Callable[..., Any], tmp_path: Any) -> None:
+def test_optional_values_of_a_wrong_type_are_null_and_counted(
+    take: Callable[..., Any], tmp_path: Any
+) -> None:
     path = tmp_path / "log.jsonl"
     good = {"time": 1772366400000, "account_id": "a", "prompt": "p"}
     odd = {"temperature": "hot", "turns": "3", "tools": "x", "n": [1], "extra": 1, "account_created": "never"}

@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
 
+#: Tests that stand on the same kind of fact make one layer: an order that closes accounts needs two.
+GROUPS = {
+    "even_load": "load",
+    "taken_in_turn": "load",
+    "even_arrivals": "timing",
+    "exchangeable_topics": "content",
+    "swept_items": "content",
+}
+#: What an accusation may rest on. People in one place share networks, cohorts and clients; that is context only.
+DECISIVE = (*GROUPS, "shared_payment", "shared_device")
+
 _MOST_ROWS = 60_000
 _PARTS = 30
 

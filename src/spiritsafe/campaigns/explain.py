@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns import intent
+from spiritsafe.campaigns import evidence, intent
 from spiritsafe.campaigns.exhibits import exhibits, iso, shared_values, span_words
 from spiritsafe.campaigns.verdicts import without
 
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from spiritsafe.settings import Settings
 
 _LARGEST = 1e300
-#: Tests that stand on the same kind of fact make one layer: an order that closes accounts needs two.
-GROUPS = {
-    "even_load": "load",
-    "taken_in_turn": "load",
-    "even_arrivals": "timing",
-    "exchangeable_topics": "content",
-    "swept_items": "content",
-}
 
 
 def record(
@@ -53,7 +45,7 @@ def record(
     found = intent.roles(log, rows)
     needed = float(np.log(1 / settings.fdr))
     peers = reference.peers(verdict.candidate.kind, verdict.view.parties.size)
-    strong = sorted({_group(t) for t in verdict.tests if t.log_e >= needed and t.weight >= 0.1})  # noqa: PLR2004
+    strong = sorted({_group(t) for t in verdict.tests if t.log_e >= needed and t.weight > 0 and t.name in evidence.DECISIVE})  # noqa: PLR2004
     entry: dict[str, Any] = {
         "campaign_id": _identifier(names, log, verdict),
         "label": verdict.label,
@@ -97,7 +89,7 @@ def record(
         },
         "layers": [_layer(log, verdict, layer) for layer in layers.values()],
         "independent_layers": strong,
-        "leave_one_out": [_left_out(verdict, test, needed) for test in verdict.tests if test.weight > 0],
+        "leave_one_out": [_left_out(verdict, test, needed) for test in verdict.tests if test.weight > 0 and test.name in evidence.DECISIVE],
         "evidence_bits": sorted(
             (
                 {"label": test.question, "test": test.name, "bits": _bits(test.log_e)}
@@ -117,7 +109,7 @@ def record(
 
 
 def _group(test: Test) -> str:
-    return GROUPS.get(test.name, test.name.removeprefix("shared_"))
+    return evidence.GROUPS.get(test.name, test.name.removeprefix("shared_"))
 
 
 def _identifier(names: list[tuple[str, float]], log: Log, verdict: Verdict) -> str:
@@ -207,7 +199,7 @@ def _order(entry: dict[str, Any]) -> dict[str, Any]:
         return {"response": "observe", "reason": "not an accusation", "needs": [], "expires_days": 14}
     stable = all(row["decision"] == "campaign" for row in entry["leave_one_out"])
     partly = any(h["fits"] != "no" for h in entry["hypotheses"])
-    if len(entry["independent_layers"]) >= 2 and stable and not partly:  # noqa: PLR2004
+    if len(entry["independent_layers"]) >= 2 and stable and not partly and entry["roles"]:  # noqa: PLR2004
         return {
             "response": "suspend",
             "reason": "coordination and intent, two independent layers, stable when any one is left out",

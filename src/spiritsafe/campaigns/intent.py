@@ -17,10 +17,14 @@ import numpy as np
 from spiritsafe.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from spiritsafe.campaigns.clusters import Candidate
     from spiritsafe.campaigns.log import Log
+
+
+MOST = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,17 @@ def _parse(text: str, where: str) -> Reference:
         raise UsageError(
             "not a calibration file", where=where, hint="make one with `spiritsafe calibrate LOG --out FILE`"
         ) from error
+
+
+def thin(kinds: Sequence[str], *, seed: int) -> list[int]:
+    """Positions of at most ``MOST`` clusters a kind, a simple random sample: a calibration stays small and exchangeable."""
+    rng = np.random.default_rng(seed)
+    names = np.array(kinds, str)
+    kept: list[int] = []
+    for kind in np.unique(names):
+        where = np.flatnonzero(names == kind)
+        kept += rng.permutation(where)[:MOST].tolist()
+    return sorted(kept)
 
 
 def score(log: Log, candidate: Candidate, rows: Any) -> float:

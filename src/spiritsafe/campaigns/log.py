@@ -62,6 +62,11 @@ class Log:
         """Boolean by row: True in the hours used to choose candidates (even), False in those used to test them."""
         return (self.time[rows] // HOUR) % 2 == 0
 
+    def has_product(self, rows: Any) -> Any:
+        """Boolean by row: the work of a product (translation, triage, support, …); own affairs alone are anybody's."""
+        mask = sum(1 << bit for bit, name in enumerate(self.role_names) if name != "own_affairs") & ~self.extraction
+        return (self.roles[rows] & np.uint64(mask)) != 0
+
     def has_role(self, rows: Any) -> Any:
         """Boolean by row: any extraction role."""
         return (self.roles[rows] & np.uint64(self.extraction)) != 0

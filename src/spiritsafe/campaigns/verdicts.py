@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SCREEN = 0.05
 SAME_WORK = 0.3
+#: Intent by elimination: one fixed text, no product's work in it, and shared-out work beyond doubt in two ways.
+_UNKNOWN_PARTIES, _UNKNOWN_LOG_E, _UNKNOWN_PRODUCT = 20, 20 * np.log(2), 0.3
 _RANK = {"template": 0, "items": 1, "dense": 2, "tied": 2, "role": 3, "infrastructure": 4}
 
 
@@ -72,13 +74,14 @@ def verdicts(
             heard.append(_hear(log, candidate, seen, layers, projections, reference, margins))
         if progress:
             progress(index + 1, len(candidates))
-    screened = [v for v in heard if v.p_value <= SCREEN]
+    screened = [v for v in heard if _named(v) or _nameless(log, v.candidate, v.view)]
     chosen = e_bh([v.log_e for v in screened], fdr=settings.fdr)
     for verdict, passed in zip(screened, chosen, strict=True):
         excused = any(h.fits == "yes" for h in verdict.hypotheses)
-        if passed and not excused:
+        named = _named(verdict)
+        if passed and not excused and _shared_out(verdict.tests, log_e=_log_needed(settings) if named else _UNKNOWN_LOG_E):
             verdict.label = "campaign"
-        elif verdict.log_e >= np.log(1 / settings.fdr) / 2:
+        elif named and verdict.log_e >= np.log(1 / settings.fdr) / 2:
             verdict.label = "insufficient"
     for verdict in heard:
         if not verdict.label and verdict.candidate.kind == "infrastructure":
@@ -97,13 +100,38 @@ def _hear(
 ) -> Verdict:
     score = intent.score(log, candidate, seen.screen)
     verdict = Verdict(candidate, seen, score, reference.p_value(score, candidate.kind, seen.parties.size))
-    if score > 0 and verdict.p_value <= SCREEN:
+    if _named(verdict) or _nameless(log, candidate, seen):
         verdict.tests = evidence.tests(log, seen, layers, projections, margins, tied=candidate.tied)
         verdict.hypotheses = _explanations(log, seen, verdict.tests)
     elif candidate.kind == "infrastructure":
         verdict.tests = evidence.ties(log, seen, layers)
-    verdict.log_e = coordination.average(verdict.tests)
+    verdict.log_e = coordination.average([t for t in verdict.tests if t.name in evidence.DECISIVE])
     return verdict
+
+
+def _nameless(log: Log, candidate: Candidate, seen: View) -> bool:
+    """Whether a candidate may be judged though no role is recognised: many parties, one text, and no product's work."""
+    return (
+        candidate.kind == "template"
+        and seen.parties.size >= _UNKNOWN_PARTIES
+        and float(log.has_product(seen.screen).mean()) < _UNKNOWN_PRODUCT
+    )
+
+
+def _named(verdict: Verdict) -> bool:
+    """Whether the candidate plays a recognised extraction role, more than benign clusters of its kind do."""
+    least = 0.02 if verdict.candidate.picked else 0.1
+    return verdict.score >= least and verdict.p_value <= SCREEN
+
+
+def _log_needed(settings: Settings) -> float:
+    return float(np.log(1 / settings.fdr))
+
+
+def _shared_out(tests: Sequence[Test], *, log_e: float) -> bool:
+    """Two different kinds of evidence, each strong by itself: one alone has too many innocent reasons."""
+    kinds = {evidence.GROUPS.get(t.name, t.name) for t in tests if t.name in evidence.DECISIVE and t.weight > 0 and t.log_e >= log_e}
+    return len(kinds) > 1
 
 
 def _explanations(log: Log, seen: View, tests: Sequence[Test]) -> list[Hypothesis]:
@@ -141,8 +169,8 @@ def _explanations(log: Log, seen: View, tests: Sequence[Test]) -> list[Hypothesi
 
 
 def _pool(log: Log, verdict: Verdict, settings: Settings) -> None:
-    strong = [t for t in verdict.tests if t.name in {"shared_payment", "shared_device", "shared_network"}]
-    if coordination.average(strong) < np.log(1000 / settings.fdr):
+    strong = [t for t in verdict.tests if t.name in {"shared_payment", "shared_device"}]
+    if verdict.view.parties.size < 2 * LEAST_PARTIES or coordination.average(strong) < np.log(1000 / settings.fdr):
         return
     rows = verdict.view.rows
     templates = np.unique(log.template[rows]).size
@@ -184,4 +212,5 @@ def _overlap(a: Verdict, b: Verdict) -> float:
 
 def without(verdict: Verdict, name: str) -> float:
     """The log e-value when one test or layer is left out."""
-    return coordination.average([replace(t, weight=0.0) if t.name == name else t for t in verdict.tests])
+    kept = [t for t in verdict.tests if t.name in evidence.DECISIVE]
+    return coordination.average([replace(t, weight=0.0) if t.name == name else t for t in kept])

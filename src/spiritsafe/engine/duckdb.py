@@ -10,7 +10,7 @@ import duckdb as _duckdb
 from spiritsafe.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -104,7 +104,7 @@ class DuckDB:
                     return
             yield batch
 
-    def scalar(self, sql: str, params: Parameters = None) -> Any:  # noqa: ANN401 - a value of any SQL type
+    def scalar(self, sql: str, params: Parameters = None) -> Any:
         """The first column of the first row; None when there is no row."""
         with _storage_errors(self.work):
             rows = self._connection.execute(sql, params).fetchall()
@@ -118,7 +118,7 @@ class DuckDB:
 
 
 @contextlib.contextmanager
-def _storage_errors(work: Path) -> Iterator[None]:
+def _storage_errors(work: Path) -> Generator[None]:
     try:
         yield
     except _duckdb.OutOfMemoryException as error:
@@ -128,7 +128,9 @@ def _storage_errors(work: Path) -> Iterator[None]:
             hint="raise the memory setting or free disk space",
         ) from error
     except (_duckdb.IOException, OSError) as error:
-        raise StorageError(f"the engine cannot read or write: {_first_line(error)}", where=str(work)) from error
+        raise StorageError(
+            f"the engine cannot read or write: {_first_line(error)}", where=str(work)
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

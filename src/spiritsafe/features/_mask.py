@@ -35,7 +35,7 @@ _TO_SLOT = SLOT_NUMBER - NUMBER
 
 
 @compiled
-def mask(hashes, kinds, firsts, partners, slots, tokens, dense, heads, skeleton, item):  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912
+def mask(hashes, kinds, firsts, partners, slots, tokens, dense, heads, skeleton, item):  # type: ignore[no-untyped-def]
     """Write the masked tokens of each row to ``tokens`` (uint64), ``heads[r]:heads[r + 1]``.
 
     ``dense`` (bool) tells tokens of unspaced scripts, ``slots`` (uint8) the fate of each record, ``skeleton`` and

@@ -20,13 +20,14 @@ _STEP = np.uint64(STEP)
 _ROOT = np.uint64(ROOT)
 _R48, _R54 = np.uint64(48), np.uint64(54)
 _SIX, _ONE = np.uint64(63), np.uint64(1)
+_ZERO = np.uint64(0)
 _BREADTH = 16
 
 
 @inner
 def _in(gate, h):  # type: ignore[no-untyped-def]
-    """Whether the gate may know ``h``."""
-    return (gate[h >> _R54] >> ((h >> _R48) & _SIX)) & _ONE != 0
+    """1 when the gate may know ``h``, else 0."""
+    return (gate[h >> _R54] >> ((h >> _R48) & _SIX)) & _ONE
 
 
 @inner
@@ -84,20 +85,22 @@ def match(hashes, kinds, firsts, heads, names, links, trie, marks):  # type: ign
     for row in range(firsts.size - 1):
         found = np.uint64(0)
         last = firsts[row + 1]
+        before, begun, opening = -1, _ZERO, False
         for j in range(firsts[row], last):
             if kinds[j] >= EVENT:
                 continue
-            h, head = hashes[j], heads[j]
-            if _in(single, h):
-                slot = _find(keys, (_ROOT ^ h) * _STEP)
-                if slot >= 0:
-                    found |= bits[slot]
-            walk = head >= 0 and opens[head]
-            if not walk and _in(first, h):
-                k = j + 1
-                while k < last and kinds[k] >= EVENT:
-                    k += 1
-                walk = k < last and (heads[k] >= 0 or _in(pairs, ((_ROOT ^ h) * _STEP ^ hashes[k]) * _STEP))
-            if walk:
-                found |= _walk(hashes, kinds, heads, j, last, names, up, keys, bits, states)
+            # One rarely taken branch: function words begin many phrases, but few pairs of words do.
+            h, head = hashes[np.uint64(j)], heads[np.uint64(j)]
+            alone = _in(single, h)
+            paired = _in(pairs, (begun ^ h) * _STEP) | np.uint64(head >= 0)
+            if alone | (paired & np.uint64(begun != _ZERO)) | np.uint64(opening):
+                if alone:
+                    slot = _find(keys, (_ROOT ^ h) * _STEP)
+                    if slot >= 0:
+                        found |= bits[slot]
+                if before >= 0:
+                    found |= _walk(hashes, kinds, heads, before, last, names, up, keys, bits, states)
+            before = j
+            begun = (_ROOT ^ h) * _STEP * _in(first, h)
+            opening = head >= 0 and opens[head]
         marks[row] |= found

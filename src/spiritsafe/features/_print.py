@@ -76,7 +76,7 @@ def _insert(chosen, many, value):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def anchors(tokens, dense, heads, most, prints, out, ends):  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912
+def anchors(tokens, dense, heads, most, prints, out, ends):  # type: ignore[no-untyped-def]
     """Write each row's anchors, sorted and distinct, to ``out`` (uint64); ``ends`` (int32, rows + 1) are offsets.
 
     ``most`` above 0 keeps only so many of the smallest, which ends the winnowing guarantee. ``prints`` (uint64) is
@@ -192,7 +192,7 @@ def minhash(tokens, heads, factors, terms, signatures):  # type: ignore[no-untyp
                 f, t = factors[i], terms[i]
                 u = min(np.uint32((a ^ t) * f), np.uint32((b ^ t) * f))
                 v = min(np.uint32((c ^ t) * f), np.uint32((d ^ t) * f))
-                lane[i] = min(lane[i], min(u, v))
+                lane[i] = min(lane[i], u, v)
             j += 4
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spiritsafe.errors import ExtensionError
-from spiritsafe.features import characters
+from spiritsafe.features import characters, lexicon
 from spiritsafe.features._match import LONGEST, ROOT, STEP
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def words(text: str) -> list[tuple[list[int], bool]]:
     out: list[tuple[list[int], bool]] = []
     word: list[int] = []
     for char in [*text, " "]:
-        entry = int(table[ord(char)]) if ord(char) < characters.SIZE else characters.UNSPACED << 26 | ord(char)
+        entry = (
+            int(table[ord(char)]) if ord(char) < characters.SIZE else characters.UNSPACED << 26 | ord(char)
+        )
         kind, code = entry >> 26, entry & 0x1FFFFF
         if kind == characters.DROP:
             continue
@@ -73,62 +76,70 @@ def states(codes: list[int]) -> list[int]:
     return out
 
 
+@dataclass(slots=True)
+class _Parts:
+    """What the rules add up to. Stems go by their last state, words and phrases by names."""
+
+    stems: dict[int, int] = field(default_factory=dict[int, int])
+    spelled: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    named: set[int] = field(default_factory=set[int])
+    opening: set[int] = field(default_factory=set[int])
+    single: set[int] = field(default_factory=set[int])
+    first: set[int] = field(default_factory=set[int])
+    pairs: set[int] = field(default_factory=set[int])
+    nodes: dict[int, int] = field(default_factory=dict[int, int])
+
+    def add(self, bits: int, tokens: list[tuple[list[int], bool]]) -> None:
+        """One rule: a stem alone, or a path of words and stems."""
+        ends = [states(codes)[-1] for codes, _ in tokens]
+        for (codes, star), end in zip(tokens, ends, strict=True):
+            if star:
+                self.spelled[end] = codes
+                self.stems.setdefault(end, 0)
+        if len(tokens) == 1 and tokens[0][1]:
+            self.stems[ends[0]] |= bits
+            return
+        self.named.update(end for (_, star), end in zip(tokens, ends, strict=True) if star)
+        names = [mix(end ^ _STAR) if star else mix(end) for (_, star), end in zip(tokens, ends, strict=True)]
+        if tokens[0][1]:
+            self.opening.add(ends[0])
+        else:
+            (self.single if len(tokens) == 1 else self.first).add(names[0])
+        path = list(accumulate(names, lambda state, name: (state ^ name) * STEP & _64, initial=ROOT))[1:]
+        self.pairs.update(path[1:2])
+        for state in path:
+            self.nodes.setdefault(state, 0)
+        self.nodes[path[-1]] |= bits
+
+
 def tables(rules: Iterable[tuple[int, str, str]]) -> Tables:
     """Compile rules (bit, kind, text). Kind "prefix" is a word with ``*``; all others say it all in their text.
 
     Raises ExtensionError for a rule without a token or with too many.
     """
-    stems: dict[int, int] = {}
-    spelled: dict[int, list[int]] = {}
-    named: set[int] = set()
-    first: set[int] = set()
-    single: set[int] = set()
-    pairs: set[int] = set()
-    opening: set[int] = set()
-    nodes: dict[int, int] = {}
+    parts = _Parts()
     for bit, kind, text in rules:
         tokens = words(text + "*" if kind == "prefix" and not text.endswith("*") else text)
-        if not 0 < len(tokens) <= LONGEST or not 0 <= bit < 64:  # noqa: PLR2004
+        if not 0 < len(tokens) <= LONGEST or not 0 <= bit < 64:
             raise ExtensionError(
                 f"lexicon rule {text!r} has {len(tokens)} tokens", hint=f"write 1 to {LONGEST} words"
             )
-        ends = [states(codes)[-1] for codes, _ in tokens]
-        for (codes, star), end in zip(tokens, ends, strict=True):
-            if star:
-                spelled[end] = codes
-                stems.setdefault(end, 0)
-        if len(tokens) == 1 and tokens[0][1]:
-            stems[ends[0]] |= 1 << bit
-            continue
-        state = ROOT
-        for depth, ((_, star), end) in enumerate(zip(tokens, ends, strict=True)):
-            name = mix(end ^ _STAR) if star else mix(end)
-            if star:
-                named.add(end)
-            if depth == 0:
-                (opening if star else single if len(tokens) == 1 else first).add(end if star else name)
-            state = (state ^ name) * STEP & _64
-            if depth == 1:
-                pairs.add(state)
-            nodes.setdefault(state, 0)
-        nodes[state] |= 1 << bit
-    gate: set[int] = set()
-    for codes in spelled.values():
-        every = states(codes)
-        gate.update((every[-1], every[min(_OPENING, len(every)) - 1]))
-    keys, bits = _hashed(stems)
+        parts.add(1 << bit, tokens)
+    keys, bits = _hashed(parts.stems)
     slot_of = {int(key): slot for slot, key in enumerate(keys) if key}
     names = np.zeros(keys.size, np.uint64)
     up = np.full(keys.size, -1, np.int32)
     opens = np.zeros(keys.size, np.bool_)
-    for end in named:
-        chain = [state for state in states(spelled[end]) if state in named]
+    for end in parts.named:
+        chain = [state for state in states(parts.spelled[end]) if state in parts.named]
         names[slot_of[end]] = mix(end ^ _STAR)
-        opens[slot_of[end]] = any(state in opening for state in chain)
+        opens[slot_of[end]] = any(state in parts.opening for state in chain)
         if len(chain) > 1:
             up[slot_of[end]] = slot_of[chain[-2]]
-    gates = _gate(single), _gate(first), _gate(pairs)
-    return Tables((_gate(gate), keys, bits, names), (up, opens), (*gates, *_hashed(nodes)))
+    every = [states(codes) for codes in parts.spelled.values()]
+    gate = _gate(state for s in every for state in (s[-1], s[min(_OPENING, len(s)) - 1]))
+    gates = _gate(parts.single), _gate(parts.first), _gate(parts.pairs)
+    return Tables((gate, keys, bits, names), (up, opens), (*gates, *_hashed(parts.nodes)))
 
 
 def _gate(hashes: Iterable[int]) -> Any:
@@ -140,7 +151,7 @@ def _gate(hashes: Iterable[int]) -> Any:
 
 
 def _hashed(entries: dict[int, int]) -> tuple[Any, Any]:
-    size = 1 << max(8, (len(entries) * 3).bit_length())
+    size = 1 << max(8, (len(entries) * 3 // 2).bit_length())
     keys, bits = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
     for key, value in sorted(entries.items()):
         slot = key >> 20 & size - 1
@@ -151,11 +162,6 @@ def _hashed(entries: dict[int, int]) -> tuple[Any, Any]:
 
 
 @cache
-def lexicon() -> Tables:
+def shipped() -> Tables:
     """The shipped lexicon, compiled once a process."""
-    try:
-        from spiritsafe.features.lexicon import rules
-    except ImportError:
-        return tables([(0, "phrase", "step by step"), (1, "prefix", "reason")])
-
-    return tables(rules())
+    return tables(lexicon.rules())

@@ -64,56 +64,62 @@ def hangul(before, code):  # type: ignore[no-untyped-def]
 
 @inner
 def decode(data, i, end, table, out):  # type: ignore[no-untyped-def]
-    """Write the table entries of all characters that are not dropped to ``out``; return (entries, characters, lines).
+    """Write the table entries of all characters that are not dropped to ``out``; return (entries, characters).
 
     A byte that is no valid UTF-8 (overlong, cut off, out of range) is one U+FFFD. Hangul that comes in letters is
     put together to syllables, as in Unicode's composition.
     """
-    n, dropped, lines, before = np.uint64(0), 0, 0, np.uint32(0)
+    n, chars, before = np.uint64(0), 0, np.uint32(0)
     while i < end:
+        if data[np.uint64(i)] < 128:
+            first, seen = i, n
+            b = data[np.uint64(i)]
+            while b < 128:
+                entry = table[b]
+                out[n] = entry
+                n += np.uint64(entry >> _KIND != _DROP)
+                i += 1
+                if i >= end:
+                    break
+                b = data[np.uint64(i)]
+            chars += i - first
+            before = before if n == seen else np.uint32(0)
+            continue
         b = data[np.uint64(i)]
-        size = 1
-        if b < 128:
-            entry = table[b]
-            lines += b == 10
-            before = np.uint32(0)
+        chars += 1
+        code, size = _INVALID, 2 if b < 0xE0 else (3 if b < 0xF0 else 4)
+        if b < 0xC2 or b > 0xF4 or i + size > end:
+            size = 1
         else:
-            code, size = _INVALID, 2 if b < 0xE0 else (3 if b < 0xF0 else 4)
-            if b < 0xC2 or b > 0xF4 or i + size > end:
-                size = 1
-            else:
-                code = np.uint32(b & (0x7F >> size))
-                for j in range(i + 1, i + size):
-                    c = data[np.uint64(j)]
-                    if c & 0xC0 != 0x80:
-                        size = 1
-                    code = np.uint32(code << 6 | (c & 0x3F))
-                least = 0x800 if size == 3 else (0x10000 if size == 4 else 0)
-                if size == 1 or code < least or code > 0x10FFFF:
-                    code, size = _INVALID, 1
+            code = np.uint32(b & (0x7F >> size))
+            for j in range(i + 1, i + size):
+                c = data[np.uint64(j)]
+                if c & 0xC0 != 0x80:
+                    size = 1
+                code = np.uint32(code << 6 | (c & 0x3F))
+            least = 0x800 if size == 3 else (0x10000 if size == 4 else 0)
+            if size == 1 or code < least or code > 0x10FFFF:
+                code, size = _INVALID, 1
+        i += size
+        if 0x1161 <= code <= 0x11C2:
             syllable = hangul(before, code)
             if syllable > 0:
                 out[n - _1] = table[syllable]
                 before = syllable
-                dropped += 1
-                i += size
                 continue
-            before = code
-            if code < _SIZE:
-                entry = table[code]
-            elif code < 0x40000:
-                entry = np.uint32(code | _HAN)
-            else:
-                entry = np.uint32(code | _DROPPED) if code >> 12 == 0xE0 else np.uint32(code)
-        out[n] = entry
-        if entry >> _KIND == _DROP:
-            dropped += 1
+        if code < _SIZE:
+            entry = table[code]
+        elif code < 0x40000:
+            entry = np.uint32(code | _HAN)
         else:
+            entry = np.uint32(code | _DROPPED) if code >> 12 == 0xE0 else code
+        out[n] = entry
+        if entry >> _KIND != _DROP:
+            before = code
             n += _1
-        i += size
-    for _ in range(AHEAD):
-        out[n + np.uint64(_)] = _BLANK
-    return np.int64(n), np.int64(n) + dropped, lines
+    for k in range(AHEAD):
+        out[n + np.uint64(k)] = _BLANK
+    return np.int64(n), chars
 
 
 @inner
@@ -209,7 +215,7 @@ def quotation(text, i, before):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def scan(data, starts, ends, table, lexicon, text, hashes, kinds, spans, stems, firsts, counts, exact, marks):  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915
+def scan(data, starts, ends, table, lexicon, text, hashes, kinds, spans, stems, firsts, counts, exact, marks):  # type: ignore[no-untyped-def]
     """Scan the rows ``data[starts[r]:ends[r]]``; ``firsts[r]:firsts[r + 1]`` are the records of row ``r``.
 
     ``lexicon`` is (gate, keys, bits, names) of the stems. ``text`` (uint32) is scratch for the longest row and
@@ -221,10 +227,10 @@ def scan(data, starts, ends, table, lexicon, text, hashes, kinds, spans, stems, 
     scripts = np.zeros(_SCRIPTS, np.int64)
     n = np.uint64(0)
     for row in range(starts.size):
-        size, chars, lines = decode(data, starts[row], ends[row], table, text)
+        size, chars = decode(data, starts[row], ends[row], table, text)
         firsts[row] = n
         scripts[:] = 0
-        tokens, glue = 0, n
+        tokens, lines, glue = 0, 0, n
         whole, found = _SEED, np.uint64(0)
         blank, some = False, False
         before, i = _SPACE, 0
@@ -233,6 +239,7 @@ def scan(data, starts, ends, table, lexicon, text, hashes, kinds, spans, stems, 
             kind = np.int64(entry >> _KIND)
             if kind == _SPACE:
                 blank, before, glue = some, kind, n
+                lines += entry & _LOW == 10
                 i += 1
                 continue
             if blank:
@@ -244,12 +251,18 @@ def scan(data, starts, ends, table, lexicon, text, hashes, kinds, spans, stems, 
                 script, leading = (entry >> _SCRIPT) & _31, kind
                 while kind == _LETTER or kind == _DIGIT:
                     h = (h ^ np.uint64(entry & _LOW)) * _STEP
-                    digits += kind == _DIGIT
+                    digits |= kind
                     trail[np.uint64(i - at) & _63] = h
                     i += 1
                     entry = text[np.uint64(i)]
                     kind = np.int64(entry >> _KIND)
                 record, stem = WORD, -1
+                if digits & _DIGIT:
+                    digits = 0
+                    for k in range(at, i):
+                        digits += text[k] >> _KIND == _DIGIT
+                else:
+                    digits = 0
                 if kind == _SPECIAL:
                     record = link_kind(text, at, i, digits)
                     if record == EMAIL:
@@ -262,8 +275,8 @@ def scan(data, starts, ends, table, lexicon, text, hashes, kinds, spans, stems, 
                     count = i - at
                     letters = count - digits
                     record = NUMBER if digits > 0 and (leading == _DIGIT or digits * 2 >= letters) else WORD
-                    maybe = known(gate, trail[2]) * (count > 2) | known(gate, trail[3]) * (count > 3)  # noqa: PLR2004
-                    maybe |= known(gate, trail[4]) * (count > 4)  # noqa: PLR2004
+                    maybe = known(gate, trail[2]) * (count > 2) | known(gate, trail[3]) * (count > 3)
+                    maybe |= known(gate, trail[4]) * (count > 4)
                     if (maybe or code >= _SYLLABIC) and count <= _TRAIL:
                         bits, stem = stems_of(trail, count, lexicon)
                         found |= bits

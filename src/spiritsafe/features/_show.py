@@ -24,7 +24,9 @@ def skeleton_text(text: str) -> str:
     table = characters.table()
     text = unicodedata.normalize("NFC", text)  # the kernel puts Hangul letters together, too
     where = [
-        k for k, c in enumerate(text) if ord(c) >= characters.SIZE or int(table[ord(c)]) >> 26 != characters.DROP
+        k
+        for k, c in enumerate(text)
+        if ord(c) >= characters.SIZE or int(table[ord(c)]) >> 26 != characters.DROP
     ]
     visible = "".join(text[k] for k in where)
     where.append(len(text))

@@ -71,4 +71,6 @@ def _lists(values: Any, ends: Any) -> Any:
 
 def _fixed(rows: Any) -> Any:
     kind = pa.binary(DIMENSIONS)
-    return pa.FixedSizeBinaryArray.from_buffers(kind, len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
+    return pa.FixedSizeBinaryArray.from_buffers(
+        kind, len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))]
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class Text:
         total = int(sizes[-1]) if self.rows else 0
         cuts = [int(np.searchsorted(sizes, total * k // number, side="left")) for k in range(1, number)]
         edges = [0, *cuts, self.rows]
-        return [self.part(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+        return [self.part(a, b) for a, b in pairwise(edges) if b > a]
 
 
 def plain(array: Any) -> Any:
@@ -63,7 +64,12 @@ def plain(array: Any) -> Any:
         array = array.dictionary_decode()
     is_plain = any(
         test(array.type)
-        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+        for test in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+        )
     )
     return array if is_plain else array.cast(pa.large_string())
 
@@ -73,7 +79,9 @@ def text(array: Any) -> Text:
     array = plain(array)
     n = len(array)
     _, bounds, values = array.buffers()
-    kind = np.int64 if pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type) else np.int32
+    kind = (
+        np.int64 if pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type) else np.int32
+    )
     data = np.frombuffer(values, np.uint8) if values is not None and values.size else np.zeros(1, np.uint8)
     if n == 0 or bounds is None:
         return Text(data, np.zeros(n, np.int64), np.zeros(n, np.int64))

@@ -26,10 +26,36 @@ OTHER, LETTER, DIGIT, UNSPACED, SPACE, DROP, SPECIAL = range(7)
 CLASSES = ("other", "letter", "digit", "unspaced", "space", "drop", "special")
 
 #: Script ids, as in the column ``script``; 0 is "no letters". Append only: the numbers are stored.
-SCRIPTS = (
-    "none latin greek cyrillic armenian hebrew arabic devanagari bengali gurmukhi gujarati tamil telugu kannada "
-    "malayalam sinhala thai lao tibetan myanmar georgian ethiopic khmer mongolian hangul kana han other"
-).split()
+SCRIPTS: tuple[str, ...] = (
+    "none",
+    "latin",
+    "greek",
+    "cyrillic",
+    "armenian",
+    "hebrew",
+    "arabic",
+    "devanagari",
+    "bengali",
+    "gurmukhi",
+    "gujarati",
+    "tamil",
+    "telugu",
+    "kannada",
+    "malayalam",
+    "sinhala",
+    "thai",
+    "lao",
+    "tibetan",
+    "myanmar",
+    "georgian",
+    "ethiopic",
+    "khmer",
+    "mongolian",
+    "hangul",
+    "kana",
+    "han",
+    "other",
+)
 
 _UNSPACED = {"thai", "lao", "myanmar", "khmer", "kana", "han"}
 _PLAIN_MARKS = {"combining", "latin", "greek", "cyrillic", "hebrew", "arabic"}
@@ -45,13 +71,14 @@ def table() -> Any:
     """uint32 (SIZE,): folded code point (21 bits) | script << 21 | class << 26. Read from ``characters.txt``."""
     out = np.arange(SIZE, dtype=np.uint32)
     kinds = np.zeros(SIZE, np.uint32)
-    text = files(__package__).joinpath("characters.txt").read_text(encoding="ascii")
+    text = files("spiritsafe.features").joinpath("characters.txt").read_text(encoding="ascii")
     for line in text.splitlines():
         word, _, rest = line.partition(" ")
         if word == "fold":
-            target, *sources = rest.split()
-            for first, last in _ranges(sources):
-                out[first : last + 1] = int(target, 16)
+            row, *pairs = rest.split()
+            for target, _, sources in (pair.partition("=") for pair in pairs):
+                for first, last in _ranges(sources.split(",")):
+                    out[first : last + 1] = int(row + target, 16)
         elif word == "shift":
             by, *sources = rest.split()
             for first, last in _ranges(sources):
@@ -74,14 +101,20 @@ def _script(char: str) -> str:
     if not name:
         return "other"
     first = _ALIASES.get(name[0], name[0])
-    if first == "mathematical" or name[0] in {"modifier", "circled", "parenthesized", "superscript", "subscript"}:
+    if first == "mathematical" or name[0] in {
+        "modifier",
+        "circled",
+        "parenthesized",
+        "superscript",
+        "subscript",
+    }:
         return "latin"
     return first if first in SCRIPTS else "other"
 
 
 def _dropped(char: str) -> bool:
     code, category = ord(char), unicodedata.category(char)
-    if category == "Cf" or code in _NUKTAS or code in _INVISIBLE or 0xFE00 <= code <= 0xFE0F:  # noqa: PLR2004
+    if category == "Cf" or code in _NUKTAS or code in _INVISIBLE or 0xFE00 <= code <= 0xFE0F:
         return True
     first = unicodedata.name(char, "").lower().split(" ")[0]
     return category in {"Mn", "Me"} and first in _PLAIN_MARKS
@@ -98,25 +131,22 @@ def _fold(char: str) -> str:
         return str(unicodedata.decimal(char))
     if category == "Pd" or char == "\u2212":
         return "-"
-    if unicodedata.name(char, "").startswith("CJK COMPATIBILITY"):
-        return char
-    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", char).casefold())
-    kept = "".join(c for c in decomposed if not _dropped(c))
+    kept = "".join(c for c in unicodedata.normalize("NFKD", char) if not _dropped(c))
     if len(kept) != 1:  # ligatures and the like stay one character, in lower case
-        kept = char.lower()
-    if len(kept) != 1 or kept == char or (kept == " " and category[0] != "Z"):
+        kept = char
+    folded = kept.casefold()
+    folded = folded if len(folded) == 1 else kept.lower()
+    if len(folded) != 1 or folded == char or (folded == " " and category[0] != "Z"):
         return char
-    return _fold(kept)
+    return _fold(folded)
 
 
 def _class(char: str) -> tuple[int, str]:
-    if _dropped(char):
-        return DROP, "none"
     folded = _fold(char)
     category = unicodedata.category(folded)
     if unicodedata.category(char)[0] == "Z" or char in "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2800":
         return SPACE, "none"
-    if category == "Cc":
+    if _dropped(char) or category == "Cc":
         return DROP, "none"
     if folded in _SPECIAL:
         return SPECIAL, "none"
@@ -141,13 +171,18 @@ def build() -> str:
         if (to := ord(_fold(char))) != code and kind[0] != DROP:
             folds.setdefault(to, []).append(code)
             shifts.setdefault(to - code, []).append(code)
-    long = {by: codes for by, codes in shifts.items() if len(codes) >= 10}  # noqa: PLR2004
+    long = {by: codes for by, codes in shifts.items() if len(codes) >= 10}
     shifted = {code for codes in long.values() for code in codes}
-    lines = [f"# Written by python -m {__spec__.name} from Unicode {unicodedata.unidata_version}. Do not edit."]
+    lines = [
+        f"# Written by python -m {__spec__.name} from Unicode {unicodedata.unidata_version}. Do not edit."
+    ]
     lines += [f"{CLASSES[k]} {s} {_write(codes)}" for (k, s), codes in sorted(kinds.items())]
     lines += [f"shift {by} {_write(codes)}" for by, codes in sorted(long.items())]
-    rest = {to: [code for code in codes if code not in shifted] for to, codes in sorted(folds.items())}
-    lines += [f"fold {to:04X} {_write(codes)}" for to, codes in rest.items() if codes]
+    pairs: dict[int, list[str]] = {}
+    for to, codes in sorted(folds.items()):
+        if left := [code for code in codes if code not in shifted]:
+            pairs.setdefault(to >> 8, []).append(f"{to & 255:02X}={_write(left).replace(' ', ',')}")
+    lines += [f"fold {row:02X} {' '.join(found)}" for row, found in pairs.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -108,7 +108,7 @@ def _share(text: Text, most: int, prints: bool, minhash: bool) -> Fingerprints: 
     )
     pieces = text.chunks()
     tokens = Tokens.room(pieces)
-    rules = _rules.lexicon()
+    rules = _rules.shipped()
     flat: list[Any] = []
     row, end = 0, 0
     for piece in pieces:
@@ -174,7 +174,11 @@ def mask(piece: Text, tokens: Tokens, skeleton: Any, item: Any) -> None:
 def _joined(parts: list[Fingerprints]) -> Fingerprints:
     sums = np.cumsum([0, *(int(part.ends[-1]) for part in parts)])
     ends = [part.ends[1:] + before for part, before in zip(parts, sums, strict=False)]
-    columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in Fingerprints.__slots__ if name != "ends"}
+    columns = {
+        name: np.concatenate([getattr(p, name) for p in parts])
+        for name in Fingerprints.__slots__
+        if name != "ends"
+    }
     return Fingerprints(**columns, ends=np.concatenate([np.zeros(1, np.int32), *ends]).astype(np.int32))
 
 

@@ -19,7 +19,10 @@ __all__ = ["CONCEPTS", "LANGUAGES", "Rule", "entries", "rules"]
 Rule = tuple[int, Literal["token", "prefix", "phrase", "substring"], str]
 
 #: ISO 639-1 codes of the languages with entries.
-LANGUAGES = ("en", "zh", "ru", "ar", "es", "fr", "de", "pt", "ja", "ko", "hi", "vi", "id", "tr", "it", "pl", "uk", "fa", "th")
+LANGUAGES = (
+    *("en", "zh", "ru", "ar", "es", "fr", "de", "pt", "ja", "ko"),
+    *("hi", "vi", "id", "tr", "it", "pl", "uk", "fa", "th"),
+)
 
 #: What Arabic writes onto the front of a word: and, so, in/by, for, the; alone and together.
 _CLITICS = ("و", "ف", "ب", "ل", "ال", "وال", "بال", "فال")
@@ -35,7 +38,9 @@ def entries() -> dict[str, dict[str, list[str]]]:
     table = cast("dict[str, dict[str, list[str]]]", tomllib.loads(text))
     if set(table) != set(CONCEPTS):
         wrong = sorted(set(table) ^ set(CONCEPTS))
-        raise ExtensionError(f"lexicon.toml and CONCEPTS differ in {wrong}", hint="a section for each concept")
+        raise ExtensionError(
+            f"lexicon.toml and CONCEPTS differ in {wrong}", hint="a section for each concept"
+        )
     for concept, languages in table.items():
         if unknown := sorted(set(languages) - set(LANGUAGES)):
             raise ExtensionError(f"lexicon.toml [{concept}] has unknown languages {unknown}")

@@ -47,7 +47,9 @@ def anywhere(rule: str) -> str:
 
 def select(*places: str, value: float = 1.0) -> str:
     """The rows of ``sketch`` for which a rule holds in one of its ``places``, with one ``value`` for all."""
-    return f'SELECT "row" AS subject, CAST({value} AS DOUBLE) AS value FROM sketch WHERE {" OR ".join(places)}'  # noqa: S608
+    return (
+        f'SELECT "row" AS subject, CAST({value} AS DOUBLE) AS value FROM sketch WHERE {" OR ".join(places)}'
+    )
 
 
 def _rule(text: str) -> str:

@@ -1,6 +1,7 @@
 """Hint: examination questions, one after another (archetype A7).
 
-Sweeps over subjects, languages and levels look like an examination. So do students and benchmarks. Weak alone.
+Sweeps over subjects, languages and levels look like an examination. So do students and benchmarks. Weak
+alone.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ SUBJECT = "exchange"
 NEEDS = ("prompt",)
 EXAMPLES = (
     (
-        "Which of the following is a noble gas? Choose the correct option.\nQuestion 12: A) neon "
-        "B) iron",
+        ("Which of the following is a noble gas? Choose the correct option.\nQuestion 12: A) neon B) iron"),
         True,
     ),
     ("单选题:下列哪个选项是稀有气体?题目12", True),

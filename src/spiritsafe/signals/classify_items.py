@@ -10,7 +10,7 @@ from spiritsafe.signals._rule import anywhere, every, lacks, select
 TECHNIQUE = ""
 KIND = "product"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     ("Classify this ticket into one of these categories.", True),
     ("Классифицируй это обращение по категории.", True),

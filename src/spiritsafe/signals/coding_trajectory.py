@@ -10,17 +10,16 @@ from spiritsafe.signals._rule import anywhere, either, every, select
 TECHNIQUE = "AML.T0024.002"
 KIND = "role"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     (
-        "You are an autonomous software engineer in a repository. At each turn write a thought and "
-        "one shell command until the tests pass, then submit the patch.",
+        (
+            "You are an autonomous software engineer in a repository. At each turn write a thought "
+            "and one shell command until the tests pass, then submit the patch."
+        ),
         True,
     ),
-    (
-        "Ты агент в репозитории: на каждом шаге пиши мысль и одну команду, пока тесты не пройдут.",
-        True,
-    ),
+    ("Ты агент в репозитории: на каждом шаге пиши мысль и одну команду, пока тесты не пройдут.", True),
     ("How do I clone a repository into another folder?", False),
     ("Fix this bug: the list index is out of range in main.py", False),
 )
@@ -30,6 +29,11 @@ def coding_trajectory() -> str:
     """An agent in a repository, tests or a patch, and one command or thought at each turn."""
     return select(
         anywhere(
-            every("repository", either("patch", "command"), either("each_turn", "sequence"), either("agent", "reason", "command"))
+            every(
+                "repository",
+                either("patch", "command"),
+                either("each_turn", "sequence"),
+                either("agent", "reason", "command"),
+            )
         ),
     )

@@ -11,12 +11,9 @@ from spiritsafe.signals._rule import anywhere, either, every, prompt, select
 TECHNIQUE = "AML.T0024.002"
 KIND = "role"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
-    (
-        "Generate a multi-turn dialogue between a user and an AI assistant about the text below.",
-        True,
-    ),
+    ("Generate a multi-turn dialogue between a user and an AI assistant about the text below.", True),
     ("Сгенерируй диалог между пользователем и ИИ-ассистентом.", True),
     ("请生成一段用户与AI助手之间的多轮对话。", True),
     ("Write a dialogue between a dragon and a baker for my school play.", False),

@@ -10,7 +10,7 @@ from spiritsafe.signals._rule import anywhere, either, every, select
 TECHNIQUE = ""
 KIND = "product"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     ("Extract the dates and amounts from this e-mail as JSON.", True),
     ("从这封邮件中提取日期字段。", True),

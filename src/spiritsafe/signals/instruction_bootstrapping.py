@@ -10,11 +10,13 @@ from spiritsafe.signals._rule import anywhere, either, every, prompt, select
 TECHNIQUE = "AML.T0024.002"
 KIND = "role"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     (
-        "Come up with 20 diverse task instructions, unlike the examples below, that a language "
-        "model can follow.",
+        (
+            "Come up with 20 diverse task instructions, unlike the examples below, that a language "
+            "model can follow."
+        ),
         True,
     ),
     ("Rewrite the given prompt into a more complex version.", True),
@@ -26,8 +28,7 @@ EXAMPLES = (
 
 
 def instruction_bootstrapping() -> str:
-    """New and varied instructions for a language model or after examples; or a harder version of a given
-    instruction."""
+    """New and varied instructions after examples or for a model; or a harder version of a given one."""
     return select(
         prompt(
             either(
@@ -37,5 +38,13 @@ def instruction_bootstrapping() -> str:
                 every("generate", "task_list", either("diverse", "lines >= 6")),
             )
         ),
-        anywhere(every("generate", "task_list", "diverse", either("language_model", "training"), either("example", "instruction"))),
+        anywhere(
+            every(
+                "generate",
+                "task_list",
+                "diverse",
+                either("language_model", "training"),
+                either("example", "instruction"),
+            )
+        ),
     )

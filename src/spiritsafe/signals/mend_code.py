@@ -10,7 +10,7 @@ from spiritsafe.signals._rule import anywhere, has, select
 TECHNIQUE = ""
 KIND = "product"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     ("Fix this: it throws an IndexError exception.", True),
     ("Исправь ошибку в этой программе.", True),

@@ -10,7 +10,7 @@ from spiritsafe.signals._rule import anywhere, either, every, prompt, select
 TECHNIQUE = "AML.T0024.002"
 KIND = "role"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     ("Compare response A and response B from two assistants and say which one is better.", True),
     ("Сравни два ответа ассистента и выбери лучший.", True),

@@ -10,7 +10,7 @@ from spiritsafe.signals._rule import anywhere, every, lacks, select
 TECHNIQUE = ""
 KIND = "product"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     ("Write a SQL query that counts the singers by country.", True),
     ("How tall is the Eiffel tower?", False),

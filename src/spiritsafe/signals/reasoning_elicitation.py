@@ -1,7 +1,7 @@
 """Role: make the model write its thinking out, apart from the answer (archetype A1).
 
-A person asks for an explanation; a harvest asks for the thinking itself, complete, in a place where a program
-can cut it out.
+A person asks for an explanation; a harvest asks for the thinking itself, complete, in a place where a
+program can cut it out.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ from spiritsafe.signals._rule import anywhere, either, every, prompt, select
 TECHNIQUE = "AML.T0024.002"
 KIND = "role"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     (
-        "Write your full reasoning between <think> and </think> tags, then give the final answer. "
-        "How many primes are below 60?",
+        (
+            "Write your full reasoning between <think> and </think> tags, then give the final "
+            "answer. How many primes are below 60?"
+        ),
         True,
     ),
     (
-        "Сначала запиши весь ход рассуждений в тегах, потом дай окончательный ответ: сколько будет "
-        "17 * 23?",
+        (
+            "Сначала запиши весь ход рассуждений в тегах, потом дай окончательный ответ: сколько "
+            "будет 17 * 23?"
+        ),
         True,
     ),
     ("请先写出完整的思考过程,最后给出最终答案。", True),
@@ -30,8 +34,7 @@ EXAMPLES = (
 
 
 def reasoning_elicitation() -> str:
-    """Thinking as an object, or thinking in steps, together with a demand on its form: tags, completeness, a
-    separate final answer."""
+    """Thinking or steps, with a demand on their form: tags, completeness, a separate final answer."""
     return select(
         prompt(
             either(
@@ -40,5 +43,7 @@ def reasoning_elicitation() -> str:
                 every("steps", "final_answer"),
             )
         ),
-        anywhere(every("chain", "final_answer", either("tag", "exhaustive"), either("steps", "boxed", "reason"))),
+        anywhere(
+            every("chain", "final_answer", either("tag", "exhaustive"), either("steps", "boxed", "reason"))
+        ),
     )

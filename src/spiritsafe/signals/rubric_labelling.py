@@ -1,7 +1,7 @@
 """Role: grade the answers of a model by a rubric (archetype A3).
 
-Scores of a strong model train the reward model of a weaker one. Evaluation harnesses and products with a judge
-do the same with good reason: the role alone accuses nobody.
+Scores of a strong model train the reward model of a weaker one. Evaluation harnesses and products with a
+judge do the same with good reason: the role alone accuses nobody.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from spiritsafe.signals._rule import anywhere, either, every, prompt, select
 TECHNIQUE = "AML.T0024.002"
 KIND = "role"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     (
-        "Score the assistant's answer from 1 to 5 on each criterion of the rubric and return JSON.",
+        ("Score the assistant's answer from 1 to 5 on each criterion of the rubric and return JSON."),
         True,
     ),
     ("Оцени ответ модели по критериям ниже, по шкале от 1 до 5.", True),

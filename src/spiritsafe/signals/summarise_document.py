@@ -10,7 +10,7 @@ from spiritsafe.signals._rule import anywhere, every, lacks, select
 TECHNIQUE = ""
 KIND = "product"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     ("Summarise this e-mail in two bullet points.", True),
     ("Resume este artículo en tres frases.", True),

@@ -10,7 +10,7 @@ from spiritsafe.signals._rule import anywhere, every, lacks, select
 TECHNIQUE = ""
 KIND = "product"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     ("I want a refund for my order 4711.", True),
     ("Где мой заказ?", True),

@@ -1,7 +1,7 @@
 """Role: produce tool calls and trajectories to learn from (archetype A6).
 
-Either the slots of a trajectory (thought, action, observation) are laid out for the model to fill, or the model
-is to invent users, calls and results for a made-up tool.
+Either the slots of a trajectory (thought, action, observation) are laid out for the model to fill, or the
+model is to invent users, calls and results for a made-up tool.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ from spiritsafe.signals._rule import anywhere, either, every, lacks, prompt, sel
 TECHNIQUE = "AML.T0024.002"
 KIND = "role"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     ("Solve the question by alternating Thought, Action and Observation steps.", True),
     (
-        "Given this API specification, invent a user request and write the sequence of function "
-        "calls that satisfies it.",
+        (
+            "Given this API specification, invent a user request and write the sequence of "
+            "function calls that satisfies it."
+        ),
         True,
     ),
     (
-        "По спецификации инструментов придумай запрос пользователя и напиши последовательность "
-        "вызовов функций.",
+        (
+            "По спецификации инструментов придумай запрос пользователя и напиши последовательность "
+            "вызовов функций."
+        ),
         True,
     ),
     ("How do I call the weather API from Python?", False),
@@ -30,8 +34,7 @@ EXAMPLES = (
 
 
 def tool_trajectory() -> str:
-    """The three slots of a trajectory, or tools with a specification for which requests and calls are to be made
-    up."""
+    """The three slots of a trajectory, or a specified tool whose requests and calls are to be made up."""
     return select(
         prompt(
             either(
@@ -40,5 +43,7 @@ def tool_trajectory() -> str:
                 every("invent_tool", "tool", "spec", lacks("fix_code", "repository")),
             )
         ),
-        anywhere(every("thought_slot", "action", "observation", either("question", "tool", "sequence", "example"))),
+        anywhere(
+            every("thought_slot", "action", "observation", either("question", "tool", "sequence", "example"))
+        ),
     )

@@ -10,7 +10,7 @@ from spiritsafe.signals._rule import anywhere, either, every, prompt, select
 TECHNIQUE = "AML.T0024.002"
 KIND = "role"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     ("Clean up this reasoning trace: remove repetitions, keep each step.", True),
     ("Очисти эту запись рассуждений: убери повторы, сохрани шаги.", True),
@@ -26,7 +26,11 @@ def trace_cleaning() -> str:
         prompt(
             either(
                 every("clean", either("trace", "chain")),
-                every("resume", either("chain", "trace", "reason"), either("model_output", "dialogue", "trace", "chain")),
+                every(
+                    "resume",
+                    either("chain", "trace", "reason"),
+                    either("model_output", "dialogue", "trace", "chain"),
+                ),
             )
         ),
         anywhere(every("clean", "trace", "chain", "reason")),

@@ -10,7 +10,7 @@ from spiritsafe.signals._rule import anywhere, every, lacks, select
 TECHNIQUE = ""
 KIND = "product"
 SUBJECT = "exchange"
-NEEDS = ("prompt",)
+NEEDS = ("prompt", "system")
 EXAMPLES = (
     ("Translate this sentence into French.", True),
     ("Переведи это письмо на английский.", True),

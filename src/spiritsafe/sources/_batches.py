@@ -50,14 +50,16 @@ class Prepared:
     repaired: int
 
 
-def line_units(source: Extension, file: int, path: str, rows: int, unit: Unit) -> Iterator[Unit]:
+def line_units(
+    source: Extension, file: int, pieces: Iterator[Lines], rows: int, unit: Unit
+) -> Iterator[Unit]:
     """Add a file's lines to ``unit``; yield it when full and go on with a new one. The last one is left open.
 
     A source with a ``WINDOW`` sees up to so many bytes of one file at once.
     """
     window = int(getattr(source.module, "WINDOW", 0))
     limit, most = max(window, BLOCK + BLOCK // 4), rows if not window else 1 << 40
-    for piece in lines(path, rows):
+    for piece in pieces:
         if unit.pieces and (unit.size + piece.raw.nbytes > limit or unit.count + len(piece.raw) > most):
             yield unit
             unit = Unit(source)
@@ -72,10 +74,10 @@ def document(path: str, rows: int, engine: DuckDB) -> Iterator[Lines]:
     line, so that each of its lines is accounted for.
     """
     parts: list[bytes] = []
-    position = length = 0
+    length = reached = 0
     for block, position in blocks(path):
         parts.append(block.to_pybytes())
-        length += block.size
+        length, reached = length + block.size, position
         if length > LONGEST:
             raise InputError(
                 f"a JSON document longer than {LONGEST >> 20} MB", where=path, hint="write one record a line"
@@ -93,7 +95,7 @@ def document(path: str, rows: int, engine: DuckDB) -> Iterator[Lines]:
     if kind is None:
         yield from lines(path, rows)
     else:
-        yield Lines(1, raw.cast(pa.binary()), position)
+        yield Lines(1, raw.cast(pa.binary()), reached)
 
 
 def prepare(unit: Unit, engine: DuckDB) -> Prepared:

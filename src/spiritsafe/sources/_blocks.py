@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ _COMPRESSION = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 def compression(path: str) -> str | None:
     """``gzip``, ``zstd`` or None, from the file's first bytes. Raises InputError or InputChanged."""
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             start = file.read(4)
     except FileNotFoundError as error:
         raise InputChanged("the file vanished before it was read", where=path) from error

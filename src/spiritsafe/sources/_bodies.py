@@ -103,8 +103,10 @@ _CHUNKS = [
 
 
 def text_of(content: str) -> str:
-    """SQL for the text of a JSON value that is a string, a list of parts, or one part. Reasoning and tool parts
-    are no text."""
+    """SQL for the text of a JSON value that is a string, a list of parts, or one part.
+
+    Reasoning and tool parts are no text.
+    """
     part = "coalesce(p.text, CASE WHEN p.type = 'text' THEN p.content END, p.refusal)"
     return f"""CASE left({content}, 1) WHEN '"' THEN {content} ->> '$'
       WHEN '[' THEN array_to_string(list_filter([{part} FOR p IN from_json({content}, '{_PARTS}')],
@@ -128,7 +130,8 @@ def unpacked(inner: str) -> str:
     """A SELECT that adds what the bodies say to ``inner``'s rows.
 
     ``inner`` gives ``request`` and ``answer`` (JSON text or null) and ``asked`` (JSON text of the messages when they
-    stand outside the request, or null). Added: ``q``, ``a`` (the bodies as structs), ``m`` (messages), ``talk`` (their roles and texts), ``c`` (chunks).
+    stand outside the request, or null). Added: ``q``, ``a`` (the bodies as structs), ``m`` (messages),
+    ``talk`` (their roles and texts), ``c`` (chunks).
     """
     struct_q, struct_a = json.dumps(_REQUEST), json.dumps(_ANSWER)
     plain = "CASE WHEN left({0}, 1) = '\"' THEN {0} ->> '$' ELSE CAST({0} AS VARCHAR) END"
@@ -186,7 +189,8 @@ def columns() -> dict[str, str]:
           WHEN '[' THEN coalesce({texts}[-1], {strings},
             {others}[-1], CASE WHEN len(m) > 0 THEN '' END)
           ELSE coalesce(q.inputText, q.message) END""",
-        "turns": "CASE WHEN left(said, 1) = '[' THEN len(m) WHEN said IS NOT NULL OR coalesce(q.inputText, q.message) IS NOT NULL THEN 1 END",
+        "turns": """CASE WHEN left(said, 1) = '[' THEN len(m)
+          WHEN said IS NOT NULL OR coalesce(q.inputText, q.message) IS NOT NULL THEN 1 END""",
         "tools": tools,
         "temperature": "coalesce(q.temperature, q.inferenceConfig.temperature, q.textGenerationConfig.temperature)",
         "top_p": "coalesce(q.top_p, q.topP, q.p, q.inferenceConfig.topP, q.textGenerationConfig.topP)",
@@ -237,8 +241,10 @@ def broken(value: str) -> str:
 
 
 def instant(value: str) -> str:
-    """SQL that turns a time written as RFC 3339 or as seconds, milli-, micro- or nanoseconds since the epoch into
-    what a source may give as ``time``: text is left as it is, numbers become milliseconds."""
+    """SQL that turns a time into what a source may give as ``time``.
+
+    RFC 3339 text is left as it is; seconds, milli-, micro- or nanoseconds since the epoch become milliseconds.
+    """
     number = f"TRY_CAST({value} AS DOUBLE)"
     return (
         f"CASE WHEN {number} IS NULL THEN {value} WHEN {number} < 1e11 THEN CAST({number} * 1e3 AS VARCHAR) "

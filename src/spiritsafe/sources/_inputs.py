@@ -27,7 +27,7 @@ class LogFile:
     def check(self) -> None:
         """Raise InputChanged unless the file is still what it was when listed."""
         try:
-            now = os.stat(self.path)
+            now = Path(self.path).stat()
         except OSError as error:
             raise InputChanged("the file vanished while it was read", where=self.path) from error
         if (now.st_size, now.st_mtime_ns) != (self.size, self.modified):
@@ -48,7 +48,7 @@ def expand(inputs: Sequence[str | Path]) -> tuple[list[LogFile], list[str]]:
     skipped: list[str] = []
     for given in map(str, inputs):
         for path in _matches(given):
-            if os.path.isdir(path):
+            if Path(path).is_dir():
                 listed = _folder(path, skipped)
                 if not listed:
                     raise InputError("the folder holds no log files", where=path)
@@ -66,7 +66,7 @@ def _matches(given: str) -> list[str]:
     if os.path.lexists(given):
         return [given]
     if glob.has_magic(given):
-        matches = sorted(glob.glob(given, recursive=True))
+        matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - absolute patterns and ** as in a shell
         if matches:
             return matches
         raise InputError("no file matches", where=given)
@@ -86,14 +86,14 @@ def _folder(folder: str, skipped: list[str]) -> list[str]:
             if name.startswith((".", "_")):
                 hidden.append(name)
             else:
-                listed.append(os.path.join(root, name))
-        skipped += [os.path.join(root, name) for name in hidden]
+                listed.append(str(Path(root, name)))
+        skipped += [str(Path(root, name)) for name in hidden]
     return sorted(listed)
 
 
 def _file(path: str, *, named: bool) -> LogFile:
     try:
-        facts = os.stat(path)
+        facts = Path(path).stat()
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", where=path) from error
     if not stat.S_ISREG(facts.st_mode):

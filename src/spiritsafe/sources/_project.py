@@ -48,9 +48,12 @@ OTHER = "not an exchange"
 
 @dataclass(frozen=True, slots=True)
 class Projected:
-    """``accepted``: ``file``, ``line`` and the canonical columns; ``rejected``: ``file``, ``line``, ``reason``; both in
+    """What a unit's SELECT gave, sorted out.
+
+    ``accepted``: ``file``, ``line`` and the canonical columns; ``rejected``: ``file``, ``line``, ``reason``; both in
     the order of file and line. ``other``: how many rows were no exchange; ``unread``: optional values that could not
-    be cast, by column."""
+    be cast, by column.
+    """
 
     accepted: pa.Table
     rejected: pa.Table

@@ -16,15 +16,17 @@ from spiritsafe.errors import MalformedRecord, UnknownFormat
 from spiritsafe.schema import NAMES
 from spiritsafe.sources._batches import Unit, document, line_units, prepare
 from spiritsafe.sources._inputs import LogFile, expand
+from spiritsafe.sources._lines import Lines, lines
 from spiritsafe.sources._project import SCHEMA, Projected, project
 from spiritsafe.sources._rejects import Rejects, rejected_table
 from spiritsafe.sources._rows import rows, unknown_columns
-from spiritsafe.sources._sample import reads, take_sample, tell
+from spiritsafe.sources._sample import Sample, reads, take_sample, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from spiritsafe.engine.duckdb import DuckDB
+    from spiritsafe.registry import Extension
 
     Progress = Callable[[str, int, int], None]
 
@@ -35,7 +37,7 @@ _LOOKED_AT = 512
 def read(
     inputs: Sequence[str | Path],
     *,
-    format: str | None = None,  # noqa: A002 - the name of the command's option
+    format: str | None = None,
     engine: DuckDB,
     rejects: Path,
     strict: bool = False,
@@ -128,41 +130,51 @@ class Reading:
         """Units in the order of files; small files of one format share a unit."""
         unit: Unit | None = None
         for index, file in enumerate(self._files):
-            sample = take_sample(file.path)
-            try:
-                source = tell(file.path, sample, self._wanted)
-            except UnknownFormat as error:
-                if file.named or self._strict or self._wanted:
-                    raise
-                self.scanned["set_aside"][file.path] = error.message
+            told = self._tell(file)
+            if told is None:
                 continue
-            self.scanned["formats"][file.path] = source.id if source else "empty"
-            if source is None:
-                continue
+            source, sample = told
             if unit is not None and (unit.source is not source or reads(source) == "rows"):
                 yield unit
                 unit = None
             if reads(source) == "rows":
-                for first, batch, repaired in rows(file.path, self._batch_rows):
-                    yield Unit(
-                        source, rows=batch, file=index, first=first, repaired=repaired, count=len(batch)
-                    )
-                self._unknown.update(unknown_columns(file.path))
-            elif sample.document:
-                unit = unit or Unit(source)
-                for piece in document(file.path, self._batch_rows, self._engine):
-                    unit.add(index, piece)
+                yield from self._row_units(source, index, file.path)
             else:
-                for part in line_units(source, index, file.path, self._batch_rows, unit or Unit(source)):
+                parts = self._pieces(file.path, sample)
+                for part in line_units(source, index, parts, self._batch_rows, unit or Unit(source)):
                     if unit is not None and unit is not part:
                         yield unit
                     unit = part
             file.check()
         if unit is not None:
             yield unit
-        if len(self.scanned["set_aside"]) == len(self._files):
-            path, reason = next(iter(self.scanned["set_aside"].items()))
-            raise UnknownFormat(f"no file is a log I know; the first {reason}", where=path)
+        aside = self.scanned["set_aside"]
+        if len(aside) == len(self._files):
+            path, reason = next(iter(aside.items()))
+            raise UnknownFormat(f"no file is a log; the first {reason}", where=path)
+
+    def _tell(self, file: LogFile) -> tuple[Extension, Sample] | None:
+        """The file's source; None, with a note, when it is empty or (inside a folder) no log."""
+        sample = take_sample(file.path)
+        try:
+            source = tell(file.path, sample, self._wanted)
+        except UnknownFormat as error:
+            if file.named or self._strict or self._wanted:
+                raise
+            self.scanned["set_aside"][file.path] = error.message
+            return None
+        self.scanned["formats"][file.path] = source.id if source else "empty"
+        return (source, sample) if source else None
+
+    def _pieces(self, path: str, sample: Sample) -> Iterator[Lines]:
+        if sample.document:
+            return document(path, self._batch_rows, self._engine)
+        return lines(path, self._batch_rows)
+
+    def _row_units(self, source: Extension, index: int, path: str) -> Iterator[Unit]:
+        for first, batch, repaired in rows(path, self._batch_rows):
+            yield Unit(source, rows=batch, file=index, first=first, repaired=repaired, count=len(batch))
+        self._unknown.update(unknown_columns(path))
 
     def _account(self, unit: Unit, future: Future[_Outcome]) -> Iterator[pa.RecordBatch]:
         outcome = future.result()

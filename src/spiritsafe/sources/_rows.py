@@ -86,6 +86,8 @@ def _near(batch: pa.RecordBatch, name: str) -> tuple[pa.Array, np.ndarray | bool
         array = array.cast(pa.string())
     if pt.is_string(array.type) or pt.is_binary(array.type) or pt.is_large_binary(array.type):
         return _valid_text(array)
+    if pt.is_timestamp(array.type):  # engines differ in which units they know together with a time zone
+        array = array.cast(pa.timestamp("us", array.type.tz), safe=False)
     return array, False
 
 

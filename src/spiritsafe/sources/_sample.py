@@ -72,7 +72,8 @@ def take_sample(path: str) -> Sample:
     except ValueError:
         return Sample(head, document=len(whole) >= _LONGEST_HEAD and b"\n" in head.strip())
     elements = value if isinstance(value, list) else [value]
-    return Sample(head, tuple(item for item in elements[:_RECORDS] if isinstance(item, dict)), document=True)
+    found = tuple(item for item in elements[:_RECORDS] if isinstance(item, dict))
+    return Sample(head, found, document=bool(found))
 
 
 def _head(path: str, enough: int) -> bytes:

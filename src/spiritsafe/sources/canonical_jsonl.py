@@ -11,7 +11,7 @@ from spiritsafe.sources._bodies import broken
 if TYPE_CHECKING:
     from spiritsafe.sources._sample import Sample
 
-_STRUCTURE = json.dumps({name: "VARCHAR" for name in NAMES})
+_STRUCTURE = json.dumps(dict.fromkeys(NAMES, "VARCHAR"))
 _COLUMNS = ", ".join(f"s.{name}" for name in NAMES)
 
 EXAMPLES: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (

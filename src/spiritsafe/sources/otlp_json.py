@@ -66,7 +66,12 @@ _INSIDE = json.dumps(
 )
 
 _CALLS = ("chat", "text_completion", "completion", "generate_content", "responses", "messages")
-_DETAILS = "gen_ai.client.inference.operation.details"
+# Events that carry a whole call, and events that carry one message of it.
+_DETAILS = ("gen_ai.client.inference.operation.details", "gen_ai.content.prompt", "gen_ai.content.completion")
+_SAID = tuple(
+    f"gen_ai.{name}"
+    for name in ("user.message", "system.message", "assistant.message", "tool.message", "choice")
+)
 
 
 def _attributes(*pairs: tuple[str, str]) -> list[dict[str, Any]]:
@@ -147,54 +152,59 @@ def otlp_json(relation: str) -> str:
     as attribute ``spiritsafe.<column>``.
     """
     scopes = "coalesce(r.scopeSpans, r.instrumentationLibrarySpans)"
-    return f"""SELECT * FROM (WITH documents AS (
+    return f"""SELECT * FROM (WITH documents AS MATERIALIZED (
   SELECT file, line, raw, TRY(from_json(raw, '{_DOCUMENT}')) AS d FROM {relation}
-), spans AS (
-  SELECT file, line, r.resource.attributes AS around, unnest(flatten([s.spans FOR s IN {scopes}])) AS span
-  FROM (SELECT file, line, unnest(d.resourceSpans) AS r FROM documents)
+), spans AS MATERIALIZED (
+  SELECT file, line, around, span.traceId AS trace, span.spanId AS part, span.startTimeUnixNano AS moment,
+    span.attributes AS attributes, span.events AS events
+  FROM (SELECT file, line, r.resource.attributes AS around, unnest(flatten([s.spans FOR s IN {scopes}])) AS span
+    FROM (SELECT file, line, unnest(d.resourceSpans) AS r FROM documents))
 ), records AS (
   SELECT file, line, r.resource.attributes AS around, unnest(flatten([s.logRecords FOR s IN r.scopeLogs])) AS record
   FROM (SELECT file, line, unnest(d.resourceLogs) AS r FROM documents)
-), happenings AS (
-  SELECT file, line, around, span.traceId AS trace, span.spanId AS part, e.name AS name, e.timeUnixNano AS moment,
-    e.attributes AS attributes, CAST(NULL AS JSON) AS body, false AS logged
-  FROM (SELECT *, unnest(span.events) AS e FROM spans)
+), happenings AS MATERIALIZED (
+  SELECT file, line, around, trace, part, e.name AS name, e.timeUnixNano AS moment,
+    e.attributes AS attributes, CAST(NULL AS JSON) AS body, false AS logged, NULL AS loose
+  FROM (SELECT *, unnest(events) AS e FROM spans WHERE len(events) > 0)
   UNION ALL
   SELECT file, line, around, record.traceId, record.spanId,
     coalesce(nullif(record.eventName, ''), {_one("record.attributes", "event.name")}),
     coalesce(nullif(record.timeUnixNano, '0'), record.observedTimeUnixNano), record.attributes,
     coalesce(record.body.kvlistValue, CASE WHEN left(record.body.stringValue, 1) = '{{' AND
-      json_valid(record.body.stringValue) THEN CAST(record.body.stringValue AS JSON) END), true
+      json_valid(record.body.stringValue) THEN CAST(record.body.stringValue AS JSON) END), true,
+    CASE WHEN coalesce(record.spanId, '') = '' THEN row_number() OVER () END
   FROM records
 ), told AS (
-  SELECT file, line, trace, part, name, moment, {_said()} AS text, {_why()} AS why
+  SELECT file, line, trace, part, name, moment, attributes, around, {_said()} AS text, {_why()} AS why
   FROM (SELECT *, {_INSIDE_SQL} AS inside, TRY(from_json(body, '{_BODY}')) AS fields FROM happenings)
-  WHERE name IN ('gen_ai.user.message', 'gen_ai.system.message', 'gen_ai.assistant.message', 'gen_ai.tool.message',
-    'gen_ai.choice')
-), talks AS (
+  WHERE name IN {_SAID}
+), talks AS MATERIALIZED (
   SELECT file, trace, part,
     list(struct_pack(role := split_part(name, '.', 2), text := text)
-      ORDER BY TRY_CAST(moment AS UBIGINT), line) AS talk, max(why) AS why
+      ORDER BY TRY_CAST(moment AS UBIGINT), line) AS talk, max(why) AS why,
+    min(line) AS line, min(moment) AS moment, first(list_concat(attributes, around) ORDER BY line) AS attributes
   FROM told WHERE part IS NOT NULL AND part <> '' GROUP BY file, trace, part
 ), details AS (
-  SELECT file, trace, part, min(line) AS line, min(moment) AS moment, first(attributes) AS attributes,
-    first(around) AS around
-  FROM happenings
-  WHERE (name = '{_DETAILS}' OR name IN ('gen_ai.content.prompt', 'gen_ai.content.completion'))
-  GROUP BY file, trace, part, CASE WHEN coalesce(part, '') = '' THEN line END, name
-), joined_details AS (
-  SELECT file, trace, part, min(line) AS line, min(moment) AS moment, flatten(list(attributes)) AS attributes,
-    first(around) AS around FROM details GROUP BY file, trace, part, CASE WHEN coalesce(part, '') = '' THEN line END
+  SELECT file, trace, part, loose, name, min(line) AS line, min(moment) AS moment,
+    first(attributes ORDER BY line, moment) AS attributes, first(around ORDER BY line) AS around
+  FROM happenings WHERE name IN {_DETAILS}
+  GROUP BY file, trace, part, loose, name
+), joined_details AS MATERIALIZED (
+  SELECT file, trace, part, min(line) AS line, min(moment) AS moment, flatten(list(attributes ORDER BY name)) AS attributes,
+    first(around ORDER BY line) AS around FROM details GROUP BY file, trace, part, loose
 ), calls AS (
-  SELECT s.file, s.line, s.span.traceId AS trace, s.span.spanId AS part, s.span.startTimeUnixNano AS moment,
-    list_concat(s.span.attributes, x.attributes, s.around) AS attributes, t.talk, t.why
+  SELECT s.file, s.line, s.trace, s.part, s.moment, list_concat(s.attributes, x.attributes, s.around) AS attributes, t.talk, t.why
   FROM spans s
-  LEFT JOIN talks t ON t.file = s.file AND t.trace = s.span.traceId AND t.part = s.span.spanId
-  LEFT JOIN joined_details x ON x.file = s.file AND x.trace = s.span.traceId AND x.part = s.span.spanId
+  LEFT JOIN talks t ON t.file = s.file AND t.trace = s.trace AND t.part = s.part
+  LEFT JOIN joined_details x ON x.file = s.file AND x.trace = s.trace AND x.part = s.part
   UNION ALL
   SELECT x.file, x.line, x.trace, x.part, x.moment, list_concat(x.attributes, x.around), NULL, NULL
   FROM joined_details x ANTI JOIN spans s
-    ON x.file = s.file AND x.trace = s.span.traceId AND x.part = s.span.spanId
+    ON x.file = s.file AND x.trace = s.trace AND x.part = s.part
+  UNION ALL
+  SELECT t.file, t.line, t.trace, t.part, t.moment, t.attributes, t.talk, t.why
+  FROM talks t ANTI JOIN spans s ON t.file = s.file AND t.trace = s.trace AND t.part = s.part
+    ANTI JOIN joined_details x ON t.file = x.file AND t.trace = x.trace AND t.part = x.part
 ), flat AS (
   SELECT * EXCLUDE (attributes), [a.key FOR a IN attributes] AS k,
     [coalesce(a.value.stringValue, a.value.intValue, a.value.doubleValue, a.value.boolValue,
@@ -209,6 +219,12 @@ def otlp_json(relation: str) -> str:
 SELECT file, line, {_outputs()},
   CASE WHEN kind NOT IN {_CALLS} OR (kind IS NULL AND asked IS NULL AND talk IS NULL) THEN 'not an exchange' END AS reason
 FROM read
+UNION ALL BY NAME
+SELECT file, line,
+  CASE WHEN name IN {_SAID} THEN 'a message event without a span id' ELSE 'not an exchange' END AS reason
+FROM happenings
+WHERE logged AND coalesce(name, '') NOT IN {_DETAILS}
+  AND (coalesce(name, '') NOT IN {_SAID} OR coalesce(part, '') = '')
 UNION ALL BY NAME
 SELECT file, line, CASE {broken("d")}
   ELSE 'not an exchange' END AS reason
@@ -264,7 +280,7 @@ def _messages(name: str, old: str) -> str:
     pattern = "^" + old.replace(".", "[.]") + "[.][0-9]+[.]content$"
     indexed = f"""[struct_pack(role := v[list_position(k, replace(x, '.content', '.role'))],
         text := CASE WHEN left(v[list_position(k, x)], 2) = '[{{' AND json_valid(v[list_position(k, x)])
-          THEN {text_of(f"CAST(v[list_position(k, x)] AS JSON)")} ELSE v[list_position(k, x)] END)
+          THEN {text_of("CAST(v[list_position(k, x)] AS JSON)")} ELSE v[list_position(k, x)] END)
       FOR x IN list_sort(list_filter(k, lambda y: regexp_matches(y, '{pattern}')))]"""
     return f"""CASE WHEN left({first}, 1) = '[' THEN {plain} WHEN left({first}, 10) = '{{"values":' THEN {structured}
       WHEN {first} IS NOT NULL THEN [struct_pack(role := 'user', text := {first})]
@@ -277,7 +293,8 @@ def _outputs() -> str:
     tools = _get("gen_ai.tool.definitions")
     special = {
         "time": "CAST(TRY_CAST(moment AS DOUBLE) / 1e6 AS VARCHAR)",
-        "exchange_id": f"coalesce({_get('spiritsafe.exchange_id', 'gen_ai.response.id')}, trace || '-' || part)",
+        "exchange_id": f"coalesce({_get('spiritsafe.exchange_id', 'gen_ai.response.id')}, "
+        "nullif(trace, '') || '-' || nullif(part, ''))",
         "operation": "CASE kind WHEN 'text_completion' THEN 'completion' WHEN 'generate_content' THEN 'chat' ELSE kind END",
         "system": f"""coalesce(CASE WHEN left({system}, 1) = '[' THEN {text_of(f"TRY_CAST({system} AS JSON)")} ELSE {system} END,
           {talk.format("asked", "IN ('system', 'developer')")}[1].text, {talk.format("talk", "= 'system'")}[1].text)""",

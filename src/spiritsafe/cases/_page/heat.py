@@ -117,7 +117,7 @@ def _cells(
 
 def _legend(drawing: Drawing, at: tuple[float, float], name: str) -> None:
     x, y = at
-    drawing.rect((x, y, 14, 12), "ground")
+    drawing.rect((x, y, 14 * (SHADES + 1), 12), "ground")
     for level in range(1, SHADES + 1):
         drawing.rect((x + 14 * level, y, 14, 12), "main-fill", fade=(level / SHADES) ** 1.4)
     drawing.text((x, y + 28), fit(name, drawing.width - x), "label faint")
