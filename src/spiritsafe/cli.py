@@ -43,22 +43,28 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 
 
 @app.command()
-def scan(  # noqa: PLR0913 - the options of the contract
+def scan(
     inputs: Inputs,
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
-    format: Format = None,  # noqa: A002 - the option's name
+    format: Format = None,
     engine: Annotated[str, typer.Option(help="Where it runs.")] = "duckdb",
-    fdr: Annotated[float, typer.Option(min=1e-9, max=0.5, help="False discovery rate among accusations.")] = 0.01,
+    fdr: Annotated[
+        float, typer.Option(min=1e-9, max=0.5, help="False discovery rate among accusations.")
+    ] = 0.01,
     seed: Seed = 0,
     since: Annotated[str | None, typer.Option(help="Only exchanges from this time on (RFC 3339).")] = None,
     until: Annotated[str | None, typer.Option(help="Only exchanges before this time (RFC 3339).")] = None,
-    calibration: Annotated[Path | None, typer.Option(help="A calibration made with `spiritsafe calibrate`.")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="A calibration made with `spiritsafe calibrate`.")
+    ] = None,
     memory: Memory = "3GB",
     threads: Threads = 2,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first malformed record.")] = False,
     show_text: Annotated[bool, typer.Option("--show-text", help="Show prompt text in exhibits.")] = False,
     as_json: Json = False,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 when a campaign was found.")] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 3 when a campaign was found.")
+    ] = False,
 ) -> None:
     """Find distillation campaigns in exchange logs."""
     from spiritsafe import pipeline  # noqa: PLC0415 - a fast --help
@@ -107,7 +113,7 @@ def explain(
 def calibrate(
     inputs: Inputs,
     out: Annotated[Path, typer.Option(help="The calibration file to write.")],
-    format: Format = None,  # noqa: A002
+    format: Format = None,
     seed: Seed = 0,
     memory: Memory = "3GB",
     threads: Threads = 2,
@@ -163,7 +169,9 @@ def _result(folder: Path) -> dict[str, Any]:
         return json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UsageError(
-            "no scan result here", where=str(folder), hint="run `spiritsafe scan LOGS --out DIR`, then --results DIR"
+            "no scan result here",
+            where=str(folder),
+            hint="run `spiritsafe scan LOGS --out DIR`, then --results DIR",
         ) from error
     except ValueError as error:
         raise UsageError("this is not a scan result", where=str(path), hint="scan again") from error
@@ -186,7 +194,9 @@ def main() -> None:
     try:
         app()
     except SpiritsafeError as error:
-        Console(stderr=True, highlight=False).print(f"spiritsafe: {error}", markup=False, style="red", soft_wrap=True)
+        Console(stderr=True, highlight=False).print(
+            f"spiritsafe: {error}", markup=False, style="red", soft_wrap=True
+        )
         raise SystemExit(error.exit_code) from error
     except KeyboardInterrupt:
         Console(stderr=True).print("spiritsafe: stopped; nothing was written")

@@ -19,19 +19,32 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spiritsafe import __version__, registry, sources
-from spiritsafe.campaigns import blind, clusters, evidence, explain, intent, links, tables, templates, verdicts
+from spiritsafe.campaigns import (
+    blind,
+    clusters,
+    evidence,
+    explain,
+    indicators,
+    intent,
+    links,
+    stored,
+    tables,
+    templates,
+    verdicts,
+)
 from spiritsafe.campaigns.evidence import Margins
 from spiritsafe.campaigns.exhibits import iso
-from spiritsafe.campaigns.log import Log
+from spiritsafe.campaigns.stored import Ingest, build
 from spiritsafe.cases.page import page
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.features import FINGERPRINT_VERSION, sketch
 from spiritsafe.staging import check_target, publish, staging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from spiritsafe.campaigns.intent import Reference
+    from spiritsafe.campaigns.log import Log
     from spiritsafe.campaigns.verdicts import Verdict
     from spiritsafe.settings import Settings
 
@@ -42,31 +55,20 @@ _PROMPT, _SYSTEM = 2000, 600
 class Progress(Protocol):
     """Told where the scan is: ``stage`` named in plain words, ``done`` of ``total`` (0: unknown)."""
 
-    def __call__(self, stage: str, done: int, total: int, /) -> None: ...
+    def __call__(self, stage: str, done: int, total: int, /) -> None:
+        """Report that ``done`` of ``total`` units of ``stage`` are done."""
 
 
 def silent(_stage: str, _done: int, _total: int, /) -> None:
     """No progress."""
 
 
-@dataclass(slots=True)
-class Ingest:
-    """What stage A leaves behind: files in the work folder, and what was counted on the way."""
-
-    work: Path
-    scanned: dict[str, Any]
-    present: set[str]
-    accounts: list[str]
-    counter: templates.Counter
-    rows: int
-
-
-def scan(  # noqa: PLR0913 - the options of the command
+def scan(
     inputs: Sequence[str | Path],
     out: Path,
     *,
     settings: Settings,
-    format: str | None = None,  # noqa: A002 - the option's name
+    format: str | None = None,
     since: int | None = None,
     until: int | None = None,
     strict: bool = False,
@@ -95,7 +97,7 @@ def scan(  # noqa: PLR0913 - the options of the command
             )
             result = _analyse(engine, taken, settings, reference or intent.shipped(), progress)
             progress("writing the report", 0, 1)
-            _write(engine, taken, result, work)
+            _write(taken, result, work)
             progress("writing the report", 1, 1)
         publish(work / "final", out)
     return result.record
@@ -106,7 +108,7 @@ def calibrate(
     out: Path,
     *,
     settings: Settings,
-    format: str | None = None,  # noqa: A002
+    format: str | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Build a calibration from logs known to hold no campaign, each input a log of its own. Returns what it wrote.
@@ -147,13 +149,13 @@ def calibrate(
     return record
 
 
-def ingest(  # noqa: PLR0913
+def ingest(
     engine: DuckDB,
     inputs: Sequence[str | Path],
     work: Path,
     *,
     settings: Settings,
-    format: str | None = None,  # noqa: A002
+    format: str | None = None,
     since: int | None = None,
     until: int | None = None,
     strict: bool = False,
@@ -169,12 +171,12 @@ def ingest(  # noqa: PLR0913
         since=since,
         until=until,
         batch_rows=settings.batch_rows,
-        progress=lambda stage, done, total: progress("reading the log", done, total),
+        progress=lambda _stage, done, total: progress("reading the log", done, total),
     )
     codes: dict[str, int] = {}
     counter = templates.Counter()
-    writer: pq.ParquetWriter | None = None
-    text: pq.ParquetWriter | None = None
+    writer: Any = None
+    text: Any = None
     row = 0
     with (work / "projection.bin").open("wb") as points:
         for batch in reading:
@@ -211,9 +213,7 @@ def _bytes(column: pa.Array) -> memoryview:
 
 def _account_codes(column: pa.Array, codes: dict[str, int]) -> pa.Array:
     encoded = column.dictionary_encode()
-    here = np.array(
-        [codes.setdefault(name, len(codes)) for name in encoded.dictionary.to_pylist()], np.int32
-    )
+    here = np.array([codes.setdefault(name, len(codes)) for name in encoded.dictionary.to_pylist()], np.int32)
     return pa.array(here[encoded.indices.to_numpy(zero_copy_only=False)])
 
 
@@ -221,97 +221,6 @@ def _text(batch: pa.RecordBatch, numbers: Any) -> pa.RecordBatch:
     prompt = pc.utf8_slice_codeunits(batch.column("prompt"), 0, _PROMPT)
     system = pc.utf8_slice_codeunits(batch.column("system"), 0, _SYSTEM)
     return pa.record_batch({"row": pa.array(numbers, pa.int64()), "system": system, "prompt": prompt})
-
-
-def build(engine: DuckDB, taken: Ingest, progress: Progress) -> Log:
-    """Stage B: the arrays that all later stages work on."""
-    if not taken.rows:
-        raise _Empty
-    path = taken.work / "sketch.parquet"
-    engine.execute(f"CREATE VIEW sketch AS SELECT * FROM read_parquet('{_quoted(path)}')")
-    file = pq.ParquetFile(path)
-    acc = _column(file, "acc", np.int32, taken.rows)
-    live = np.ones(taken.rows, bool)
-    doubles = engine.table(
-        "SELECT s.row FROM sketch s JOIN (SELECT exchange_id, min(row) AS first FROM sketch GROUP BY exchange_id "
-        "HAVING count(*) > 1) d ON s.exchange_id = d.exchange_id WHERE s.row > d.first"
-    )
-    live[doubles.column("row").to_numpy()] = False
-    taken.scanned["duplicates"] = int((~live).sum())
-    progress("finding templates", 0, 2)
-    found = templates.templates(
-        lambda: templates.each(
-            file.iter_batches(columns=["anchors", "system_anchors"]), ("anchors", "system_anchors")
-        ),
-        acc,
-        taken.counter,
-    )
-    progress("finding templates", 1, 2)
-    roles, names, extraction = _roles(engine, taken.rows)
-    progress("finding templates", 2, 2)
-    people = engine.table(
-        "SELECT acc, max(organization_id) AS organization, max(relation) AS relation FROM sketch "
-        "GROUP BY acc ORDER BY acc"
-    )
-    owner = [
-        f"o:{org}" if org is not None else f"a:{name}"
-        for org, name in zip(people.column("organization").to_pylist(), taken.accounts, strict=True)
-    ]
-    party = np.unique(np.array(owner, object).astype(str), return_inverse=True)[1].astype(np.int32)
-    relation = people.column("relation").to_pylist()
-    return Log(
-        acc=acc,
-        time=_column(file, "time", np.int64, taken.rows),
-        exact=_column(file, "exact", np.uint64, taken.rows),
-        live=live,
-        template=found.of_row,
-        template_key=found.key,
-        template_anchors=found.anchors,
-        roles=roles,
-        role_names=names,
-        extraction=extraction,
-        accounts=taken.accounts,
-        party=party,
-        declared=np.array([one is not None for one in relation], bool),
-        relation=relation,
-        parties=int(party.max()) + 1,
-        present=taken.present,
-    )
-
-
-class _Empty(Exception):  # noqa: N818 - a signal inside this file
-    """The log has no exchange."""
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
-
-
-def _column(file: pq.ParquetFile, name: str, kind: Any, rows: int) -> Any:
-    out = np.empty(rows, kind)
-    at = 0
-    for batch in file.iter_batches(columns=[name]):
-        values = batch.column(0).to_numpy(zero_copy_only=False)
-        out[at : at + values.size] = values
-        at += values.size
-    return out
-
-
-def _roles(engine: DuckDB, rows: int) -> tuple[Any, tuple[str, ...], int]:
-    masks = np.zeros(rows, np.uint64)
-    names: list[str] = []
-    extraction = 0
-    for name, extension in registry.extensions("signals").items():
-        kind = getattr(extension.module, "KIND", "")
-        if kind not in {"role", "hint", "product"}:
-            continue
-        hits = engine.table(str(extension.function())).column("subject").to_numpy()
-        bit = len(names)
-        masks[hits] |= np.uint64(1 << bit)
-        names.append(name)
-        if kind != "product":
-            extraction |= 1 << bit
-    return masks, tuple(names), extraction
 
 
 @dataclass(slots=True)
@@ -326,10 +235,9 @@ class Result:
 def _analyse(
     engine: DuckDB, taken: Ingest, settings: Settings, reference: Reference, progress: Progress
 ) -> Result:
-    try:
-        log = build(engine, taken, progress)
-    except _Empty:
+    if not taken.rows:
         return Result(_head(taken, None, settings), None, [])
+    log = build(engine, taken, progress)
     layers = links.layers(engine, log)
     progress("looking for groups", 0, 1)
     found = clusters.candidates(log, layers, seed=settings.seed)
@@ -357,8 +265,8 @@ def _analyse(
             layers,
             reference=reference,
             settings=settings,
-            tokens=_tokens(engine, verdict),
-            texts=_texts(engine, taken.work),
+            tokens=stored.tokens(engine, verdict),
+            texts=stored.texts(engine, taken.work),
             techniques=techniques,
         )
         for verdict in told
@@ -367,7 +275,7 @@ def _analyse(
 
 
 def _head(taken: Ingest, log: Log | None, settings: Settings) -> dict[str, Any]:
-    scanned = {key: value for key, value in sorted(taken.scanned.items())}
+    scanned = dict(sorted(taken.scanned.items()))
     scanned["fdr"] = settings.fdr
     if log is not None:
         live = log.time[log.live]
@@ -391,52 +299,27 @@ def _head(taken: Ingest, log: Log | None, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _tokens(engine: DuckDB, verdict: Verdict) -> dict[str, int]:
-    engine.register("chosen", pa.table({"row": verdict.rows.astype(np.int64)}))
-    sums = engine.table(
-        "SELECT coalesce(sum(input_tokens), 0)::BIGINT AS input, coalesce(sum(output_tokens), 0)::BIGINT AS output "
-        "FROM sketch WHERE row IN (SELECT row FROM chosen)"
-    )
-    return {name: int(sums.column(name)[0].as_py()) for name in ("input", "output")}
-
-
-def _texts(engine: DuckDB, work: Path) -> Callable[[Any], dict[int, str]]:
-    def texts(rows: Any) -> dict[int, str]:
-        numbers = ", ".join(str(int(row)) for row in rows)
-        found = engine.table(
-            f"SELECT row, prompt, system FROM read_parquet('{_quoted(work / 'text.parquet')}') WHERE row IN ({numbers})"  # noqa: S608
-        )
-        return {
-            row: (f"[system] {system} [user] " if system else "") + (prompt or "")
-            for row, prompt, system in zip(*(column.to_pylist() for column in found.columns), strict=True)
-        }
-
-    return texts
-
-
-def _write(engine: DuckDB, taken: Ingest, result: Result, work: Path) -> None:
-    del engine
+def _write(taken: Ingest, result: Result, work: Path) -> None:
     final = work / "final"
     final.mkdir()
     (final / "campaigns.json").write_text(
         json.dumps(result.record, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8"
     )
     (final / "report.html").write_text(page(result.record), "utf-8")
-    (final / "indicators.json").write_text(
-        json.dumps(_indicators(result), indent=1, sort_keys=True) + "\n", "utf-8"
-    )
+    found = indicators.indicators(result.log, result.record, result.verdicts, version=FINGERPRINT_VERSION)
+    (final / "indicators.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8")
     tables.accounts(final / "accounts.parquet", result.log, result.record["campaigns"])
     accused = [
         (entry["campaign_id"], verdict.rows)
         for entry, verdict in zip(result.record["campaigns"], result.verdicts, strict=True)
         if verdict.label == "campaign"
     ]
-    ids = pq.ParquetFile(taken.work / "sketch.parquet").iter_batches(columns=["exchange_id"]) if taken.rows else []
+    ids = (
+        pq.ParquetFile(taken.work / "sketch.parquet").iter_batches(columns=["exchange_id"])
+        if taken.rows
+        else []
+    )
     tables.exchanges(final / "exchanges.parquet", result.log, ids, accused)
     rejected = work / "rejected.jsonl"
     if rejected.exists() and rejected.stat().st_size:
         rejected.replace(final / "rejected.jsonl")
-
-
-def _indicators(result: Result) -> dict[str, Any]:
-    return {"schema": 1, "fingerprint_version": FINGERPRINT_VERSION, "indicators": []}

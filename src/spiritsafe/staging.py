@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from spiritsafe.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 
 @contextmanager
-def staging(out: Path) -> Iterator[Path]:
+def staging(out: Path) -> Generator[Path]:
     """A fresh folder beside ``out``, removed at the end whatever happens.
 
     A full or failing disk inside the block becomes a StorageError that names the folder.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spiritsafe.errors import ExtensionError
@@ -122,6 +122,9 @@ def test_folding_is_idempotent():
 @given(st.characters(categories=["L"], max_codepoint=0x1FFFF))
 @settings(max_examples=500)
 def test_case_and_normal_form_do_not_matter(char: str):
+    assume(
+        not unicodedata.name(char, "").startswith(("TIBETAN", "MYANMAR"))
+    )  # their vowel signs are letters here
     one = [code for codes, _ in _rules.words(char) for code in codes]
     other = [
         char.upper(),

@@ -92,7 +92,9 @@ def test_all_texts_have_a_vector():
 if __name__ == "__main__":
     vectors = fingerprints()
     new = {"version": features.FINGERPRINT_VERSION, "vectors": vectors}
-    old = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {"version": 0, "vectors": {}}
+    old: dict[str, Any] = (
+        json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {"version": 0, "vectors": {}}
+    )
     same = all(vectors.get(name) == vector for name, vector in old["vectors"].items())
     if not same and old["version"] == new["version"] and "--unreleased" not in sys.argv:
         sys.exit(

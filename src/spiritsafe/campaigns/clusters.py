@@ -2,8 +2,9 @@
 
 Five sources of candidates: templates used by several parties (templates with the same users are merged); communities
 of parties that work on the same items; communities tied by infrastructure; exchanges that play the same extraction role
-without any shared text (paraphrase); dense blocks of the graph of parties and all they share. Communities are Leiden's with the constant Potts model (Traag et al. 2019), at two
-resolutions, because modularity cannot see small groups in large graphs (Fortunato & Barthélemy 2007).
+without any shared text (paraphrase); dense blocks of the graph of parties and all they share. Communities are Leiden's
+with the constant Potts model (Traag et al. 2019), at two resolutions, because modularity cannot see small groups in
+large graphs (Fortunato & Barthélemy 2007).
 """
 
 from __future__ import annotations
@@ -94,9 +95,11 @@ def _same_users(t: Any, p: Any, users: Any, wide: Any, parties: int) -> Any:
     dense = np.full(users.size, -1, np.int64)
     dense[wide] = np.arange(wide.size)
     keep = dense[t] >= 0
-    uses = coo_array((np.ones(keep.sum(), np.float32), (dense[t[keep]], p[keep])), shape=(wide.size, parties)).tocsr()
+    uses = coo_array(
+        (np.ones(keep.sum(), np.float32), (dense[t[keep]], p[keep])), shape=(wide.size, parties)
+    ).tocsr()
     # A party that uses very many templates (a benchmark's runner, a router) would make this quadratic.
-    busy = np.asarray(uses.sum(axis=0)).ravel() > 100  # noqa: PLR2004
+    busy = np.asarray(uses.sum(axis=0)).ravel() > 100
     uses = csr_array(uses[:, np.flatnonzero(~busy)]) if busy.any() else uses
     both = (uses @ uses.T).tocoo()
     size = users[wide]
@@ -118,13 +121,13 @@ def _by_item(log: Log, rows: Any, seed: int) -> Iterator[Candidate]:
     value, who = np.divmod(pair, log.parties)
     del index
     holders = np.bincount(value)
-    several = holders[value] >= 2  # noqa: PLR2004
+    several = holders[value] >= 2
     if not several.any():
         return
     for members in communities(graph(who[several], value[several], log.parties), seed):
         inside = np.isin(party, members)
         # Items that only members share; then everything of theirs that looks like it (same template or none).
-        pool = inside & (holders[item] >= 2)  # noqa: PLR2004
+        pool = inside & (holders[item] >= 2)
         shape = np.unique(log.template[rows[pool]])
         wider = inside & np.isin(log.template[rows], shape)
         yield Candidate("items", rows[wider], shape[shape >= 0])
@@ -159,7 +162,7 @@ def _by_role(log: Log, rows: Any) -> Iterator[Candidate]:
             continue
         mine = rows[(log.roles[rows] & mask) != 0]
         count = np.bincount(log.row_party[mine], minlength=log.parties)
-        mine = mine[count[log.row_party[mine]] >= 3]  # noqa: PLR2004
+        mine = mine[count[log.row_party[mine]] >= 3]
         yield Candidate("role", mine, np.unique(log.template[mine]))
 
 
@@ -167,8 +170,11 @@ def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candi
     """Dense blocks of the graph of parties and everything they may share; of their exchanges, those with a role."""
     party = log.row_party[rows].astype(np.int64)
     _, item = np.unique(log.exact[rows], return_inverse=True)
-    columns = [(party, item.astype(np.int64)), (party, log.template[rows].astype(np.int64))]
-    columns[1] = tuple(part[log.template[rows] >= 0] for part in columns[1])
+    fixed = log.template[rows] >= 0
+    columns: list[tuple[Any, Any]] = [
+        (party, item.astype(np.int64)),
+        (party[fixed], log.template[rows][fixed].astype(np.int64)),
+    ]
     columns += [(layer.party, layer.value) for name, layer in layers.items() if name in STRONG]
     who: list[Any] = []
     what: list[Any] = []
@@ -178,7 +184,7 @@ def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candi
             continue
         pair = np.unique(v * log.parties + p)
         v, p = np.divmod(pair, log.parties)  # noqa: PLW2901
-        several = np.bincount(v)[v] >= 2  # noqa: PLR2004
+        several = np.bincount(v)[v] >= 2
         who.append(p[several])
         what.append(np.unique(v[several], return_inverse=True)[1] + base)
         base += int(several.sum())
@@ -193,9 +199,9 @@ def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candi
             yield Candidate("dense", inside, np.unique(log.template[inside]))
 
 
-def communities(weights: csr_array, seed: int) -> Iterator[Any]:
+def communities(weights: Any, seed: int) -> Iterator[Any]:
     """Int64 arrays of party indices: components first, then Leiden (CPM) inside each, at two resolutions."""
-    n = weights.shape[0]
+    n = int(weights.shape[0])
     if not weights.nnz:
         return
     label = connected_components(weights, directed=False)[1]

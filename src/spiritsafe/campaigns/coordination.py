@@ -1,9 +1,9 @@
-"""Coordination tests: is one hand behind accounts that look unrelated?
+"""Coordination tests for accounts that look unrelated.
 
 Independent customers are over-dispersed: unequal loads, bursts, own topics, own documents. Central control is *under*-
 dispersed: too even, too disjoint, too exchangeable. Each test here returns the logarithm of an e-value for a stated
 null (mean at most one under it, so it may be averaged over tests and fed to e-BH). Tests with a margin hold for
-customers at least as heterogeneous as the margin; the margins come from the calibration (``calibration.toml``).
+customers at least as heterogeneous as the margin; the margins stand in ``evidence.Margins``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def even_load(counts: Any, *, spread: float) -> float:
     """
     n = np.asarray(counts, float)
     total, parties = n.sum(), n.size
-    if parties < 2 or total < 2:  # noqa: PLR2004 - nothing to compare
+    if parties < 2 or total < 2:
         return 0.0
     null = _dirichlet_multinomial(n, 1 / spread)
     capacity = np.ceil(2 * total / parties)
@@ -115,7 +115,9 @@ def exchangeable(topics: Any, prior: Any, *, correlation: float) -> float:
     p = np.asarray(prior, float) / np.sum(prior)
     strength = (1 - correlation) / correlation
     n = c.sum(axis=1)
-    own = gammaln(strength) - gammaln(n + strength) + (gammaln(c + strength * p) - gammaln(strength * p)).sum(1)
+    own = (
+        gammaln(strength) - gammaln(n + strength) + (gammaln(c + strength * p) - gammaln(strength * p)).sum(1)
+    )
     same = (c * np.log(p)).sum(axis=1)
     weak = 8 * strength
     near = gammaln(weak) - gammaln(n + weak) + (gammaln(c + weak * p) - gammaln(weak * p)).sum(1)
@@ -130,11 +132,12 @@ def taken_in_turn(labels: Any) -> float:
     """
     _, dense = np.unique(labels, return_inverse=True)
     kinds = int(dense.max()) + 1 if dense.size else 0
-    if kinds < 2 or dense.size <= kinds:  # noqa: PLR2004 - no order to speak of
+    if kinds < 2 or dense.size <= kinds:
         return 0.0
     reach = max(1, kinds // 2)
     bets = [
-        float(_martingales.no_early_repeat(dense.astype(np.int64), kinds, reach, share)) for share in (0.1, 0.6)
+        float(_martingales.no_early_repeat(dense.astype(np.int64), kinds, reach, share))
+        for share in (0.1, 0.6)
     ]
     return float(logsumexp(bets) - np.log(len(bets)))
 
@@ -147,11 +150,12 @@ def swept(items: Any) -> float:
     """
     _, dense = np.unique(items, return_inverse=True)
     kinds = int(dense.max()) + 1 if dense.size else 0
-    if kinds < 2 or dense.size <= kinds:  # noqa: PLR2004
+    if kinds < 2 or dense.size <= kinds:
         return 0.0
     reach = max(1, kinds // 2)
     bets = [
-        float(_martingales.no_early_repeat(dense.astype(np.int64), kinds, reach, share)) for share in (0.1, 0.6)
+        float(_martingales.no_early_repeat(dense.astype(np.int64), kinds, reach, share))
+        for share in (0.1, 0.6)
     ]
     return float(logsumexp(bets) - np.log(len(bets)))
 
@@ -162,7 +166,7 @@ def shared(values: Any, population: Any, size: int) -> float:
     ``values`` int (members,) indexes ``population`` int (kinds,), the number of parties in the whole log that hold each
     value; ``size`` parties in all. Rare values weigh, popular ones do not (the chance is exact).
     """
-    if len(values) < 2:  # noqa: PLR2004
+    if len(values) < 2:
         return 0.0
     bets = np.array([0.02, 0.1, 0.4, 0.9])
     logs = _martingales.shared_values(
@@ -188,4 +192,4 @@ def average(tests: Sequence[Test]) -> float:
         return 0.0
     weights = np.array([test.weight for test in live])
     logs = np.array([test.log_e for test in live])
-    return float(logsumexp(logs, b=weights / weights.sum()))
+    return float(np.logaddexp.reduce(logs + np.log(weights / weights.sum())))

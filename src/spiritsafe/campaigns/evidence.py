@@ -70,9 +70,11 @@ def tests(
     ``tied``: shared infrastructure chose the candidate, so those layers are told but do not count.
     """
     found = work(log, seen, projections, margins)
-    for test in ties(log, seen, layers):
+    for test in ties(seen, layers):
         chosen = tied and test.name.removeprefix("shared_") in STRONG
-        found.append(replace(test, weight=0.0, note="chose the candidate, does not count") if chosen else test)
+        found.append(
+            replace(test, weight=0.0, note="chose the candidate, does not count") if chosen else test
+        )
     return found
 
 
@@ -147,7 +149,7 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
 
 def _topics(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]:
     base = np.asarray(projections[np.sort(seen.screen[:_MOST_ROWS])], np.float32)
-    if base.shape[0] < 16 or seen.test.size < 16:  # noqa: PLR2004 - no stable codebook
+    if base.shape[0] < 16 or seen.test.size < 16:
         return []
     test = seen.test[:_MOST_ROWS]
     order = np.sort(test)
@@ -197,7 +199,7 @@ def _median_return(labels: Any) -> float:
     return float(np.median(gaps)) if gaps.size else float(labels.size)
 
 
-def ties(log: Log, seen: View, layers: dict[str, Layer]) -> list[Test]:
+def ties(seen: View, layers: dict[str, Layer]) -> list[Test]:
     """What the parties hold in common, layer by layer."""
     found: list[Test] = []
     for layer in layers.values():

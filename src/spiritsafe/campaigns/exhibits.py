@@ -23,7 +23,12 @@ _LONGEST = 1200
 
 
 def exhibits(
-    log: Log, verdict: Verdict, layers: dict[str, Layer], texts: Callable[[Any], dict[int, str]], *, show_text: bool
+    log: Log,
+    verdict: Verdict,
+    layers: dict[str, Layer],
+    texts: Callable[[Any], dict[int, str]],
+    *,
+    show_text: bool,
 ) -> list[dict[str, object]]:
     """The exhibits of one verdict. ``texts(rows)`` gives the stored prompt text of a few rows."""
     found = [
@@ -81,7 +86,9 @@ def skeleton(specimens: Sequence[str]) -> tuple[str, int]:
     keep = np.ones(len(words), bool)
     for other in specimens[1:]:
         same = np.zeros(len(words), bool)
-        for block in SequenceMatcher(None, words, other[:_LONGEST].split(), autojunk=False).get_matching_blocks():
+        for block in SequenceMatcher(
+            None, words, other[:_LONGEST].split(), autojunk=False
+        ).get_matching_blocks():
             if block.size > 1:
                 same[block.a : block.a + block.size] = True
         keep &= same
@@ -89,7 +96,7 @@ def skeleton(specimens: Sequence[str]) -> tuple[str, int]:
         keep[:] = False
     edges = np.flatnonzero(np.diff(np.concatenate([[0], keep.astype(int), [0]])))
     for start, end in zip(edges[::2], edges[1::2], strict=True):
-        if end - start < 2:  # noqa: PLR2004
+        if end - start < 2:
             keep[start:end] = False
     parts: list[str] = []
     for word, stays in zip(words, keep, strict=True):
@@ -156,13 +163,13 @@ def shared_values(log: Log, verdict: Verdict, layer: Layer, *, most: int) -> lis
 
 def mask(value: str) -> str:
     """An identifier for people's eyes: enough to recognise, not enough to use."""
-    return value if len(value) <= 6 else f"{value[:3]}…{value[-3:]}"  # noqa: PLR2004
+    return value if len(value) <= 6 else f"{value[:3]}…{value[-3:]}"
 
 
 def _overlap(log: Log, verdict: Verdict) -> dict[str, object] | None:
     parties, counts = np.unique(log.row_party[verdict.rows], return_counts=True)
     top = parties[np.argsort(-counts, kind="stable")][:12]
-    if top.size < 2:  # noqa: PLR2004
+    if top.size < 2:
         return None
     rows = verdict.rows
     sets = [set(log.exact[rows[log.row_party[rows] == p]].tolist()) for p in top]
@@ -182,17 +189,16 @@ def _matrix(log: Log, verdict: Verdict) -> dict[str, object]:
     mine = np.flatnonzero(log.live & np.isin(log.row_party, top))
     template = log.template[mine]
     keys = [key for key, _ in Counter(template.tolist()).most_common(10)]
-    wanted = {key for key in np.unique(log.template[verdict.rows]).tolist()}
+    wanted = set(np.unique(log.template[verdict.rows]).tolist())
     keys.sort(key=lambda key: key not in wanted)
-    grid = [
-        [int(((log.row_party[mine] == p) & (template == key)).sum()) for key in keys] for p in top
-    ]
+    grid = [[int(((log.row_party[mine] == p) & (template == key)).sum()) for key in keys] for p in top]
     return {
         "kind": "matrix",
         "title": "Exchanges by account and stream",
         "accounts": [_label(log, p) for p in top],
         "streams": [
-            ("own text" if key < 0 else f"template {key}") + (" (campaign)" if key in wanted else "") for key in keys
+            ("own text" if key < 0 else f"template {key}") + (" (campaign)" if key in wanted else "")
+            for key in keys
         ],
         "counts": grid,
     }
@@ -235,5 +241,3 @@ def span_words(microseconds: int) -> str:
         if microseconds >= 2 * size:
             return f"{microseconds / size:.0f} {unit}"
     return f"{microseconds / 1e6:.0f} seconds"
-
-

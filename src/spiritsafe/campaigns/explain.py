@@ -45,7 +45,13 @@ def record(
     found = intent.roles(log, rows)
     needed = float(np.log(1 / settings.fdr))
     peers = reference.peers(verdict.candidate.kind, verdict.view.parties.size)
-    strong = sorted({_group(t) for t in verdict.tests if t.log_e >= needed and t.weight > 0 and t.name in evidence.DECISIVE})  # noqa: PLR2004
+    strong = sorted(
+        {
+            _group(t)
+            for t in verdict.tests
+            if t.log_e >= needed and t.weight > 0 and t.name in evidence.DECISIVE
+        }
+    )
     entry: dict[str, Any] = {
         "campaign_id": _identifier(names, log, verdict),
         "label": verdict.label,
@@ -89,15 +95,16 @@ def record(
         },
         "layers": [_layer(log, verdict, layer) for layer in layers.values()],
         "independent_layers": strong,
-        "leave_one_out": [_left_out(verdict, test, needed) for test in verdict.tests if test.weight > 0 and test.name in evidence.DECISIVE],
-        "evidence_bits": sorted(
-            (
-                {"label": test.question, "test": test.name, "bits": _bits(test.log_e)}
-                for test in verdict.tests
-                if test.weight >= 0.1  # noqa: PLR2004
-            ),
-            key=lambda row: -row["bits"],
-        ),
+        "leave_one_out": [
+            _left_out(verdict, test, needed)
+            for test in verdict.tests
+            if test.weight > 0 and test.name in evidence.DECISIVE
+        ],
+        "evidence_bits": [
+            {"label": test.question, "test": test.name, "bits": _bits(test.log_e)}
+            for test in sorted(verdict.tests, key=lambda test: -test.log_e)
+            if test.weight > 0 and test.name in evidence.DECISIVE
+        ],
         "hypotheses": [
             {"hypothesis": h.hypothesis, "fits": h.fits, "because": h.because} for h in verdict.hypotheses
         ],
@@ -120,7 +127,9 @@ def _identifier(names: list[tuple[str, float]], log: Log, verdict: Verdict) -> s
     return f"c-{digest.hexdigest()[:10]}"
 
 
-def _headline(verdict: Verdict, accounts: int, exchanges: int, span: int, roles: list[tuple[str, int]]) -> str:
+def _headline(
+    verdict: Verdict, accounts: int, exchanges: int, span: int, roles: list[tuple[str, int]]
+) -> str:
     time = span_words(span)
     if verdict.label == "campaign":
         what = roles[0][0].replace("_", " ") if roles else "extraction"
@@ -187,7 +196,7 @@ def _clears(verdict: Verdict) -> list[str]:
         "a declared relation that covers these accounts (aggregator, evaluation, research, licence)",
         "proof that the accounts belong to unrelated customers, with their own items and own reasons",
     ]
-    if any(t.name.startswith("shared_") and t.log_e > 3 for t in verdict.tests):  # noqa: PLR2004
+    if any(t.name.startswith("shared_") and t.log_e > 3 for t in verdict.tests):
         general.append("an innocent reason for the shared infrastructure (one office, one payment service)")
     if any(h.fits == "partly" for h in verdict.hypotheses):
         general.append("evidence for the explanations marked as fitting in part")
@@ -199,7 +208,7 @@ def _order(entry: dict[str, Any]) -> dict[str, Any]:
         return {"response": "observe", "reason": "not an accusation", "needs": [], "expires_days": 14}
     stable = all(row["decision"] == "campaign" for row in entry["leave_one_out"])
     partly = any(h["fits"] != "no" for h in entry["hypotheses"])
-    if len(entry["independent_layers"]) >= 2 and stable and not partly and entry["roles"]:  # noqa: PLR2004
+    if len(entry["independent_layers"]) >= 2 and stable and not partly and entry["roles"]:
         return {
             "response": "suspend",
             "reason": "coordination and intent, two independent layers, stable when any one is left out",
@@ -213,5 +222,3 @@ def _order(entry: dict[str, Any]) -> dict[str, Any]:
         "needs": ["one person"],
         "expires_days": 14,
     }
-
-

@@ -1,4 +1,4 @@
-"""Intent: does the work serve to build an imitation, or a product?
+"""Intent: whether the work serves to build an imitation, or a product.
 
 The score of a cluster is the share of its exchanges that play an extraction role. It is compared with benign *clusters*
 of comparable size (conformal p-value, Bates et al. 2023, arXiv 2104.08279), because being unlike single benign accounts
@@ -48,7 +48,9 @@ class Reference:
 
 def shipped() -> Reference:
     """The reference that comes with the package (built by ``spiritsafe calibrate``)."""
-    return _parse(files("spiritsafe.campaigns").joinpath("calibration.json").read_text("utf-8"), "calibration.json")
+    return _parse(
+        files("spiritsafe.campaigns").joinpath("calibration.json").read_text("utf-8"), "calibration.json"
+    )
 
 
 def load(path: Path) -> Reference:
@@ -86,8 +88,10 @@ def thin(kinds: Sequence[str], *, seed: int) -> list[int]:
 
 
 def score(log: Log, candidate: Candidate, rows: Any) -> float:
-    """Share of exchanges with an extraction role, among ``rows``; for candidates that were picked by role, among all
-    that their parties sent in the screening hours."""
+    """Share of exchanges with an extraction role among ``rows``.
+
+    For candidates that were picked by role: among all that their parties sent in the screening hours.
+    """
     if not rows.size:
         return 0.0
     if not candidate.picked:

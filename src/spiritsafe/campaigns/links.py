@@ -54,7 +54,7 @@ def layers(engine: DuckDB, log: Log) -> dict[str, Layer]:
             else f"CAST({column} AS VARCHAR)"
         )
         pairs = engine.table(
-            f"SELECT DISTINCT p.party AS party, {shown} AS value FROM sketch s JOIN party_of p ON s.acc = p.acc "  # noqa: S608
+            f"SELECT DISTINCT p.party AS party, {shown} AS value FROM sketch s JOIN party_of p ON s.acc = p.acc "
             f"WHERE {column} IS NOT NULL ORDER BY 1, 2"
         )
         if pairs.num_rows:
@@ -81,7 +81,7 @@ def _layer(name: str, column: str, weight: float, pairs: Any, parties: int) -> L
 
 
 def bits(layer: Layer, parties: int) -> Any:
-    """float (values,): the weight of agreeing on each value, in bits."""
+    """Float (values,): the weight of agreeing on each value, in bits."""
     return np.log2(parties / layer.population)
 
 
@@ -91,7 +91,7 @@ def graph(party: Any, value: Any, parties: int, *, cap: int = CAP) -> csr_array:
     ``party``, ``value`` int64 distinct pairs. Work is bounded by ``cap`` times the number of pairs.
     """
     population = np.bincount(value)
-    usable = (population[value] >= 2) & (population[value] <= cap)  # noqa: PLR2004
+    usable = (population[value] >= 2) & (population[value] <= cap)
     p, v = party[usable], value[usable]
     weight = np.sqrt(np.log2(max(parties, 2) / population[v]).clip(0.1))
     holds = coo_array((weight, (p, v)), shape=(parties, population.size)).tocsr()

@@ -52,11 +52,11 @@ class Log:
     relation: list[str | None]
     parties: int
     present: set[str]
+    row_party: Any = None
 
-    @property
-    def row_party(self) -> Any:
-        """int32 by exchange: the party that sent it."""
-        return self.party[self.acc]
+    def __post_init__(self) -> None:
+        """``row_party`` int32 by exchange: the party that sent it."""
+        self.row_party = self.party[self.acc]
 
     def screening(self, rows: Any) -> Any:
         """Boolean by row: True in the hours used to choose candidates (even), False in those used to test them."""
@@ -64,10 +64,12 @@ class Log:
 
     def has_product(self, rows: Any) -> Any:
         """Boolean by row: the work of a product (translation, triage, support, …); own affairs alone are anybody's."""
-        mask = sum(1 << bit for bit, name in enumerate(self.role_names) if name != "own_affairs") & ~self.extraction
+        mask = (
+            sum(1 << bit for bit, name in enumerate(self.role_names) if name != "own_affairs")
+            & ~self.extraction
+        )
         return (self.roles[rows] & np.uint64(mask)) != 0
 
     def has_role(self, rows: Any) -> Any:
         """Boolean by row: any extraction role."""
         return (self.roles[rows] & np.uint64(self.extraction)) != 0
-

@@ -23,7 +23,7 @@ def membership(log: Log, rows: Any) -> tuple[Any, Any]:
     parties, index = np.unique(log.row_party[rows], return_inverse=True)
     count = np.bincount(index).astype(float)
     hits = np.bincount(index, weights=log.has_role(rows).astype(float))
-    if parties.size < 3:  # noqa: PLR2004
+    if parties.size < 3:
         return parties, np.ones(parties.size)
     role = float(np.clip(hits.sum() / count.sum(), 0.05, 0.95))
     weight = np.full(parties.size, 0.9)

@@ -42,10 +42,15 @@ def accounts(path: Path, log: Log | None, campaigns: list[dict[str, Any]]) -> No
             told[account["account_id"]] = (entry["label"], entry["campaign_id"], account["membership"])
     rows = [told.get(name, (None, None, 0.0)) for name in names]
     columns = [names, [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]]
-    pq.write_table(pa.table([pa.array(c, t) for c, t in zip(columns, ACCOUNTS.types, strict=True)], schema=ACCOUNTS), path)
+    pq.write_table(
+        pa.table([pa.array(c, t) for c, t in zip(columns, ACCOUNTS.types, strict=True)], schema=ACCOUNTS),
+        path,
+    )
 
 
-def exchanges(path: Path, log: Log | None, ids: Iterable[pa.RecordBatch], accused: list[tuple[str, Any]]) -> None:
+def exchanges(
+    path: Path, log: Log | None, ids: Iterable[pa.RecordBatch], accused: list[tuple[str, Any]]
+) -> None:
     """Write ``exchanges.parquet``, batch by batch.
 
     ``ids`` yields the exchange ids in row order; ``accused`` pairs a campaign id with its rows.
@@ -83,7 +88,8 @@ def _streams(log: Log) -> tuple[Any, pa.Array]:
     key = np.append(np.uint64(0), log.template_key)[distinct & 0xFFFFFFFF]
     account = pa.array(log.accounts, pa.string()).take(pa.array(distinct >> 32)).to_pylist()
     return stream, pa.array(
-        [f"{name}/{k:016x}" if k else f"{name}/own" for name, k in zip(account, key.tolist(), strict=True)], pa.string()
+        [f"{name}/{k:016x}" if k else f"{name}/own" for name, k in zip(account, key.tolist(), strict=True)],
+        pa.string(),
     )
 
 

@@ -74,7 +74,9 @@ def templates(
         pairs.add(ids[-1][0], out_offsets)
     component = _components(pairs, support)
     size = np.bincount(component, minlength=int(component.max()) + 1)
-    of_row = np.concatenate([_votes(entry, component, size) for entry in ids]) if ids else np.zeros(0, np.int32)
+    of_row = (
+        np.concatenate([_votes(entry, component, size) for entry in ids]) if ids else np.zeros(0, np.int32)
+    )
     return _compact(of_row, component, ranked)
 
 

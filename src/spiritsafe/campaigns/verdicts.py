@@ -79,7 +79,11 @@ def verdicts(
     for verdict, passed in zip(screened, chosen, strict=True):
         excused = any(h.fits == "yes" for h in verdict.hypotheses)
         named = _named(verdict)
-        if passed and not excused and _shared_out(verdict.tests, log_e=_log_needed(settings) if named else _UNKNOWN_LOG_E):
+        if (
+            passed
+            and not excused
+            and _shared_out(verdict.tests, log_e=_log_needed(settings) if named else _UNKNOWN_LOG_E)
+        ):
             verdict.label = "campaign"
         elif named and verdict.log_e >= np.log(1 / settings.fdr) / 2:
             verdict.label = "insufficient"
@@ -104,7 +108,7 @@ def _hear(
         verdict.tests = evidence.tests(log, seen, layers, projections, margins, tied=candidate.tied)
         verdict.hypotheses = _explanations(log, seen, verdict.tests)
     elif candidate.kind == "infrastructure":
-        verdict.tests = evidence.ties(log, seen, layers)
+        verdict.tests = evidence.ties(seen, layers)
     verdict.log_e = coordination.average([t for t in verdict.tests if t.name in evidence.DECISIVE])
     return verdict
 
@@ -130,7 +134,11 @@ def _log_needed(settings: Settings) -> float:
 
 def _shared_out(tests: Sequence[Test], *, log_e: float) -> bool:
     """Two different kinds of evidence, each strong by itself: one alone has too many innocent reasons."""
-    kinds = {evidence.GROUPS.get(t.name, t.name) for t in tests if t.name in evidence.DECISIVE and t.weight > 0 and t.log_e >= log_e}
+    kinds = {
+        evidence.GROUPS.get(t.name, t.name)
+        for t in tests
+        if t.name in evidence.DECISIVE and t.weight > 0 and t.log_e >= log_e
+    }
     return len(kinds) > 1
 
 
@@ -140,7 +148,7 @@ def _explanations(log: Log, seen: View, tests: Sequence[Test]) -> list[Hypothesi
     overlap = evidence.same_work(log, seen)
     share = np.bincount(np.searchsorted(seen.parties, log.row_party[seen.test]), minlength=seen.parties.size)
     once = float((share <= 1).mean())
-    linked = [name for name, s in strength.items() if name.startswith("shared_") and s > 3]  # noqa: PLR2004
+    linked = [name for name, s in strength.items() if name.startswith("shared_") and s > 3]
     spread = value.get("even_load", 0.0)
     own = value.get("exchangeable_topics", 0.0)
     apart = strength.get("exchangeable_topics", 0.0) < 0 and strength.get("even_load", 0.0) < 0
@@ -170,7 +178,9 @@ def _explanations(log: Log, seen: View, tests: Sequence[Test]) -> list[Hypothesi
 
 def _pool(log: Log, verdict: Verdict, settings: Settings) -> None:
     strong = [t for t in verdict.tests if t.name in {"shared_payment", "shared_device"}]
-    if verdict.view.parties.size < 2 * LEAST_PARTIES or coordination.average(strong) < np.log(1000 / settings.fdr):
+    if verdict.view.parties.size < 2 * LEAST_PARTIES or coordination.average(strong) < np.log(
+        1000 / settings.fdr
+    ):
         return
     rows = verdict.view.rows
     templates = np.unique(log.template[rows]).size
@@ -184,13 +194,18 @@ def _settle(log: Log, told: list[Verdict]) -> list[Verdict]:
     kept: list[Verdict] = []
     for verdict in told:
         _join(log, verdict)
-        home = next((k for k in kept if _overlap(verdict, k) > 0.5), None)  # noqa: PLR2004
-        if home is None:
+        taken = [k.parties for k in kept]
+        known = (
+            np.isin(verdict.parties, np.concatenate(taken)) if taken else np.zeros(verdict.parties.size, bool)
+        )
+        if not known.size or known.mean() <= 0.5:  # noqa: PLR2004
             if verdict.parties.size >= LEAST_PARTIES:
                 kept.append(verdict)
-        elif verdict.label == home.label == "campaign":
-            extra = verdict.rows[np.isin(log.row_party[verdict.rows], home.parties) & log.has_role(verdict.rows)]
-            home.rows = np.union1d(home.rows, extra)
+        elif verdict.label == "campaign":
+            for home in kept:
+                if home.label == "campaign":
+                    inside = np.isin(log.row_party[verdict.rows], home.parties) & log.has_role(verdict.rows)
+                    home.rows = np.union1d(home.rows, verdict.rows[inside])
     return kept
 
 
@@ -204,10 +219,6 @@ def _join(log: Log, verdict: Verdict) -> None:
     inside = probability >= 0.5  # noqa: PLR2004
     verdict.parties, verdict.probability = parties[inside], probability[inside]
     verdict.rows = np.sort(rows[np.isin(log.row_party[rows], verdict.parties)])
-
-
-def _overlap(a: Verdict, b: Verdict) -> float:
-    return float(np.isin(a.parties, b.parties).mean()) if a.parties.size else 1.0
 
 
 def without(verdict: Verdict, name: str) -> float:

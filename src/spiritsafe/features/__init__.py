@@ -21,7 +21,10 @@ def sketch(batch: Any, *, threads: int = 1) -> Any:
 
 def minhash(texts: Any, *, threads: int = 1) -> Any:
     """MinHash signatures, uint32 (rows, 128), of the masked 3-token shingles of an Arrow text array."""
-    return _signatures(texts, threads).signatures
+    from spiritsafe.features import _text, kernel  # noqa: PLC0415
+
+    only = {"marks": False, "anchors": False, "prints": False, "minhash": True}
+    return kernel.fingerprints(_text.text(texts), threads=threads, **only).signatures
 
 
 def bands(signatures: Any) -> Any:
@@ -44,9 +47,3 @@ def skeleton_text(text: str) -> str:
     from spiritsafe.features import _show  # noqa: PLC0415
 
     return _show.skeleton_text(text)
-
-
-def _signatures(texts: Any, threads: int) -> Any:
-    from spiritsafe.features import _text, kernel  # noqa: PLC0415
-
-    return kernel.fingerprints(_text.text(texts), threads=threads, prints=False, minhash=True)

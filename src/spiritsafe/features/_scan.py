@@ -87,18 +87,19 @@ def decode(data, i, end, table, out):  # type: ignore[no-untyped-def]
             continue
         b = data[np.uint64(i)]
         chars += 1
-        code, size = _INVALID, 2 if b < 0xE0 else (3 if b < 0xF0 else 4)
-        if b < 0xC2 or b > 0xF4 or i + size > end:
-            size = 1
-        else:
-            code = np.uint32(b & (0x7F >> size))
-            for j in range(i + 1, i + size):
-                c = data[np.uint64(j)]
-                if c & 0xC0 != 0x80:
-                    size = 1
-                code = np.uint32(code << 6 | (c & 0x3F))
-            least = 0x800 if size == 3 else (0x10000 if size == 4 else 0)
-            if size == 1 or code < least or code > 0x10FFFF:
+        code, size = _INVALID, 1
+        c = data[np.uint64(min(i + 1, end - 1))]
+        d = data[np.uint64(min(i + 2, end - 1))]
+        if c & 0xC0 == 0x80 and i + 1 < end:
+            if 0xC2 <= b < 0xE0:
+                code, size = np.uint32((b & 0x1F) << 6 | (c & 0x3F)), 2
+            elif d & 0xC0 == 0x80 and i + 2 < end:
+                if 0xE0 <= b < 0xF0:
+                    code, size = np.uint32((b & 0x0F) << 12 | (c & 0x3F) << 6 | (d & 0x3F)), 3
+                elif 0xF0 <= b < 0xF5 and i + 3 < end and data[np.uint64(i + 3)] & 0xC0 == 0x80:
+                    tail = (d & 0x3F) << 6 | (data[np.uint64(i + 3)] & 0x3F)
+                    code, size = np.uint32((b & 0x07) << 18 | (c & 0x3F) << 12 | tail), 4
+            if (size == 3 and code < 0x800) or (size == 4 and (code < 0x10000 or code > 0x10FFFF)):
                 code, size = _INVALID, 1
         i += size
         if 0x1161 <= code <= 0x11C2:

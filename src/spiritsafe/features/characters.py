@@ -59,7 +59,7 @@ SCRIPTS: tuple[str, ...] = (
 
 _UNSPACED = {"thai", "lao", "myanmar", "khmer", "kana", "han"}
 _PLAIN_MARKS = {"combining", "latin", "greek", "cyrillic", "hebrew", "arabic"}
-_NUKTAS = {0x093C, 0x09BC, 0x0A3C, 0x0ABC, 0x0B3C, 0x3099, 0x309A, 0xFF9E, 0xFF9F}
+_VOICED = {0x3099, 0x309A, 0xFF9E, 0xFF9F}
 _INVISIBLE = {0x0640, 0x115F, 0x1160, 0x3164, 0xFFA0, 0x17B4, 0x17B5}
 _QUOTES = {'"': "“”„‟″〝〞〟", "'": "‘’‚‛′´"}
 _SPECIAL = set("\"'`:.@«»「」『』《》")
@@ -114,10 +114,11 @@ def _script(char: str) -> str:
 
 def _dropped(char: str) -> bool:
     code, category = ord(char), unicodedata.category(char)
-    if category == "Cf" or code in _NUKTAS or code in _INVISIBLE or 0xFE00 <= code <= 0xFE0F:
+    if category == "Cf" or code in _VOICED or code in _INVISIBLE or 0xFE00 <= code <= 0xFE0F:
         return True
-    first = unicodedata.name(char, "").lower().split(" ")[0]
-    return category in {"Mn", "Me"} and first in _PLAIN_MARKS
+    name = unicodedata.name(char, "").lower()
+    plain = name.partition(" ")[0] in _PLAIN_MARKS or name.endswith("sign nukta")
+    return plain and category in {"Mn", "Me"}
 
 
 def _fold(char: str) -> str:

@@ -15,8 +15,6 @@ import numpy as np
 from spiritsafe.features import _mask, _match, _print, _rules, _scan, characters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from spiritsafe.features._text import Text
 
 SYSTEM_ANCHORS = 8
@@ -65,7 +63,10 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """Per row: ``counts`` int32 (rows, 4: lines, characters, tokens, script), uint64 hashes, anchors as flat + ends."""
+    """Per row: ``counts`` int32 (rows, 4: lines, characters, tokens, script), uint64 hashes, anchors as flat + ends.
+
+    What was not asked for has no rows (marks: all 0, anchors: none).
+    """
 
     counts: Any
     exact: Any
@@ -79,21 +80,40 @@ class Fingerprints:
     bands: Any
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    marks: bool
+    anchors: bool
+    prints: bool
+    minhash: bool
+    most: int
+
+
 def fingerprints(
-    text: Text, *, threads: int = 1, most: int = 0, prints: bool = True, minhash: bool = False
+    text: Text,
+    *,
+    threads: int = 1,
+    marks: bool = True,
+    anchors: bool = True,
+    prints: bool = True,
+    minhash: bool = False,
+    most: int = 0,
 ) -> Fingerprints:
-    """All features of ``text``; ``prints`` the projection, ``minhash`` signatures and bands, else these are empty."""
-    work: Callable[[Text], Fingerprints] = lambda share: _share(share, most, prints, minhash)  # noqa: E731
+    """Counts, exact, skeleton and item of ``text`` and what else is wanted (``prints``: the projection).
+
+    ``most`` above 0 caps the number of anchors.
+    """
+    want = _Wanted(marks, anchors, prints, minhash, most)
     shares = text.shares(max(1, threads)) if threads > 1 else [text]
     if len(shares) <= 1:
-        return work(text)
+        return _share(text, want)
     with ThreadPoolExecutor(len(shares)) as pool:
-        return _joined(list(pool.map(work, shares)))
+        return _joined(list(pool.map(lambda share: _share(share, want), shares)))
 
 
-def _share(text: Text, most: int, prints: bool, minhash: bool) -> Fingerprints:  # noqa: FBT001
+def _share(text: Text, want: _Wanted) -> Fingerprints:
     rows = text.rows
-    wide, many = rows if prints else 0, rows if minhash else 0
+    wide, many = rows if want.prints else 0, rows if want.minhash else 0
     out = Fingerprints(
         counts=np.zeros((rows, 4), np.int32),
         exact=np.zeros(rows, np.uint64),
@@ -108,7 +128,7 @@ def _share(text: Text, most: int, prints: bool, minhash: bool) -> Fingerprints: 
     )
     pieces = text.chunks()
     tokens = Tokens.room(pieces)
-    rules = _rules.shipped()
+    rules = _rules.shipped() if want.marks else _rules.tables(())
     flat: list[Any] = []
     row, end = 0, 0
     for piece in pieces:
@@ -116,15 +136,16 @@ def _share(text: Text, most: int, prints: bool, minhash: bool) -> Fingerprints: 
         read(piece, tokens, rules, out.counts[here], out.exact[here], out.marks[here])
         heads = tokens.heads[: piece.rows + 1]
         mask(piece, tokens, out.skeleton[here], out.item[here])
-        found = np.empty(piece.rows * _SLACK, np.uint64)
-        ends = np.empty(piece.rows + 1, np.int32)
-        _print.anchors(tokens.masked, tokens.dense, heads, most, tokens.prints, found, ends)
-        flat.append(found[: ends[-1]].copy())
-        out.ends[row : row + piece.rows + 1] = ends + end
-        end += int(ends[-1])
-        if prints:
+        if want.anchors:
+            found = np.empty(piece.rows * _SLACK, np.uint64)
+            ends = np.empty(piece.rows + 1, np.int32)
+            _print.anchors(tokens.masked, tokens.dense, heads, want.most, tokens.prints, found, ends)
+            flat.append(found[: ends[-1]].copy())
+            out.ends[row : row + piece.rows + 1] = ends + end
+            end += int(ends[-1])
+        if wide:
             _print.project(tokens.masked, heads, out.projection[here])
-        if minhash:
+        if many:
             _print.minhash(tokens.masked, heads, *lanes(), out.signatures[here])
             _print.bands(out.signatures[here], out.bands[here])
         row += piece.rows

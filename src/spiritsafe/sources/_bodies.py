@@ -20,6 +20,9 @@ _PARTS = json.dumps(
       "data": "VARCHAR", "reasoningContent": {"reasoningText": {"signature": "VARCHAR"}, "redactedContent": "VARCHAR"}}]
 )  # fmt: skip
 
+# The text of one part.
+_PART = "coalesce(p.text, CASE WHEN p.type = 'text' THEN p.content END, p.refusal)"
+
 _REQUEST: dict[str, Any] = {
     **dict.fromkeys(
         (
@@ -107,39 +110,43 @@ def text_of(content: str) -> str:
 
     Reasoning and tool parts are no text.
     """
-    part = "coalesce(p.text, CASE WHEN p.type = 'text' THEN p.content END, p.refusal)"
     return f"""CASE left({content}, 1) WHEN '"' THEN {content} ->> '$'
-      WHEN '[' THEN array_to_string(list_filter([{part} FOR p IN from_json({content}, '{_PARTS}')],
-        lambda t: t IS NOT NULL), chr(10))
+      WHEN '[' THEN array_to_string([{_PART} FOR p IN from_json({content}, '{_PARTS}') IF {_PART} IS NOT NULL], chr(10))
       WHEN '{{' THEN coalesce({content} ->> '$.text', {content} ->> '$.content') END"""
-
-
-def _artefact(content: str) -> str:
-    """SQL for the last opaque reasoning artefact among the parts of a JSON value; null when there is none."""
-    found = (
-        "coalesce(p.signature, CASE WHEN p.type = 'redacted_thinking' THEN p.data END, "
-        "p.reasoningContent.reasoningText.signature, p.reasoningContent.redactedContent)"
-    )
-    return (
-        f"CASE WHEN left({content}, 1) = '[' THEN list_filter([{found} FOR p IN from_json({content}, '{_PARTS}')], "
-        "lambda t: t <> '')[-1] END"
-    )
 
 
 def unpacked(inner: str) -> str:
     """A SELECT that adds what the bodies say to ``inner``'s rows.
 
     ``inner`` gives ``request`` and ``answer`` (JSON text or null) and ``asked`` (JSON text of the messages when they
-    stand outside the request, or null). Added: ``q``, ``a`` (the bodies as structs), ``m`` (messages),
-    ``talk`` (their roles and texts), ``c`` (chunks).
+    stand outside the request, or null). Added: ``q``, ``a`` (the bodies as structs), ``m`` (messages of the request),
+    ``talk`` and ``told`` (role, type, text and opaque mark of each message asked and answered), ``c`` (chunks) and
+    ``spent`` (their usage). Each JSON text is parsed once, in one stage; binding these SELECTs costs more than running
+    them over a thousand records, so nothing is written twice.
     """
     struct_q, struct_a = json.dumps(_REQUEST), json.dumps(_ANSWER)
     plain = "CASE WHEN left({0}, 1) = '\"' THEN {0} ->> '$' ELSE CAST({0} AS VARCHAR) END"
-    said = text_of("coalesce(x.content, x.parts)")
-    return f"""SELECT *, [struct_pack(role := coalesce(x.role, ''), said := {said}) FOR x IN m
-      IF coalesce(x.type, 'message') = 'message'] AS talk
-  FROM (SELECT *, CASE WHEN left(said, 1) = '[' THEN from_json(said, '{MESSAGES}') END AS m
-  FROM (SELECT *, coalesce(asked, q.messages, q.input, q.contents, q.prompt) AS said
+    one_answer = """[struct_pack(role := 'assistant', type := 'message', content := coalesce(a.choices[1].message.content,
+      a.output -> '$.message.content', a.content), parts := CAST(NULL AS JSON), encrypted_content := NULL,
+      thinking_blocks := a.choices[1].message.thinking_blocks)]"""
+    mark = (
+        "coalesce(nullif(p.signature, ''), CASE WHEN p.type = 'redacted_thinking' THEN p.data END, "
+        "p.reasoningContent.reasoningText.signature, p.reasoningContent.redactedContent)"
+    )
+    marks = f"[{mark} FOR p IN {{0}} IF {mark} IS NOT NULL][-1]"
+    return f"""SELECT *, parted[:coalesce(len(m), 0)] AS talk, parted[coalesce(len(m), 0) + 1:] AS told
+  FROM (SELECT * EXCLUDE (split), [struct_pack(role := x.role, type := x.type,
+      said := coalesce(x.plain, array_to_string([{_PART} FOR p IN x.parts IF {_PART} IS NOT NULL], chr(10))),
+      mark := coalesce(x.sealed, {marks.format("list_concat(x.thoughts, x.parts)")})) FOR x IN split] AS parted
+  FROM (SELECT *, [struct_pack(role := coalesce(x.role, ''), type := coalesce(x.type, 'message'),
+      sealed := nullif(x.encrypted_content, ''), thoughts := from_json(x.thinking_blocks, '{_PARTS}'),
+      plain := CASE left(coalesce(x.content, x.parts), 1) WHEN '"' THEN x.content ->> '$'
+        WHEN '{{' THEN coalesce(x.content ->> '$.text', x.content ->> '$.content') END,
+      parts := from_json(coalesce(x.content, x.parts), '{_PARTS}')) FOR x IN list_concat(m, r)] AS split
+  FROM (SELECT *, CASE WHEN left(said, 1) = '[' THEN from_json(said, '{MESSAGES}') END AS m,
+    CASE WHEN left(a.output, 1) = '[' THEN from_json(a.output, '{MESSAGES}') ELSE {one_answer} END AS r
+  FROM (SELECT *, coalesce(asked, q.messages, q.input, q.contents, q.prompt) AS said,
+    [coalesce(x.message.usage, x.usage) FOR x IN c IF coalesce(x.message.usage, x.usage) IS NOT NULL] AS spent
   FROM (SELECT * EXCLUDE (q0, a0),
     CASE WHEN q0.body IS NOT NULL THEN TRY(from_json({plain.format("q0.body")}, '{struct_q}')) ELSE q0 END AS q,
     CASE WHEN a0.body IS NOT NULL THEN TRY(from_json({plain.format("a0.body")}, '{struct_a}')) ELSE a0 END AS a,
@@ -148,12 +155,12 @@ def unpacked(inner: str) -> str:
     TRY(from_json({plain.format("request")}, '{struct_q}')) AS q0,
     TRY(from_json({plain.format("answer")}, '{struct_a}')) AS a0,
     CASE WHEN left(answer, 1) = '[' THEN TRY(from_json(answer, '{json.dumps(_CHUNKS)}')) END AS c
-  FROM ({inner})))))"""
+  FROM ({inner})))))))"""
 
 
 def columns() -> dict[str, str]:
     """SQL for each canonical column that bodies can tell, over the rows of ``unpacked``."""
-    texts = "[x.said FOR x IN talk IF x.role = 'user' AND x.said <> '']"
+    texts = "[x.said FOR x IN talk IF x.role = 'user' AND x.type = 'message' AND x.said <> '']"
     systems = "[x.said FOR x IN talk IF x.role IN ('system', 'developer') AND x.said <> '']"
     others = "[x.said FOR x IN talk IF x.role NOT IN ('system', 'developer') AND x.said <> '']"
     strings = (
@@ -163,9 +170,6 @@ def columns() -> dict[str, str]:
         "coalesce([coalesce(t.function.name, t.name, t.type) FOR t IN q.tools], [t.name FOR t IN q.functions], "
         "[t.toolSpec.name FOR t IN q.toolConfig.tools])"
     )
-    items = f"from_json(a.output, '{MESSAGES}')"
-    wrapped = 'from_json(a.output, \'{"message": {"content": "JSON"}}\').message.content'
-    outputs = f"[{text_of('x.content')} FOR x IN {items} IF x.type = 'message']"
     chunk = (
         "coalesce(x.delta.text, x.outputText, x.generation, x.completion, x.text, x.choices[1].delta.content, "
         "x.choices[1].text)"
@@ -174,11 +178,10 @@ def columns() -> dict[str, str]:
     chunk_mark = (
         "coalesce(nullif(x.delta.signature, ''), x.content_block.data, nullif(x.content_block.signature, ''))"
     )
-    issued = f"""coalesce({_artefact("a.content")}, {_artefact(wrapped)}, {_artefact("a.choices[1].message.thinking_blocks")},
-      CASE WHEN left(a.output, 1) = '[' THEN list_filter([x.encrypted_content FOR x IN {items}], lambda t: t <> '')[-1] END,
-      list_filter([{chunk_mark} FOR x IN c], lambda t: t IS NOT NULL)[-1])"""
-    redeemed = f"""list_filter([coalesce(x.encrypted_content, {_artefact("x.thinking_blocks")}, {_artefact("x.content")})
-      FOR x IN m], lambda t: t <> '')[-1]"""
+    issued = f"coalesce([x.mark FOR x IN told IF x.mark <> ''][-1], [{chunk_mark} FOR x IN c IF {chunk_mark} IS NOT NULL][-1])"
+    answered = (
+        "CASE WHEN c IS NULL THEN [x.said FOR x IN told IF x.type = 'message' AND x.said IS NOT NULL] END"
+    )
     return {
         "exchange_id": "coalesce(a.id, c[1].id, c[1].message.id)",
         "end_user_id": "coalesce(q.safety_identifier, q.user, q.metadata.user_id)",
@@ -198,13 +201,13 @@ def columns() -> dict[str, str]:
         "max_tokens": "coalesce(q.max_completion_tokens, q.max_output_tokens, q.max_tokens, q.max_tokens_to_sample, "
         "q.max_gen_len, q.inferenceConfig.maxTokens, q.textGenerationConfig.maxTokenCount)",
         "logprobs": "CASE WHEN TRY_CAST(q.logprobs AS BIGINT) > 0 THEN true ELSE TRY_CAST(q.logprobs AS BOOLEAN) END",
-        "response": f"""coalesce({text_of("a.choices[1].message.content")}, a.choices[1].message.refusal,
-          a.choices[1].text, CASE left(a.output, 1) WHEN '[' THEN array_to_string({outputs}, chr(10))
-          WHEN '{{' THEN {text_of(wrapped)} END, {text_of("a.content")}, a.completion, a.generation, a.outputText,
+        "response": f"""coalesce(CASE WHEN len({answered}) > 0 THEN array_to_string({answered}, chr(10)) END,
+          a.choices[1].message.refusal, a.choices[1].text, a.completion, a.generation, a.outputText,
           a.results[1].outputText, a.outputs[1].text, a.text, a.generations[1].text,
-          CASE WHEN c IS NOT NULL THEN {chunks} END, CASE WHEN left(answer, 1) = '"' AND a IS NULL THEN answer ->> '$' END)""",
+          CASE WHEN a.output IS NOT NULL THEN '' WHEN c IS NOT NULL THEN {chunks} END,
+          CASE WHEN left(answer, 1) = '"' AND a IS NULL THEN answer ->> '$' END)""",
         "reasoning_issued": f"sha256({issued})",
-        "reasoning_redeemed": f"sha256({redeemed})",
+        "reasoning_redeemed": "sha256([x.mark FOR x IN talk IF x.mark <> ''][-1])",
         "input_tokens": _usage("prompt_tokens", "input_tokens", "inputTokens", last="a.prompt_token_count"),
         "cached_tokens": _usage(
             "prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens", "cache_read_input_tokens",
@@ -227,9 +230,8 @@ def columns() -> dict[str, str]:
 def _usage(*names: str, last: str = "NULL", late: bool = False) -> str:
     """SQL for a count of usage; in a stream the input stands in the first chunks, the output in the last."""
     whole = ", ".join(f"a.usage.{name}" for name in names)
-    first = ", ".join(f"x.message.usage.{name}, x.usage.{name}" for name in names)
-    streamed = f"list_filter([coalesce({first}) FOR x IN c], lambda t: t IS NOT NULL)[{-1 if late else 1}]"
-    return f"coalesce({whole}, {last}, {streamed})"
+    one = "coalesce(" + ", ".join(f"x.{name}" for name in (*names, names[0])) + ")"
+    return f"coalesce({whole}, {last}, [{one} FOR x IN spent IF {one} IS NOT NULL][{-1 if late else 1}])"
 
 
 def broken(value: str) -> str:

@@ -1,0 +1,144 @@
+"""Stage B: what stage A left in the work folder, read back as the arrays that all later stages work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spiritsafe import registry
+from spiritsafe.campaigns import templates
+from spiritsafe.campaigns.log import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from spiritsafe.campaigns.verdicts import Verdict
+    from spiritsafe.engine.duckdb import DuckDB
+
+
+@dataclass(slots=True)
+class Ingest:
+    """What stage A leaves behind: files in the work folder, and what was counted on the way."""
+
+    work: Path
+    scanned: dict[str, Any]
+    present: set[str]
+    accounts: list[str]
+    counter: templates.Counter
+    rows: int
+
+
+def build(engine: DuckDB, taken: Ingest, progress: Callable[[str, int, int], None]) -> Log:
+    """The log that stage A left behind; it has at least one exchange."""
+    path = taken.work / "sketch.parquet"
+    engine.execute(f"CREATE VIEW sketch AS SELECT * FROM read_parquet('{_quoted(path)}')")
+    file = pq.ParquetFile(path)
+    acc = _column(file, "acc", np.int32, taken.rows)
+    live = np.ones(taken.rows, bool)
+    doubles = engine.table(
+        "SELECT s.row FROM sketch s JOIN (SELECT exchange_id, min(row) AS first FROM sketch GROUP BY exchange_id "
+        "HAVING count(*) > 1) d ON s.exchange_id = d.exchange_id WHERE s.row > d.first"
+    )
+    live[doubles.column("row").to_numpy()] = False
+    taken.scanned["duplicates"] = int((~live).sum())
+    progress("finding templates", 0, 2)
+    found = templates.templates(
+        lambda: templates.each(
+            file.iter_batches(columns=["anchors", "system_anchors"]), ("anchors", "system_anchors")
+        ),
+        acc,
+        taken.counter,
+    )
+    progress("finding templates", 1, 2)
+    roles, names, extraction = _roles(engine, taken.rows)
+    progress("finding templates", 2, 2)
+    people = engine.table(
+        "SELECT acc, max(organization_id) AS organization, max(relation) AS relation FROM sketch "
+        "GROUP BY acc ORDER BY acc"
+    )
+    owner = [
+        f"o:{org}" if org is not None else f"a:{name}"
+        for org, name in zip(people.column("organization").to_pylist(), taken.accounts, strict=True)
+    ]
+    party = np.unique(np.array(owner, object).astype(str), return_inverse=True)[1].astype(np.int32)
+    relation = people.column("relation").to_pylist()
+    return Log(
+        acc=acc,
+        time=_column(file, "time", np.int64, taken.rows),
+        exact=_column(file, "exact", np.uint64, taken.rows),
+        live=live,
+        template=found.of_row,
+        template_key=found.key,
+        template_anchors=found.anchors,
+        roles=roles,
+        role_names=names,
+        extraction=extraction,
+        accounts=taken.accounts,
+        party=party,
+        declared=np.array([one is not None for one in relation], bool),
+        relation=relation,
+        parties=int(party.max()) + 1,
+        present=taken.present,
+    )
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _column(file: pq.ParquetFile, name: str, kind: Any, rows: int) -> Any:
+    out = np.empty(rows, kind)
+    at = 0
+    for batch in file.iter_batches(columns=[name]):
+        values = batch.column(0).to_numpy(zero_copy_only=False)
+        out[at : at + values.size] = values
+        at += values.size
+    return out
+
+
+def _roles(engine: DuckDB, rows: int) -> tuple[Any, tuple[str, ...], int]:
+    masks = np.zeros(rows, np.uint64)
+    names: list[str] = []
+    extraction = 0
+    for name, extension in registry.extensions("signals").items():
+        kind = getattr(extension.module, "KIND", "")
+        if kind not in {"role", "hint", "product"}:
+            continue
+        hits = engine.table(str(extension.function())).column("subject").to_numpy()
+        bit = len(names)
+        masks[hits] |= np.uint64(1 << bit)
+        names.append(name)
+        if kind != "product":
+            extraction |= 1 << bit
+    return masks, tuple(names), extraction
+
+
+def tokens(engine: DuckDB, verdict: Verdict) -> dict[str, int]:
+    """Input and output tokens of a verdict's exchanges, 0 where the log has no counts."""
+    engine.register("chosen", pa.table({"row": verdict.rows.astype(np.int64)}))
+    sums = engine.table(
+        "SELECT coalesce(sum(input_tokens), 0)::BIGINT AS input, coalesce(sum(output_tokens), 0)::BIGINT AS output "
+        "FROM sketch WHERE row IN (SELECT row FROM chosen)"
+    )
+    return {name: int(sums.column(name)[0].as_py()) for name in ("input", "output")}
+
+
+def texts(engine: DuckDB, work: Path) -> Callable[[Any], dict[int, str]]:
+    """A reader of the stored beginning of a few exchanges' text, by row."""
+
+    def read(rows: Any) -> dict[int, str]:
+        numbers = ", ".join(str(int(row)) for row in rows)
+        found = engine.table(
+            f"SELECT row, prompt, system FROM read_parquet('{_quoted(work / 'text.parquet')}') WHERE row IN ({numbers})"
+        )
+        return {
+            row: (f"[system] {system} [user] " if system else "") + (prompt or "")
+            for row, prompt, system in zip(*(column.to_pylist() for column in found.columns), strict=True)
+        }
+
+    return read
