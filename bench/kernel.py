@@ -18,6 +18,7 @@ import re
 import statistics
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,8 @@ RESULT = Path(__file__).with_name("results") / "kernel.json"
 LANGUAGES: dict[str, tuple[float, str, str]] = {
     "English": (
         0.5,
-        "the of and to in a is that for it you with this on are be as have or from by at not we your can will about "
-        "write explain please give list what how why when which make answer question example text code data first",
+        ("the of and to in a is that for it you with this on are be as have or from by at not we your can will write "
+        "explain please give list what how why which make answer question example text code data"),
         "tion ing ed er ly ness ment able ive al ous est or ic ate",
     ),
     "Spanish": (0.06, "de la que el en y a los se del las un por con para como una su al lo más explica", "ción dad ando ar"),
@@ -47,12 +48,14 @@ LANGUAGES: dict[str, tuple[float, str, str]] = {
     "Arabic": (0.03, "في من على أن إلى عن مع هذا كان ما لا هو كل بعد قد اكتب اشرح خطوة", "ات ون ية ها"),
     "Hindi": (0.03, "के है में की से को का और पर यह लिए एक ने हैं कि भी लिखिए समझाइए", "ता ना ओं कर"),
     "Korean": (0.03, "이 그 및 수 있는 대한 것을 에서 으로 하고 설명해 단계별 다음 글을 주세요", "에서 으로 하는 합니다"),
-    "code": (0.05, "def return for in if else import self None True print len range x i = == ( ) : [ ] # self.value", "_id _name s 2"),
+    "code": (0.05, "def return for in if else import self None True print len range x i = ( ) : [ ] #", "_id _name s 2"),
     "Chinese": (0.06, "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过", ""),
     "Japanese": (0.03, "のにはをたがでてとしれさあるいうなか日本人大年出一会上国中生説明してください次文章", ""),
     "Thai": (0.01, "กขคงจชดตถทนบปพมยรลวสหอะาิีุเแโใไ่้", ""),
 }  # fmt: skip
 UNSPACED = {"Chinese", "Japanese", "Thai"}
+COMMON, MADE_UP, SLOT, MARK = 0.6, 0.3, 0.01, 0.08
+"""How often a word is among the most common, gets an ending, is a slot, is followed by a mark (with the slots)."""
 EXTRAS = (
     '"a quoted span of words"',
     "https://example.org/page?id=7",
@@ -73,15 +76,15 @@ def prompt(dice: random.Random, language: str, size: int) -> str:
     while length < size:
         word = (
             words[min(int(dice.paretovariate(0.7)) - 1, len(words) - 1)]
-            if dice.random() < 0.6
+            if dice.random() < COMMON
             else dice.choice(words)
         )
-        if endings and dice.random() < 0.3:
+        if endings and dice.random() < MADE_UP:
             word += dice.choice(words)[-3:] + dice.choice(endings.split())
         turn = dice.random()
-        if turn < 0.01:
+        if turn < SLOT:
             word = f" {dice.choice(EXTRAS)} "
-        elif turn < 0.08:
+        elif turn < MARK:
             word += "。" if language in UNSPACED else dice.choice([",", ".", ",", "?", ":", ".\n"])
         word += "" if language in UNSPACED else " "
         parts.append(word)
@@ -117,23 +120,23 @@ def candidates(texts: list[str]) -> dict[str, tuple[int, Callable[[], object]]]:
         "MinHash alone": (len(texts), lambda: kernel.fingerprints(column, **only)),
         "shingles in Python": (len(fewer), lambda: [shingles(text) for text in fewer]),
     }
-    try:
-        from rensa import RMinHash  # noqa: PLC0415
-    except ImportError:
-        print("rensa is not installed (pip install 'spiritsafe[bench]'): left out")
-    else:
-        out["rensa, ready-made shingles"] = (len(few), lambda: [_rensa(RMinHash, row) for row in ready])
-    try:
-        from datasketch import MinHash  # noqa: PLC0415
-    except ImportError:
-        print("datasketch is not installed (pip install 'spiritsafe[bench]'): left out")
-    else:
+    if peer := _peer("rensa"):
+        out["rensa, ready-made shingles"] = (len(few), lambda: [_rensa(peer.RMinHash, row) for row in ready])
+    if other := _peer("datasketch"):
         rows = [[one.encode() for one in row] for row in less]
         out["datasketch, ready-made shingles"] = (
             len(fewer),
-            lambda: [_datasketch(MinHash, row) for row in rows],
+            lambda: [_datasketch(other.MinHash, row) for row in rows],
         )
     return out
+
+
+def _peer(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        print(f"{name} is not installed (pip install 'spiritsafe[bench]'): left out")
+        return None
 
 
 def _rensa(kind: Any, row: list[str]) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from spiritsafe import features
-from spiritsafe.features import _text, kernel
+from spiritsafe.features import _text, kernel, lexicon
 
 FILE = Path(__file__).with_name("vectors.json")
 
@@ -85,17 +85,28 @@ def test_fingerprints_are_those_of_their_version():
             assert now[name][field] == value, f"{field} of {name!r} changed: raise FINGERPRINT_VERSION"
 
 
+def digest() -> str:
+    """SHA-256 over the lexicon's rules: they decide the marks, so they are part of the fingerprint."""
+    return hashlib.sha256(repr(lexicon.rules()).encode()).hexdigest()
+
+
+def test_the_lexicon_is_that_of_its_version():
+    kept = json.loads(FILE.read_text(encoding="utf-8"))
+    assert kept["lexicon"] == digest(), "the lexicon changed: raise FINGERPRINT_VERSION and run this file"
+
+
 def test_all_texts_have_a_vector():
     assert set(json.loads(FILE.read_text(encoding="utf-8"))["vectors"]) == set(_bytes())
 
 
 if __name__ == "__main__":
     vectors = fingerprints()
-    new = {"version": features.FINGERPRINT_VERSION, "vectors": vectors}
+    new = {"version": features.FINGERPRINT_VERSION, "lexicon": digest(), "vectors": vectors}
     old: dict[str, Any] = (
         json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {"version": 0, "vectors": {}}
     )
-    same = all(vectors.get(name) == vector for name, vector in old["vectors"].items())
+    same = old.get("lexicon", digest()) == digest()
+    same = same and all(vectors.get(name) == vector for name, vector in old["vectors"].items())
     if not same and old["version"] == new["version"] and "--unreleased" not in sys.argv:
         sys.exit(
             "a fingerprint changed: raise FINGERPRINT_VERSION (or --unreleased, if nobody has stored one yet)"

@@ -9,7 +9,7 @@ import numpy as np
 
 from spiritsafe.campaigns import evidence, intent
 from spiritsafe.campaigns.exhibits import exhibits, iso, shared_values, span_words
-from spiritsafe.campaigns.verdicts import without
+from spiritsafe.campaigns.verdicts import named, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from spiritsafe.settings import Settings
 
 _LARGEST = 1e300
+_TOLD = 0.05
+"""Roles of a smaller share are not told: they are chance."""
 
 
 def record(
@@ -42,7 +44,8 @@ def record(
     probability[verdict.parties] = verdict.probability
     names = sorted((log.accounts[a], round(float(probability[log.party[a]]), 4)) for a in accounts)
     first, last = int(log.time[rows].min()), int(log.time[rows].max())
-    found = intent.roles(log, rows)
+    found = [(name, hits) for name, hits in intent.roles(log, rows) if hits >= rows.size * _TOLD]
+    eliminated = verdict.label == "campaign" and not named(verdict)
     needed = float(np.log(1 / settings.fdr))
     peers = reference.peers(verdict.candidate.kind, verdict.view.parties.size)
     strong = sorted(
@@ -81,6 +84,10 @@ def record(
             "score": round(verdict.score, 4),
             "p_value": round(verdict.p_value, 6),
             "e_value": round(0.5 * verdict.p_value**-0.5, 4),
+            "by": "elimination" if eliminated else "role",
+            "note": "no known role, and no product's work: one fixed text, shared out beyond doubt in two ways"
+            if eliminated
+            else "",
             "question": "Do more of the exchanges play an extraction role than in benign clusters?",
             "null": "the cluster is one more benign cluster, exchangeable with those of the calibration",
             "tests": [],
@@ -132,7 +139,7 @@ def _headline(
 ) -> str:
     time = span_words(span)
     if verdict.label == "campaign":
-        what = roles[0][0].replace("_", " ") if roles else "extraction"
+        what = roles[0][0].replace("_", " ") if roles else "a kind that no role names"
         return f"{accounts:,} accounts share out one job of {what}: {exchanges:,} exchanges in {time}."
     if verdict.label == "insufficient":
         return f"{accounts:,} accounts do similar work ({exchanges:,} exchanges in {time}); the evidence does not suffice."
@@ -208,7 +215,7 @@ def _order(entry: dict[str, Any]) -> dict[str, Any]:
         return {"response": "observe", "reason": "not an accusation", "needs": [], "expires_days": 14}
     stable = all(row["decision"] == "campaign" for row in entry["leave_one_out"])
     partly = any(h["fits"] != "no" for h in entry["hypotheses"])
-    if len(entry["independent_layers"]) >= 2 and stable and not partly and entry["roles"]:
+    if len(entry["independent_layers"]) >= 2 and stable and not partly and entry["intent"]["by"] == "role":
         return {
             "response": "suspend",
             "reason": "coordination and intent, two independent layers, stable when any one is left out",

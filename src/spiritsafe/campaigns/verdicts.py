@@ -74,18 +74,18 @@ def verdicts(
             heard.append(_hear(log, candidate, seen, layers, projections, reference, margins))
         if progress:
             progress(index + 1, len(candidates))
-    screened = [v for v in heard if _named(v) or _nameless(log, v.candidate, v.view)]
+    screened = [v for v in heard if named(v) or _nameless(log, v.candidate, v.view)]
     chosen = e_bh([v.log_e for v in screened], fdr=settings.fdr)
     for verdict, passed in zip(screened, chosen, strict=True):
         excused = any(h.fits == "yes" for h in verdict.hypotheses)
-        named = _named(verdict)
+        known = named(verdict)
         if (
             passed
             and not excused
-            and _shared_out(verdict.tests, log_e=_log_needed(settings) if named else _UNKNOWN_LOG_E)
+            and _shared_out(verdict.tests, log_e=_log_needed(settings) if known else _UNKNOWN_LOG_E)
         ):
             verdict.label = "campaign"
-        elif named and verdict.log_e >= np.log(1 / settings.fdr) / 2:
+        elif known and verdict.log_e >= np.log(1 / settings.fdr) / 2:
             verdict.label = "insufficient"
     for verdict in heard:
         if not verdict.label and verdict.candidate.kind == "infrastructure":
@@ -104,7 +104,7 @@ def _hear(
 ) -> Verdict:
     score = intent.score(log, candidate, seen.screen)
     verdict = Verdict(candidate, seen, score, reference.p_value(score, candidate.kind, seen.parties.size))
-    if _named(verdict) or _nameless(log, candidate, seen):
+    if named(verdict) or _nameless(log, candidate, seen):
         verdict.tests = evidence.tests(log, seen, layers, projections, margins, tied=candidate.tied)
         verdict.hypotheses = _explanations(log, seen, verdict.tests)
     elif candidate.kind == "infrastructure":
@@ -122,7 +122,7 @@ def _nameless(log: Log, candidate: Candidate, seen: View) -> bool:
     )
 
 
-def _named(verdict: Verdict) -> bool:
+def named(verdict: Verdict) -> bool:
     """Whether the candidate plays a recognised extraction role, more than benign clusters of its kind do."""
     least = 0.02 if verdict.candidate.picked else 0.1
     return verdict.score >= least and verdict.p_value <= SCREEN

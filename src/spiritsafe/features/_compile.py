@@ -1,7 +1,10 @@
 """How the kernel's functions are compiled: by numba, without the GIL, kept on disk where that is possible.
 
 Nothing is compiled on import, only at the first call. Where no cache folder can be written (read-only packages and
-no home), the function is compiled anew in each process instead of failing.
+no home), the function is compiled anew in each process instead of failing. NUMBA_CACHE_DIR names another folder.
+
+A function is compiled anew when its own file changes. Change a function that another file calls (``_scan.mix``) only
+with a touch to that file.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spiritsafe.sources._sample import Sample
 
 #: A span and the log records of its messages may stand in different lines: joined within this many bytes of a file.
-WINDOW = 64 << 20
+WINDOW = 32 << 20
 
 _VALUE: dict[str, Any] = {
     **dict.fromkeys(("stringValue", "intValue", "doubleValue", "boolValue"), "VARCHAR"),

@@ -1,0 +1,5 @@
+"""``python -m spiritsafe``: the command without the script."""
+
+from spiritsafe.cli import main
+
+main()
