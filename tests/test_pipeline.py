@@ -28,7 +28,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     return out, pipeline.scan([DEMO / "logs"], out, settings=Settings())
 
 
-def test_the_demo_finds_exactly_the_campaigns_and_accuses_nobody_else(demo: tuple[Path, dict[str, Any]]) -> None:
+def test_the_demo_finds_exactly_the_campaigns_and_accuses_nobody_else(
+    demo: tuple[Path, dict[str, Any]],
+) -> None:
     out, result = demo
     truth = pq.read_table(DEMO / "truth.parquet").to_pylist()
     planted: dict[str, set[str]] = {}
@@ -49,7 +51,9 @@ def test_the_demo_finds_exactly_the_campaigns_and_accuses_nobody_else(demo: tupl
     assert set(accused.column("account_id").to_pylist()) <= set().union(*planted.values())
 
 
-def test_exchanges_of_the_resellers_customers_stay_out_of_the_campaign(demo: tuple[Path, dict[str, Any]]) -> None:
+def test_exchanges_of_the_resellers_customers_stay_out_of_the_campaign(
+    demo: tuple[Path, dict[str, Any]],
+) -> None:
     out, _ = demo
     told = {
         row["exchange_id"]: row["campaign_id"] for row in pq.read_table(out / "exchanges.parquet").to_pylist()
@@ -62,7 +66,9 @@ def test_exchanges_of_the_resellers_customers_stay_out_of_the_campaign(demo: tup
     assert right >= 0.9 * sum(row["campaign"] is not None for row in truth)
 
 
-def test_the_same_input_and_seed_give_the_same_bytes(demo: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+def test_the_same_input_and_seed_give_the_same_bytes(
+    demo: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
     out, _ = demo
     pipeline.scan([DEMO / "logs"], tmp_path / "again", settings=Settings(threads=1, batch_rows=5000))
     for name in ("campaigns.json", "indicators.json", "report.html"):
@@ -114,7 +120,16 @@ def test_input_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_killed_and_run_again(tmp_path: Path, demo: tuple[Path, dict[str, Any]]) -> None:
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "spiritsafe", "scan", str(DEMO / "logs"), "--out", str(out), "--json"]
+    command = [
+        sys.executable,
+        "-c",
+        "from spiritsafe.cli import main; main()",
+        "scan",
+        str(DEMO / "logs"),
+        "--out",
+        str(out),
+        "--json",
+    ]
     victim = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".out.partial-*/sketch.parquet")) and time.monotonic() < deadline:

@@ -83,6 +83,7 @@ def text(array: Any) -> Text:
         np.int64 if pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type) else np.int32
     )
     data = np.frombuffer(values, np.uint8) if values is not None and values.size else np.zeros(1, np.uint8)
+    data.flags.writeable = False  # else numba compiles for both kinds
     if n == 0 or bounds is None:
         return Text(data, np.zeros(n, np.int64), np.zeros(n, np.int64))
     edges = np.frombuffer(bounds, kind, count=array.offset + n + 1)[array.offset :].astype(np.int64)

@@ -122,7 +122,7 @@ def _sql(select: str, given: Mapping[str, str]) -> str:
         if name in given and not column.required and column.kind != "string"
     ]
     shown = "left(CAST(asked_time AS VARCHAR), 40)"
-    identity = "struct_pack(" + ", ".join(f"{name} := {name}" for name in _IDENTITY) + ")"
+    identity = "{" + ", ".join(f"'{name}': {name}" for name in _IDENTITY) + "}"
     outputs = [
         name
         if name != "exchange_id"

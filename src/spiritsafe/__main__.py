@@ -1,5 +1,0 @@
-"""``python -m spiritsafe``: the command without the script."""
-
-from spiritsafe.cli import main
-
-main()
