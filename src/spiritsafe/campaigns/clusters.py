@@ -124,12 +124,12 @@ def _by_item(log: Log, rows: Any, seed: int) -> Iterator[Candidate]:
     several = holders[value] >= 2
     if not several.any():
         return
+    sent = _Sent(party)
     for members in communities(graph(who[several], value[several], log.parties), seed):
-        inside = np.isin(party, members)
+        inside = sent.by(members)
         # Items that only members share; then everything of theirs that looks like it (same template or none).
-        pool = inside & (holders[item] >= 2)
-        shape = np.unique(log.template[rows[pool]])
-        wider = inside & np.isin(log.template[rows], shape)
+        shape = np.unique(log.template[rows[inside[holders[item[inside]] >= 2]]])
+        wider = inside[np.isin(log.template[rows[inside]], shape)]
         yield Candidate("items", rows[wider], shape[shape >= 0])
 
 
@@ -145,9 +145,9 @@ def _by_layer(log: Log, rows: Any, layers: dict[str, Layer], seed: int) -> Itera
     for layer in strong:
         big = np.flatnonzero(layer.population >= LEAST_PARTIES)
         groups += [layer.party[layer.value == v] for v in big[np.argsort(-layer.population[big])][:50]]
-    party = log.row_party[rows]
+    sent = _Sent(log.row_party[rows])
     for members in groups:
-        inside = rows[np.isin(party, members)]
+        inside = rows[sent.by(members)]
         role = log.has_role(inside)
         yield Candidate("infrastructure", inside, np.zeros(0, np.int64))
         if role.any() and not role.all():
@@ -197,6 +197,24 @@ def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candi
         inside = rows[np.isin(party, members) & role]
         if inside.size:
             yield Candidate("dense", inside, np.unique(log.template[inside]))
+
+
+class _Sent:
+    """Which exchanges each party sent: an index, so that a group costs its own size and not the log's."""
+
+    def __init__(self, party: Any) -> None:
+        self._order = np.argsort(party, kind="stable")
+        self._start = np.searchsorted(party[self._order], np.arange(int(party.max(initial=0)) + 2))
+
+    def by(self, members: Any) -> Any:
+        """Sorted positions of the exchanges of ``members``."""
+        known = members[members < self._start.size - 1]
+        return np.sort(
+            np.concatenate(
+                [self._order[self._start[m] : self._start[m + 1]] for m in known.tolist()]
+                or [self._order[:0]]
+            )
+        )
 
 
 def communities(weights: Any, seed: int) -> Iterator[Any]:

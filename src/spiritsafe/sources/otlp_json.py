@@ -171,7 +171,7 @@ def otlp_json(relation: str) -> str:
     coalesce(nullif(record.eventName, ''), {_one("record.attributes", "event.name")}),
     coalesce(nullif(record.timeUnixNano, '0'), record.observedTimeUnixNano), record.attributes,
     coalesce(record.body.kvlistValue, CASE WHEN left(record.body.stringValue, 1) = '{{' AND
-      json_valid(record.body.stringValue) THEN CAST(record.body.stringValue AS JSON) END), true,
+      json_valid(record.body.stringValue) THEN TRY_CAST(record.body.stringValue AS JSON) END), true,
     CASE WHEN coalesce(record.spanId, '') = '' THEN row_number() OVER () END
   FROM records
 ), told AS (
