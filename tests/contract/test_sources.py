@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -68,3 +69,53 @@ def test_columns_are_canonical(name: str):
     for _, expected in SOURCES[name].module.EXAMPLES:
         assert set(expected) <= set(schema.NAMES)
         assert set(schema.REQUIRED) <= set(expected)
+
+
+def _nodes(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(deeper for key, item in inner for deeper in _nodes(item, (*path, key)))]
+
+
+def _changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    whole = copy.deepcopy(value)
+    target = whole
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = new
+    return whole
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_any_value_in_any_place_is_taken_or_set_aside(name: str, tmp_path: Path):
+    if getattr(SOURCES[name].module, "READS", "lines") == "rows":
+        return
+    odd = [
+        None,
+        5,
+        -1.5e300,
+        True,
+        "",
+        "text",
+        "[",
+        '{"a": 1}',
+        '["x"]',
+        [],
+        [None],
+        [5, "x"],
+        {},
+        {"a": [1]},
+        [[{}]],
+    ]
+    records = [
+        _changed(record, path, value)
+        for record, _ in SOURCES[name].module.EXAMPLES
+        for path in _nodes(record)
+        if path
+        for value in odd
+    ]
+    path = tmp_path / "log"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+    found, scanned = rows(path, tmp_path, format=name)
+    assert len(found) == scanned["accepted"] == scanned["records"] - scanned["rejected"]
+    lines = scanned["records"] + scanned["other"]
+    assert lines >= len(records) if name == "otlp_json" else lines == len(records)

@@ -228,7 +228,7 @@ WHERE logged AND coalesce(name, '') NOT IN {_DETAILS}
 UNION ALL BY NAME
 SELECT file, line, CASE {broken("d")}
   ELSE 'not an exchange' END AS reason
-FROM documents WHERE d IS NULL OR (d.resourceSpans IS NULL AND d.resourceLogs IS NULL))"""
+FROM documents ANTI JOIN (SELECT file, line FROM spans UNION ALL SELECT file, line FROM records) USING (file, line))"""
 
 
 def _get(*names: str) -> str:
@@ -280,7 +280,7 @@ def _messages(name: str, old: str) -> str:
     pattern = "^" + old.replace(".", "[.]") + "[.][0-9]+[.]content$"
     indexed = f"""[struct_pack(role := v[list_position(k, replace(x, '.content', '.role'))],
         text := CASE WHEN left(v[list_position(k, x)], 2) = '[{{' AND json_valid(v[list_position(k, x)])
-          THEN {text_of("CAST(v[list_position(k, x)] AS JSON)")} ELSE v[list_position(k, x)] END)
+          THEN {text_of("TRY_CAST(v[list_position(k, x)] AS JSON)")} ELSE v[list_position(k, x)] END)
       FOR x IN list_sort(list_filter(k, lambda y: regexp_matches(y, '{pattern}')))]"""
     return f"""CASE WHEN left({first}, 1) = '[' THEN {plain} WHEN left({first}, 10) = '{{"values":' THEN {structured}
       WHEN {first} IS NOT NULL THEN [struct_pack(role := 'user', text := {first})]
