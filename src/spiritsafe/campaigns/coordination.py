@@ -130,16 +130,7 @@ def taken_in_turn(labels: Any) -> float:
     ``labels`` int (n,): the party of each exchange of the candidate, in time order. Null: given how often each occurs,
     every order is equally likely; bursts only lower the value. Also used for parameter grids.
     """
-    _, dense = np.unique(labels, return_inverse=True)
-    kinds = int(dense.max()) + 1 if dense.size else 0
-    if kinds < 2 or dense.size <= kinds:
-        return 0.0
-    reach = max(1, kinds // 2)
-    bets = [
-        float(_martingales.no_early_repeat(dense.astype(np.int64), kinds, reach, share))
-        for share in (0.1, 0.6)
-    ]
-    return float(logsumexp(bets) - np.log(len(bets)))
+    return _late_return(labels)
 
 
 def swept(items: Any) -> float:
@@ -148,7 +139,12 @@ def swept(items: Any) -> float:
     ``items`` uint64 (n,): the item of each exchange, in time order. Null: given the multiplicities, every order is
     equally likely. All items different, or drawn at random: no evidence either way.
     """
-    _, dense = np.unique(items, return_inverse=True)
+    return _late_return(items)
+
+
+def _late_return(labels: Any) -> float:
+    """Log e-value that a label comes back later than in a random order, for two sizes of the effect, mixed."""
+    _, dense = np.unique(labels, return_inverse=True)
     kinds = int(dense.max()) + 1 if dense.size else 0
     if kinds < 2 or dense.size <= kinds:
         return 0.0
@@ -173,13 +169,6 @@ def shared(values: Any, population: Any, size: int) -> float:
         np.asarray(values, np.int64), np.asarray(population, np.int64), int(size), bets
     )
     return float(logsumexp(logs) - np.log(bets.size))
-
-
-def excess(hits: int, trials: int, *, chance: float, rival: float) -> float:
-    """Log likelihood ratio of ``hits`` in ``trials`` for probability ``rival`` against at most ``chance``."""
-    if trials == 0:
-        return 0.0
-    return float(hits * np.log(rival / chance) + (trials - hits) * np.log((1 - rival) / (1 - chance)))
 
 
 def average(tests: Sequence[Test]) -> float:

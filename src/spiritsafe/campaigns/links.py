@@ -80,11 +80,6 @@ def _layer(name: str, column: str, weight: float, pairs: Any, parties: int) -> L
     return Layer(name, column, weight, party, value, population, values.dictionary.to_pylist(), designated)
 
 
-def bits(layer: Layer, parties: int) -> Any:
-    """Float (values,): the weight of agreeing on each value, in bits."""
-    return np.log2(parties / layer.population)
-
-
 def graph(party: Any, value: Any, parties: int, *, cap: int = CAP) -> csr_array:
     """Weighted party graph of one layer: the sum of agreement bits over shared values with 2..``cap`` holders.
 

@@ -49,7 +49,6 @@ class Log:
     accounts: list[str]
     party: Any
     declared: Any
-    relation: list[str | None]
     parties: int
     present: set[str]
     row_party: Any = None

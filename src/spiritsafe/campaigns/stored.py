@@ -81,7 +81,6 @@ def build(engine: DuckDB, taken: Ingest, progress: Callable[[str, int, int], Non
         accounts=taken.accounts,
         party=party,
         declared=np.array([one is not None for one in relation], bool),
-        relation=relation,
         parties=int(party.max()) + 1,
         present=taken.present,
     )

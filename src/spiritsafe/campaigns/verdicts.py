@@ -74,7 +74,7 @@ def verdicts(
             heard.append(_hear(log, candidate, seen, layers, projections, reference, margins))
         if progress:
             progress(index + 1, len(candidates))
-    screened = [v for v in heard if named(v) or _nameless(log, v.candidate, v.view)]
+    screened = [v for v in heard if v.hypotheses]  # explanations are heard for screened candidates only
     chosen = e_bh([v.log_e for v in screened], fdr=settings.fdr)
     for verdict, passed in zip(screened, chosen, strict=True):
         excused = any(h.fits == "yes" for h in verdict.hypotheses)
@@ -85,7 +85,7 @@ def verdicts(
             and _shared_out(verdict.tests, log_e=_log_needed(settings) if known else _UNKNOWN_LOG_E)
         ):
             verdict.label = "campaign"
-        elif known and verdict.log_e >= np.log(1 / settings.fdr) / 2:
+        elif known and verdict.log_e >= _log_needed(settings) / 2:
             verdict.label = "insufficient"
     for verdict in heard:
         if not verdict.label and verdict.candidate.kind == "infrastructure":
