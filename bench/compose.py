@@ -111,14 +111,22 @@ def lookalikes(
     accounts: int = 500,
     rate: float = 26.0,
     background: int = 50_000,
+    **knobs: Any,
 ) -> Plan:
-    """Look-alike families at a campaign's size (accounts and rate matched), over an attack-free background."""
+    """Look-alike families at a campaign's size (accounts and rate matched), over an attack-free background.
+
+    With ``sigma=0, burst=0`` the accounts of a family are clones: equal rates, no bursts, as if drawn from one urn.
+    """
     names = families or [name for name, _, _ in INNOCENT if name != "chat_users"]
     plan = attack_free(case, size=background, without=names)
     made = [
         Population(
             name,
-            {"accounts": accounts, "rate": rate / HARNESS_ITEMS if name == "evaluation_harness" else rate},
+            {
+                "accounts": accounts,
+                "rate": rate / HARNESS_ITEMS if name == "evaluation_harness" else rate,
+                **knobs,
+            },
         )
         for name in names
     ]
@@ -147,7 +155,10 @@ def cases() -> dict[str, Callable[[Case], Plan]]:
             case, payment=0.0, device=0.0, network=0.0, client=0.0, mail=0.0, cohort_days=700.0, age_days=1.0
         ),
         "campaigns-light": lambda case: campaigns(case, rate=5.0),
+        "campaigns-random": lambda case: campaigns(case, routing="random", overlap="iid"),
+        "campaigns-sticky": lambda case: campaigns(case, routing="sticky"),
         "lookalikes": lookalikes,
+        "lookalikes-clones": lambda case: lookalikes(case, sigma=0.0, burst=0.0),
     }
     for name, one in registry.extensions("simulate").items():
         number = getattr(one.module, "ARCHETYPE", "")

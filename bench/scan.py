@@ -1,74 +1,165 @@
-"""Scan end to end on a simulated log: seconds, exchanges per second and peak memory by size.
+"""Scan end to end: seconds, exchanges per second and peak memory by size, with prompts of about 500 characters.
 
-    python bench/scan.py --corpus demo/corpus --exchanges 100000 --exchanges 1000000
+    python bench/scan.py --exchanges 100000 --exchanges 1000000 [--rounds 3]
 
-Writes ``bench/results/scan.json``. The log is chat users plus one campaign of 500 accounts; making it is not timed.
+The log has 50 exchanges an account (20,000 accounts to a million): nine in ten accounts chat, the rest are batch jobs,
+apps and agents, and 500 accounts are one campaign of 26 exchanges a day. Its prompts are made from the sentences of
+``demo/corpus``, seven or eight drawn at random for each, so that nearly all differ, as in a real log. Making the log is not
+timed. Each size runs in a fresh process, the sizes in turn, ``--rounds`` times; medians go to ``bench/results/scan.json``
+with the growth exponent ``log(seconds ratio) / log(exchanges ratio)`` between each two sizes.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
+import itertools
 import json
+import math
 import os
 import resource
+import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spiritsafe import pipeline
 from spiritsafe.settings import Settings
-from spiritsafe.simulate import Plan, Population, load_corpus, simulate
+from spiritsafe.simulate import Corpus, Plan, Pool, Population, load_corpus, simulate
+
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "bench" / "results" / "scan.json"
+EACH = 50
+#: Family, share of the accounts, exchanges per account per day.
+CUSTOMERS = (
+    ("chat_users", 0.9, 45.0), ("nightly_batch", 0.02, 90.0), ("byo_key_app", 0.03, 60.0),
+    ("agent_fleet", 0.03, 80.0), ("translation_shop", 0.01, 90.0), ("ci_bots", 0.01, 90.0),
+)  # fmt: skip
 
 
-def measure(corpus: Path, exchanges: int) -> dict[str, float | int | dict[str, float]]:
-    """Simulate about ``exchanges`` exchanges and scan them once, in this process."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        people = Population("chat_users", {"accounts": max(200, exchanges // 50), "rate": 50.0})
-        plan = Plan((people, Population("A1", {"accounts": 500, "rate": 26})), load_corpus(corpus), days=1.0)
-        simulate(plan, out / "log", seed=1)
-        log = out / "log" / "log.parquet"
-        rows = pq.ParquetFile(log).metadata.num_rows
-        stages: dict[str, float] = {}
-        begin = time.perf_counter()
+def sentences(folder: Path) -> pa.Array:
+    """Sentences of 40 to 160 characters of the prose in ``folder``."""
+    found: list[str] = []
+    for name in ("novel", "speeches", "emails"):
+        with gzip.open(folder / name / "data.jsonl.gz", "rt", encoding="utf-8") as lines:
+            found += [json.loads(line)["prompt"] for line in lines]
+    parts = pc.list_flatten(pc.split_pattern_regex(pa.array(found), r"(?:[.?!]\s+)|\n+"))
+    size = pc.utf8_length(parts)
+    return parts.filter(pc.and_(pc.greater_equal(size, 40), pc.less_equal(size, 160)))
 
-        def progress(stage: str, _done: int, _total: int) -> None:
-            stages.setdefault(stage, round(time.perf_counter() - begin, 2))
 
-        pipeline.scan([log], out / "result", settings=Settings(), progress=progress)
-        seconds = time.perf_counter() - begin
+def corpus(distinct: int) -> Corpus:
+    """The demo corpus with its chat prompts replaced by ``distinct`` prompts of about 500 characters."""
+    known = load_corpus(ROOT / "demo" / "corpus")
+    stock, rng = sentences(ROOT / "demo" / "corpus"), np.random.default_rng(7)
+    drawn = [stock.take(pa.array(rng.integers(len(stock), size=distinct))) for _ in range(8)]
+    short = pa.array(rng.random(distinct) < 0.5)  # noqa: PLR2004
+    drawn[7] = pc.if_else(short, pa.scalar(None, pa.string()), drawn[7])
+    text = pc.binary_join_element_wise(*drawn, ". ", null_handling="skip")
+    nothing = pa.nulls(distinct, pa.string())
+    pool = Pool(text, nothing, nothing, rng.integers(distinct // 40 + 1, size=distinct), "long")
+    kept = {key: one for key, one in known.pools.items() if not key[1].startswith(("chat_", "doc_", "text_"))}
+    return Corpus(
+        {**kept, ("long", "chat_long"): pool, ("long", "doc_long"): pool, ("long", "text_long"): pool}
+    )
+
+
+def log(exchanges: int, out: Path) -> Path:
+    """Simulate about ``exchanges`` exchanges; returns the log."""
+    accounts = max(200, exchanges // EACH)
+    populations = [
+        Population(name, {"accounts": max(2, round(accounts * share)), "rate": rate * 1.03})
+        for name, share, rate in CUSTOMERS
+    ]
+    populations.append(Population("A1", {"accounts": 500, "rate": 26.0}))
+    simulate(Plan(tuple(populations), corpus(max(20_000, exchanges // 2)), days=1.0), out, seed=1)
+    return out / "log.parquet"
+
+
+def measure(path: Path, out: Path, settings: Settings) -> dict[str, Any]:
+    """Scan ``path`` once, in this process."""
+    stages: dict[str, float] = {}
+    begin = time.perf_counter()
+
+    def progress(stage: str, _done: int, _total: int) -> None:
+        stages.setdefault(stage, round(time.perf_counter() - begin, 2))
+
+    result = pipeline.scan([path], out, settings=settings, progress=progress)
     return {
-        "exchanges": rows,
-        "seconds": round(seconds, 1),
-        "per_second": round(rows / seconds),
+        "seconds": round(time.perf_counter() - begin, 1),
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+        "campaigns": [
+            len(entry["accounts"]) for entry in result["campaigns"] if entry["label"] == "campaign"
+        ],
         "stage_begins": stages,
     }
 
 
+def apart(path: Path, out: Path, settings: Settings) -> dict[str, Any]:
+    """The same in a process of its own, so that peak memory and caches are its own."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, json.dumps(measure(path, out, settings)).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as answer:
+        found = answer.read()
+    os.waitpid(child, 0)
+    return json.loads(found)
+
+
 def main() -> None:
-    """Measure each size in a fresh process, so that peak memory is its own."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, required=True)
+    """Make the logs, scan each ``--rounds`` times in turn, print and write the medians."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--exchanges", type=int, action="append", required=True)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory", default=Settings().memory)
     args = parser.parse_args()
-    found = []
-    for size in args.exchanges:
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.write(writer, json.dumps(measure(args.corpus, size)).encode())
-            os._exit(0)
-        os.waitpid(child, 0)
-        os.close(writer)
-        found.append(json.loads(os.read(reader, 65_536)))
-        sys.stdout.write(json.dumps(found[-1]) + "\n")
-    results = Path(__file__).parent / "results" / "scan.json"
-    results.parent.mkdir(exist_ok=True)
-    results.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    found: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        logs = [log(size, Path(folder) / f"log-{size}") for size in args.exchanges]
+        runs: list[list[dict[str, Any]]] = [[] for _ in logs]
+        for number in range(args.rounds):
+            for at, path in enumerate(logs):
+                out = Path(folder) / f"out-{number}-{at}"
+                runs[at].append(apart(path, out, Settings(memory=args.memory)))
+                sys.stdout.write(f"{path.parent.name}: {json.dumps(runs[at][-1])}\n")
+                sys.stdout.flush()
+        for path, mine in zip(logs, runs, strict=True):
+            table = pq.read_table(path, columns=["account_id", "prompt"])
+            middle = sorted(mine, key=lambda run: run["seconds"])[len(mine) // 2]
+            found.append(
+                {
+                    "exchanges": table.num_rows,
+                    "accounts": len(pc.unique(table["account_id"])),
+                    "median_characters": pc.quantile(pc.utf8_length(table["prompt"]), 0.5)[0].as_py(),
+                    "rounds": len(mine),
+                    "seconds_all": [run["seconds"] for run in mine],
+                    **middle,
+                    "peak_gb": max(run["peak_gb"] for run in mine),
+                }
+            )
+            found[-1]["seconds"] = statistics.median(found[-1]["seconds_all"])
+            found[-1]["per_second"] = round(found[-1]["exchanges"] / found[-1]["seconds"])
+    for before, after in itertools.pairwise(found):
+        time_ratio = after["seconds"] / before["seconds"]
+        after["times_the_seconds_of_the_size_before"] = round(time_ratio, 2)
+        after["growth_exponent"] = round(
+            math.log(time_ratio) / math.log(after["exchanges"] / before["exchanges"]), 3
+        )
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps({"memory_setting": args.memory, "sizes": found}, indent=1) + "\n", "utf-8")
+    sys.stdout.write(RESULT.read_text("utf-8"))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from spiritsafe.campaigns import (
 )
 from spiritsafe.campaigns.evidence import Margins
 from spiritsafe.campaigns.exhibits import iso
-from spiritsafe.campaigns.stored import Ingest, build
+from spiritsafe.campaigns.stored import Ingest, Table, build
 from spiritsafe.cases.page import page
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.features import FINGERPRINT_VERSION, sketch
@@ -175,32 +175,24 @@ def ingest(
     )
     codes: dict[str, int] = {}
     counter = templates.Counter()
-    writer: Any = None
-    text: Any = None
     row = 0
-    with (work / "projection.bin").open("wb") as points:
+    with (
+        (work / "projection.bin").open("wb") as points,
+        Table(work / "sketch.parquet") as narrow,
+        Table(work / "text.parquet") as text,
+    ):
         for batch in reading:
-            narrow = sketch(batch, threads=settings.threads)
-            points.write(_bytes(narrow.column("projection")))
-            narrow = narrow.drop_columns(["projection"])
+            made = sketch(batch, threads=settings.threads)
+            points.write(_bytes(made.column("projection")))
+            made = made.drop_columns(["projection"])
             numbers = np.arange(row, row + batch.num_rows)
-            narrow = narrow.append_column("row", pa.array(numbers, pa.int64()))
-            narrow = narrow.append_column("acc", _account_codes(batch.column("account_id"), codes))
-            for flat, _ in templates.each([narrow], ("anchors", "system_anchors")):
+            made = made.append_column("row", pa.array(numbers, pa.int64()))
+            made = made.append_column("acc", _account_codes(batch.column("account_id"), codes))
+            for flat, _ in templates.each([made], ("anchors", "system_anchors")):
                 counter.add(flat)
-            writer = writer or pq.ParquetWriter(
-                work / "sketch.parquet", narrow.schema, compression="zstd", compression_level=1
-            )
-            writer.write_batch(narrow)
-            kept = _text(batch, numbers)
-            text = text or pq.ParquetWriter(
-                work / "text.parquet", kept.schema, compression="zstd", compression_level=1
-            )
-            text.write_batch(kept)
+            narrow.write(made)
+            text.write(_text(batch, numbers))
             row += batch.num_rows
-    for one in (writer, text):
-        if one:
-            one.close()
     return Ingest(work, reading.scanned, set(reading.present), list(codes), counter, row)
 
 

@@ -37,6 +37,25 @@ def random_holders(rng: Generator) -> float:
     return co.shared(rng.choice(holders, 30, replace=False), population, holders.size)
 
 
+def in_turn(labels: np.ndarray) -> float:
+    return co.taken_in_turn(labels, np.arange(labels.size) * 1_000_000)
+
+
+def customers_in_turn(rng: Generator, *, burst: int, parties: int = 12, starts: int = 8) -> float:
+    """Independent customers: Poisson starts, each followed by a conversation with gaps of its own."""
+    size = rng.poisson(starts, parties)
+    who = np.repeat(np.arange(parties), size)
+    start = rng.uniform(0, 1e10, who.size)
+    turns = rng.geometric(1 / burst, who.size)
+    gap = rng.exponential(3e7, turns.sum())
+    who, time = np.repeat(who, turns), np.repeat(start, turns) + np.cumsum(gap)
+    time -= np.repeat(
+        np.cumsum(gap)[np.cumsum(turns) - 1], turns
+    )  # each conversation ends where it was drawn
+    order = np.argsort(time, kind="stable")
+    return co.taken_in_turn(who[order], time[order])
+
+
 NULLS: dict[str, Callable[[Generator], float]] = {
     "even_load at its margin": lambda rng: co.even_load(gamma_loads(rng, 0.25, 12, 6), spread=0.25),
     "even_load, more unequal": lambda rng: co.even_load(gamma_loads(rng, 1.0, 12, 6), spread=0.25),
@@ -49,8 +68,11 @@ NULLS: dict[str, Callable[[Generator], float]] = {
     "exchangeable, own topics": lambda rng: co.exchangeable(
         own_topics(rng, 0.3, 12, 8), np.ones(16), correlation=0.05
     ),
-    "taken_in_turn, random order": lambda rng: co.taken_in_turn(rng.permutation(np.repeat(np.arange(8), 4))),
-    "taken_in_turn, bursts": lambda rng: co.taken_in_turn(np.repeat(rng.integers(0, 8, 20), 3)),
+    "taken_in_turn, random order": lambda rng: in_turn(rng.permutation(np.repeat(np.arange(8), 4))),
+    "taken_in_turn, bursts": lambda rng: in_turn(np.repeat(rng.integers(0, 8, 20), 3)),
+    "taken_in_turn, Poisson customers": lambda rng: customers_in_turn(rng, burst=1),
+    "taken_in_turn, conversations": lambda rng: customers_in_turn(rng, burst=4),
+    "taken_in_turn, many light customers": lambda rng: customers_in_turn(rng, burst=2, parties=60, starts=3),
     "swept, random draws": lambda rng: co.swept(rng.integers(0, 12, 30).astype(np.uint64)),
     "shared, random members": random_holders,
 }
@@ -71,7 +93,10 @@ PLANTED: dict[str, Callable[[Generator], float]] = {
     "one mix of topics": lambda rng: co.exchangeable(
         rng.multinomial(13, np.full(16, 1 / 16), 100), np.ones(16), correlation=0.05
     ),
-    "round robin": lambda rng: co.taken_in_turn(np.concatenate([rng.permutation(40) for _ in range(5)])),
+    "round robin": lambda rng: in_turn(np.concatenate([rng.permutation(40) for _ in range(5)])),
+    "eight in a row, then the next account": lambda rng: in_turn(
+        np.concatenate([np.repeat(rng.permutation(40), 8) for _ in range(4)])
+    ),
     "a pool swept three times": lambda rng: co.swept(
         np.concatenate([rng.permutation(200) for _ in range(3)]).astype(np.uint64)
     ),
@@ -120,7 +145,7 @@ def test_a_relabelling_of_accounts_changes_nothing() -> None:
     rng = np.random.default_rng(5)
     labels = rng.integers(0, 20, 300)
     renamed = rng.permutation(20)[labels]
-    assert co.taken_in_turn(labels) == co.taken_in_turn(renamed)
+    assert in_turn(labels) == in_turn(renamed)
     counts = np.bincount(labels)
     assert co.even_load(counts, spread=0.25) == pytest.approx(co.even_load(counts[::-1], spread=0.25))
 

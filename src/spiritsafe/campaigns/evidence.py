@@ -107,7 +107,7 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
             "exchanges until the same account returns, median",
             _median_return(label),
             float(max(1, np.unique(label).size) * np.log(2)),
-            co.taken_in_turn(label),
+            co.taken_in_turn(label, log.time[seen.test][:_MOST_ROWS]),
             int(label.size),
             1.0,
         )
@@ -207,8 +207,8 @@ def ties(seen: View, layers: dict[str, Layer]) -> list[Test]:
         value = value[value >= 0]
         holders = np.bincount(value, minlength=layer.population.size)
         together = int(holders[holders > 1].sum())
-        pool = int((layer.designated >= 0).sum())
-        counted = np.bincount(layer.designated[layer.designated >= 0], minlength=layer.population.size)
+        counted = layer.designations
+        pool = int(counted.sum())
         expected = float((value.size * (counted[value] - 1) / max(1, pool - 1)).sum()) if value.size else 0.0
         found.append(
             Test(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns import evidence, intent
-from spiritsafe.campaigns.exhibits import exhibits, iso, shared_values, span_words
-from spiritsafe.campaigns.verdicts import named, without
+from spiritsafe.campaigns import grounds, intent
+from spiritsafe.campaigns.exhibits import exhibits, iso, mask, shared_values, span_words
+from spiritsafe.campaigns.verdicts import named, stands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,15 +46,8 @@ def record(
     first, last = int(log.time[rows].min()), int(log.time[rows].max())
     found = [(name, hits) for name, hits in intent.roles(log, rows) if hits >= rows.size * _TOLD]
     eliminated = verdict.label == "campaign" and not named(verdict)
-    needed = float(np.log(1 / settings.fdr))
     peers = reference.peers(verdict.candidate.kind, verdict.view.parties.size)
-    strong = sorted(
-        {
-            _group(t)
-            for t in verdict.tests
-            if t.log_e >= needed and t.weight > 0 and t.name in evidence.DECISIVE
-        }
-    )
+    counted = grounds.decisive(verdict.tests)
     entry: dict[str, Any] = {
         "campaign_id": _identifier(names, log, verdict),
         "label": verdict.label,
@@ -101,16 +94,11 @@ def record(
             },
         },
         "layers": [_layer(log, verdict, layer) for layer in layers.values()],
-        "independent_layers": strong,
-        "leave_one_out": [
-            _left_out(verdict, test, needed)
-            for test in verdict.tests
-            if test.weight > 0 and test.name in evidence.DECISIVE
-        ],
+        "independent_layers": sorted(grounds.kinds(counted, verdict.bar)),
+        "leave_one_out": [_left_out(verdict, test) for test in counted] + _hubs(verdict),
         "evidence_bits": [
             {"label": test.question, "test": test.name, "bits": _bits(test.log_e)}
-            for test in sorted(verdict.tests, key=lambda test: -test.log_e)
-            if test.weight > 0 and test.name in evidence.DECISIVE
+            for test in sorted(counted, key=lambda test: -test.log_e)
         ],
         "hypotheses": [
             {"hypothesis": h.hypothesis, "fits": h.fits, "because": h.because} for h in verdict.hypotheses
@@ -120,10 +108,6 @@ def record(
     }
     entry["proposed_order"] = _order(entry)
     return entry
-
-
-def _group(test: Test) -> str:
-    return evidence.GROUPS.get(test.name, test.name.removeprefix("shared_"))
 
 
 def _identifier(names: list[tuple[str, float]], log: Log, verdict: Verdict) -> str:
@@ -188,13 +172,30 @@ def _layer(log: Log, verdict: Verdict, layer: Layer) -> dict[str, Any]:
     }
 
 
-def _left_out(verdict: Verdict, test: Test, needed: float) -> dict[str, Any]:
-    rest = without(verdict, test.name)
+def _left_out(verdict: Verdict, test: Test) -> dict[str, Any]:
+    rest = grounds.without(verdict.tests, test.name)
+    return _stand(verdict, test.name, grounds.combined(rest), holds=stands(verdict, rest))
+
+
+def _hubs(verdict: Verdict) -> list[dict[str, Any]]:
+    return [
+        _stand(
+            verdict,
+            f"the {hub.parties} accounts of {hub.layer} {mask(hub.value)}",
+            hub.log_e,
+            holds=hub.stands,
+        )
+        for hub in verdict.hubs
+    ]
+
+
+def _stand(verdict: Verdict, name: str, log_e: float, *, holds: bool) -> dict[str, Any]:
+    """One row of ``leave_one_out``: what was left out, what is left, and the label then."""
     return {
-        "without": test.name,
-        "decision": verdict.label if rest >= needed or verdict.label != "campaign" else "insufficient",
-        "e_value": _finite(rest),
-        "bits": _bits(rest),
+        "without": name,
+        "decision": verdict.label if holds or verdict.label != "campaign" else "insufficient",
+        "e_value": _finite(log_e),
+        "bits": _bits(log_e),
     }
 
 

@@ -28,7 +28,8 @@ class Layer:
 
     ``party`` and ``value`` int64, one entry a distinct pair; ``population`` int64 by value: parties that hold it;
     ``names`` the values as text, for exhibits; ``designated`` int64 by party: the value it shares with most others
-    (−1: none), one a party, so that drawing parties at random has an exact chance.
+    (−1: none), one a party, so that drawing parties at random has an exact chance; ``designations`` int64 by value: for
+    how many parties it is that.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Layer:
     population: Any
     names: list[str]
     designated: Any
+    designations: Any
 
 
 def layers(engine: DuckDB, log: Log) -> dict[str, Layer]:
@@ -77,7 +79,9 @@ def _layer(name: str, column: str, weight: float, pairs: Any, parties: int) -> L
     last = np.append(np.flatnonzero(np.diff(party[order])), party.size - 1)
     designated = np.full(parties, -1, np.int64)
     designated[party[order][last]] = value[order][last]
-    return Layer(name, column, weight, party, value, population, values.dictionary.to_pylist(), designated)
+    designations = np.bincount(designated[designated >= 0], minlength=population.size)
+    names = values.dictionary.to_pylist()
+    return Layer(name, column, weight, party, value, population, names, designated, designations)
 
 
 def graph(party: Any, value: Any, parties: int, *, cap: int = CAP) -> csr_array:

@@ -69,6 +69,15 @@ class Log:
         )
         return (self.roles[rows] & np.uint64(mask)) != 0
 
+    def largest_product(self, rows: Any) -> float:
+        """Share of ``rows`` that do the most frequent product's work; own affairs are no product."""
+        shares = [
+            float(((self.roles[rows] >> np.uint64(bit)) & np.uint64(1)).mean())
+            for bit, name in enumerate(self.role_names)
+            if name != "own_affairs" and not self.extraction >> bit & 1
+        ]
+        return max(shares, default=0.0) if rows.size else 0.0
+
     def has_role(self, rows: Any) -> Any:
         """Boolean by row: any extraction role."""
         return (self.roles[rows] & np.uint64(self.extraction)) != 0

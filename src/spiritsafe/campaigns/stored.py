@@ -1,9 +1,10 @@
-"""Stage B: what stage A left in the work folder, read back as the arrays that all later stages work on."""
+"""What stage A leaves in the work folder, and stage B: read back as the arrays that all later stages work on."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,9 @@ from spiritsafe.campaigns.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from pathlib import Path
+    from types import TracebackType
 
     from spiritsafe.campaigns.verdicts import Verdict
     from spiritsafe.engine.duckdb import DuckDB
@@ -31,6 +34,48 @@ class Ingest:
     accounts: list[str]
     counter: templates.Counter
     rows: int
+
+
+class Table:
+    """A Parquet file of the work folder, written by a thread of its own while the next batch is made.
+
+    At most one batch waits. What goes wrong in the thread is raised by the next call.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+        self._file: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(wait=True)
+        try:
+            if self._last and error is None:
+                self._last.result()
+        finally:
+            if self._file:
+                self._file.close()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Hand a batch to the thread, once it has written the one before."""
+        if self._last:
+            self._last.result()
+        self._last = self._thread.submit(self._write, batch)
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        if self._file is None:
+            # Hashes neither repeat nor shrink: a dictionary of them costs time and saves nothing.
+            words = [field.name for field in batch.schema if pa.types.is_string(field.type)]
+            self._file = pq.ParquetWriter(
+                self._path, batch.schema, compression="zstd", compression_level=1, use_dictionary=words
+            )
+        self._file.write_batch(batch)
 
 
 def build(engine: DuckDB, taken: Ingest, progress: Callable[[str, int, int], None]) -> Log:

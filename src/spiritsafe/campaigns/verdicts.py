@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns import coordination, evidence, intent, members
+from spiritsafe.campaigns import coordination, evidence, grounds, hypotheses, intent, members
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 from spiritsafe.campaigns.decide import e_bh
+from spiritsafe.campaigns.log import STRONG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,30 +18,32 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.clusters import Candidate
     from spiritsafe.campaigns.coordination import Test
     from spiritsafe.campaigns.evidence import Margins, View
+    from spiritsafe.campaigns.hypotheses import Hypothesis
     from spiritsafe.campaigns.intent import Reference
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
     from spiritsafe.settings import Settings
 
 SCREEN = 0.05
-SAME_WORK = 0.3
-#: Intent by elimination: one fixed text, no product's work in it, and shared-out work beyond doubt in two ways.
-_UNKNOWN_PARTIES, _UNKNOWN_LOG_E, _UNKNOWN_PRODUCT = 20, 20 * np.log(2), 0.3
+#: Intent by elimination: many parties, one text or one pool of items, and no product's work in it.
+_UNKNOWN_PARTIES, _UNKNOWN_PRODUCT = 20, 0.3
 _RANK = {"template": 0, "items": 1, "dense": 2, "tied": 2, "role": 3, "infrastructure": 4}
 
 
 @dataclass(frozen=True, slots=True)
-class Hypothesis:
-    """A benign explanation, whether it ``fits`` (no, partly, yes), and why."""
+class Hub:
+    """A shared value, how many parties hold it, and what is left without them: log e-value, and does it stand."""
 
-    hypothesis: str
-    fits: str
-    because: str
+    layer: str
+    value: str
+    parties: int
+    log_e: float
+    stands: bool
 
 
 @dataclass(slots=True)
 class Verdict:
-    """What is known of one candidate, and its label."""
+    """What is known of one candidate, and its label. ``bar``: the log e-value that e-BH asks for in this scan."""
 
     candidate: Candidate
     view: View
@@ -48,11 +51,13 @@ class Verdict:
     p_value: float
     tests: list[Test] = field(default_factory=list)
     log_e: float = 0.0
+    bar: float = 0.0
     hypotheses: list[Hypothesis] = field(default_factory=list)
     label: str = ""
     parties: Any = None
     probability: Any = None
     rows: Any = None
+    hubs: list[Hub] = field(default_factory=list)
 
 
 def verdicts(
@@ -74,23 +79,50 @@ def verdicts(
             heard.append(_hear(log, candidate, seen, layers, projections, reference, margins))
         if progress:
             progress(index + 1, len(candidates))
-    screened = [v for v in heard if v.hypotheses]  # explanations are heard for screened candidates only
-    chosen = e_bh([v.log_e for v in screened], fdr=settings.fdr)
-    for verdict, passed in zip(screened, chosen, strict=True):
-        excused = any(h.fits == "yes" for h in verdict.hypotheses)
-        known = named(verdict)
-        if (
-            passed
-            and not excused
-            and _shared_out(verdict.tests, log_e=_log_needed(settings) if known else _UNKNOWN_LOG_E)
-        ):
-            verdict.label = "campaign"
-        elif known and verdict.log_e >= _log_needed(settings) / 2:
-            verdict.label = "insufficient"
+    # Explanations are heard for screened candidates only.
+    _decide([v for v in heard if v.hypotheses], settings)
     for verdict in heard:
         if not verdict.label and verdict.candidate.kind == "infrastructure":
             _pool(log, verdict, settings)
-    return _settle(log, [v for v in heard if v.label])
+    told = _settle(log, [v for v in heard if v.label])
+    for verdict in told:
+        if verdict.label == "campaign":
+            verdict.hubs = _hubs(log, verdict, layers, projections, margins)
+    return told
+
+
+def _decide(screened: Sequence[Verdict], settings: Settings) -> None:
+    """Label campaigns by e-BH, grounds and explanations; what comes near is ``insufficient``."""
+    chosen = e_bh([v.log_e for v in screened], fdr=settings.fdr)
+    bar = float(np.log(max(1, len(screened)) / (max(1, chosen.sum()) * settings.fdr)))
+    for verdict, passed in zip(screened, chosen, strict=True):
+        verdict.bar = bar
+        excused = any(h.fits == "yes" for h in verdict.hypotheses)
+        if passed and not excused and stands(verdict, verdict.tests):
+            verdict.label = "campaign"
+        elif named(verdict) and verdict.log_e >= bar / 2:
+            verdict.label = "insufficient"
+
+
+def _hubs(
+    log: Log, verdict: Verdict, layers: dict[str, Layer], projections: Any, margins: Margins
+) -> list[Hub]:
+    """The decision without the holders of any one value: a campaign does not hang on a single card or address."""
+    found: list[Hub] = []
+    for layer in layers.values():
+        rest = grounds.without_hub(log, verdict.view, layer) if layer.name in STRONG else None
+        if rest is not None:
+            left = evidence.tests(log, rest[1], layers, projections, margins, tied=verdict.candidate.tied)
+            found.append(
+                Hub(
+                    layer.name,
+                    rest[0],
+                    int(verdict.view.parties.size - rest[1].parties.size),
+                    grounds.combined(left),
+                    stands(verdict, left),
+                )
+            )
+    return found
 
 
 def _hear(
@@ -106,74 +138,39 @@ def _hear(
     verdict = Verdict(candidate, seen, score, reference.p_value(score, candidate.kind, seen.parties.size))
     if named(verdict) or _nameless(log, candidate, seen):
         verdict.tests = evidence.tests(log, seen, layers, projections, margins, tied=candidate.tied)
-        verdict.hypotheses = _explanations(log, seen, verdict.tests)
+        verdict.hypotheses = hypotheses.heard(log, seen, verdict.tests)
     elif candidate.kind == "infrastructure":
         verdict.tests = evidence.ties(seen, layers)
-    verdict.log_e = coordination.average([t for t in verdict.tests if t.name in evidence.DECISIVE])
+    verdict.log_e = grounds.combined(verdict.tests)
     return verdict
 
 
 def _nameless(log: Log, candidate: Candidate, seen: View) -> bool:
-    """Whether a candidate may be judged though no role is recognised: many parties, one text, and no product's work."""
-    return (
-        candidate.kind == "template"
-        and seen.parties.size >= _UNKNOWN_PARTIES
-        and float(log.has_product(seen.screen).mean()) < _UNKNOWN_PRODUCT
-    )
+    """Whether a candidate may be judged though no role is recognised.
+
+    Many parties with one text or one pool of items, and not the work of one product: a product does one kind of
+    work, a data set that is replayed has a little of each.
+    """
+    if seen.parties.size < _UNKNOWN_PARTIES:
+        return False
+    if candidate.kind == "template":
+        return float(log.has_product(seen.screen).mean()) < _UNKNOWN_PRODUCT
+    return candidate.kind == "items" and log.largest_product(seen.screen) < _UNKNOWN_PRODUCT
+
+
+def stands(verdict: Verdict, tests: Sequence[Test]) -> bool:
+    """Whether these tests carry the accusation: e-BH's bar is passed, and two kinds of evidence hold."""
+    if grounds.combined(tests) < verdict.bar:
+        return False
+    if named(verdict):
+        return grounds.carried(tests, log_e=verdict.bar)
+    return grounds.carried_unnamed(tests, log_e=verdict.bar, by_items=verdict.candidate.kind == "items")
 
 
 def named(verdict: Verdict) -> bool:
     """Whether the candidate plays a recognised extraction role, more than benign clusters of its kind do."""
     least = 0.02 if verdict.candidate.picked else 0.1
     return verdict.score >= least and verdict.p_value <= SCREEN
-
-
-def _log_needed(settings: Settings) -> float:
-    return float(np.log(1 / settings.fdr))
-
-
-def _shared_out(tests: Sequence[Test], *, log_e: float) -> bool:
-    """Two different kinds of evidence, each strong by itself: one alone has too many innocent reasons."""
-    kinds = {
-        evidence.GROUPS.get(t.name, t.name)
-        for t in tests
-        if t.name in evidence.DECISIVE and t.weight > 0 and t.log_e >= log_e
-    }
-    return len(kinds) > 1
-
-
-def _explanations(log: Log, seen: View, tests: Sequence[Test]) -> list[Hypothesis]:
-    value = {test.name: test.value for test in tests}
-    strength = {test.name: test.log_e for test in tests}
-    overlap = evidence.same_work(log, seen)
-    share = np.bincount(np.searchsorted(seen.parties, log.row_party[seen.test]), minlength=seen.parties.size)
-    once = float((share <= 1).mean())
-    linked = [name for name, s in strength.items() if name.startswith("shared_") and s > 3]
-    spread = value.get("even_load", 0.0)
-    own = value.get("exchangeable_topics", 0.0)
-    apart = strength.get("exchangeable_topics", 0.0) < 0 and strength.get("even_load", 0.0) < 0
-    return [
-        Hypothesis(
-            "the same task done by many (benchmark runs, a class, a shared prompt)",
-            "yes" if overlap >= SAME_WORK else "partly" if overlap >= SAME_WORK / 3 else "no",
-            f"two accounts share {overlap:.1%} of the smaller one's items; work that is shared out overlaps little",
-        ),
-        Hypothesis(
-            "one app or framework used by many independent owners",
-            "yes" if apart and not linked else "partly" if apart else "no",
-            f"rates vary with CV² {spread:.2f} and topics correlate {own:.2f} within accounts; independent owners differ more",
-        ),
-        Hypothesis(
-            "a prompt that went around",
-            "partly" if once > 0.7 else "no",  # noqa: PLR2004
-            f"{once:.0%} of the accounts used it at most once in the tested hours",
-        ),
-        Hypothesis(
-            "people in one place (one network address)",
-            "yes" if linked == ["shared_network"] and apart else "no",
-            f"layers shared beyond chance: {', '.join(linked) or 'none'}",
-        ),
-    ]
 
 
 def _pool(log: Log, verdict: Verdict, settings: Settings) -> None:
@@ -219,9 +216,3 @@ def _join(log: Log, verdict: Verdict) -> None:
     inside = probability >= 0.5  # noqa: PLR2004
     verdict.parties, verdict.probability = parties[inside], probability[inside]
     verdict.rows = np.sort(rows[np.isin(log.row_party[rows], verdict.parties)])
-
-
-def without(verdict: Verdict, name: str) -> float:
-    """The log e-value when one test or layer is left out."""
-    kept = [t for t in verdict.tests if t.name in evidence.DECISIVE]
-    return coordination.average([replace(t, weight=0.0) if t.name == name else t for t in kept])

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from spiritsafe.simulate._world import Block, World
 
 ARCHETYPE = "A8"
-KINDS = ("atk_instruction_answer", "atk_cot_elicit", "atk_code_instruct", "atk_")
+KINDS = ("atk_instruction_answer", "atk_code_instruct", "atk_cot_elicit", "atk_")
 ITEMS = ("item_", "ben_search", "ben_forum", "ben_", "")
 DEFAULTS = {"overlap": "shard"}
 

@@ -1,0 +1,100 @@
+"""Grounds: what an accusation may rest on, and whether it still stands when one support is taken away.
+
+Tests differ in what an innocent crowd could imitate. Some compare the accounts with customers that differ from each
+other by a margin (even loads, one mix of topics): a crowd of clones, a class with one assignment, would pass them too.
+Some find an order (turns, a steady stream) that a set of clocks could give as well. The rest no crowd has by chance:
+one pool of items swept once, cards and devices in common. ADR 7 says why each accusation needs which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spiritsafe.campaigns import coordination, evidence
+from spiritsafe.campaigns.evidence import View
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spiritsafe.campaigns.coordination import Test
+    from spiritsafe.campaigns.links import Layer
+    from spiritsafe.campaigns.log import Log
+
+#: Tests against customers who differ by a margin: valid as far as the margin is.
+MARGINAL = frozenset({"even_load", "exchangeable_topics"})
+#: Tests of order: clocks that tick by themselves give it too.
+ORDERLY = frozenset({"taken_in_turn", "even_arrivals"})
+#: Without a recognised role, each of two kinds of evidence must be this strong (20 bits).
+UNNAMED = 20 * float(np.log(2))
+
+
+def decisive(tests: Sequence[Test]) -> list[Test]:
+    """The tests that count: decisive ones that did not choose the candidate."""
+    return [test for test in tests if test.name in evidence.DECISIVE and test.weight > 0]
+
+
+def kind(test: Test) -> str:
+    """The kind of fact a test stands on; an accusation needs two."""
+    return evidence.GROUPS.get(test.name, test.name.removeprefix("shared_"))
+
+
+def kinds(tests: Sequence[Test], log_e: float) -> set[str]:
+    """The kinds of fact that reach ``log_e`` alone."""
+    return {kind(test) for test in decisive(tests) if test.log_e >= log_e}
+
+
+def carried(tests: Sequence[Test], *, log_e: float) -> bool:
+    """Whether two kinds of evidence, each of ``log_e`` or more alone, carry an accusation of a recognised role.
+
+    One of them must hold against a crowd of clones.
+    """
+    strong = [test for test in decisive(tests) if test.log_e >= log_e]
+    return len({kind(test) for test in strong}) > 1 and any(test.name not in MARGINAL for test in strong)
+
+
+def carried_unnamed(tests: Sequence[Test], *, log_e: float, by_items: bool) -> bool:
+    """The same where no role says what the work is for: more is asked, of each kind and of their mix.
+
+    The work must be shared out (loads, timing, content), and one kind must hold against clones and clocks alike. A
+    candidate found ``by_items`` must work through its pool of items, or there is no pool.
+    """
+    strong = [test for test in decisive(tests) if test.log_e >= max(log_e, UNNAMED)]
+    names = {test.name for test in strong}
+    return (
+        len({kind(test) for test in strong}) > 1
+        and bool(names & evidence.GROUPS.keys())
+        and bool(names - MARGINAL - ORDERLY)
+        and (not by_items or "swept_items" in names)
+    )
+
+
+def without(tests: Sequence[Test], name: str) -> list[Test]:
+    """The tests with one of them silenced."""
+    return [replace(test, weight=0.0) if test.name == name else test for test in tests]
+
+
+def without_hub(log: Log, seen: View, layer: Layer) -> tuple[str, View] | None:
+    """The value of ``layer`` that most members share, and what is left of the candidate without its holders.
+
+    None when no value is shared or fewer than two parties would be left.
+    """
+    inside = np.isin(layer.party, seen.parties)
+    holders = np.bincount(layer.value[inside], minlength=layer.population.size)
+    hub = int(np.argmax(holders))
+    if holders[hub] < 2:
+        return None
+    left = np.setdiff1d(seen.parties, layer.party[layer.value == hub])
+    if left.size < 2:
+        return None
+    stays = np.zeros(log.parties, bool)
+    stays[left] = True
+    kept, screen, test = (rows[stays[log.row_party[rows]]] for rows in (seen.rows, seen.screen, seen.test))
+    return layer.names[hub], View(kept, screen, test, left)
+
+
+def combined(tests: Sequence[Test]) -> float:
+    """The log e-value of all decisive tests together: their weighted average, whatever their dependence."""
+    return coordination.average(decisive(tests))
