@@ -30,6 +30,7 @@ from spiritsafe.campaigns import (
     stored,
     tables,
     templates,
+    traces,
     verdicts,
 )
 from spiritsafe.campaigns.evidence import Margins
@@ -230,7 +231,7 @@ def _analyse(
     if not taken.rows:
         return Result(_head(taken, None, settings), None, [])
     log = build(engine, taken, progress)
-    layers = links.layers(engine, log)
+    layers = links.layers(engine, log) | traces.layers(engine, log)
     progress("looking for groups", 0, 1)
     found = clusters.candidates(log, layers, seed=settings.seed)
     progress("looking for groups", 1, 1)

@@ -1,8 +1,9 @@
 """Clusters: groups of parties that may be one campaign. They propose; tests decide.
 
-Five sources of candidates: templates used by several parties (templates with the same users are merged); communities
+Six sources of candidates: templates used by several parties (templates with the same users are merged); communities
 of parties that work on the same items; communities tied by infrastructure; exchanges that play the same extraction role
-without any shared text (paraphrase); dense blocks of the graph of parties and all they share. Communities are Leiden's
+without any shared text (paraphrase); dense blocks of the graph of parties and all they share; parties between
+which artefacts or refused requests cross. Communities are Leiden's
 with the constant Potts model (Traag et al. 2019), at two resolutions, because modularity cannot see small groups in
 large graphs (Fortunato & Barthélemy 2007).
 """
@@ -17,6 +18,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
+from spiritsafe.campaigns import traces
 from spiritsafe.campaigns.links import graph
 from spiritsafe.campaigns.log import STRONG
 from spiritsafe.campaigns.peeling import dense_blocks
@@ -39,6 +41,8 @@ class Candidate:
     kind: str
     rows: Any
     templates: Any
+    crossed: bool = False
+    """Crossings of the screening hours tied the parties, not what they hold in common."""
 
     @property
     def picked(self) -> bool:
@@ -48,7 +52,7 @@ class Candidate:
     @property
     def tied(self) -> bool:
         """True when shared infrastructure chose the parties: sharing it is then no further evidence."""
-        return self.kind in {"infrastructure", "tied", "dense"}
+        return self.kind in {"infrastructure", "tied", "dense"} and not self.crossed
 
 
 def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candidate]:
@@ -60,6 +64,7 @@ def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candida
         *_by_layer(log, open_rows, layers, seed),
         *_by_role(log, open_rows),
         *_by_density(log, open_rows, layers),
+        *_by_crossing(log, open_rows, seed),
     ]
     seen: set[bytes] = set()
     kept: list[Candidate] = []
@@ -197,6 +202,19 @@ def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candi
         inside = rows[np.isin(party, members) & role]
         if inside.size:
             yield Candidate("dense", inside, np.unique(log.template[inside]))
+
+
+def _by_crossing(log: Log, rows: Any, seed: int) -> Iterator[Candidate]:
+    """Communities of parties that redeem each other's artefacts or send each other's refused requests."""
+    party, value = traces.screened(log)
+    if not party.size:
+        return
+    sent = _Sent(log.row_party[rows])
+    for members in communities(graph(party, value, log.parties), seed):
+        inside = rows[sent.by(members)]
+        role = log.has_role(inside)
+        if role.any():
+            yield Candidate("tied", inside[role], np.unique(log.template[inside[role]]), crossed=True)
 
 
 class _Sent:

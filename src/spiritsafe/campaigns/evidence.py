@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import coordination as co
+from spiritsafe.campaigns import traces
 from spiritsafe.campaigns.coordination import Test
-from spiritsafe.campaigns.log import STRONG
+from spiritsafe.campaigns.log import LAYERS, STRONG
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.clusters import Candidate
@@ -27,6 +28,7 @@ GROUPS = {
     "even_arrivals": "timing",
     "exchangeable_topics": "content",
     "swept_items": "content",
+    **traces.GROUPS,
 }
 #: What an accusation may rest on. People in one place share networks, cohorts and clients; that is context only.
 DECISIVE = (*GROUPS, "shared_payment", "shared_device")
@@ -69,7 +71,7 @@ def tests(
 
     ``tied``: shared infrastructure chose the candidate, so those layers are told but do not count.
     """
-    found = work(log, seen, projections, margins)
+    found = [*work(log, seen, projections, margins), *traces.tests(log, seen.parties, seen.test)]
     for test in ties(seen, layers):
         chosen = tied and test.name.removeprefix("shared_") in STRONG
         found.append(
@@ -205,6 +207,8 @@ def ties(seen: View, layers: dict[str, Layer]) -> list[Test]:
     for layer in layers.values():
         value = layer.designated[seen.parties]
         value = value[value >= 0]
+        if layer.name not in LAYERS and value.size < 2:
+            continue  # events have tests of their own; what nobody has is no test
         holders = np.bincount(value, minlength=layer.population.size)
         together = int(holders[holders > 1].sum())
         counted = layer.designations

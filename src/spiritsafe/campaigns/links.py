@@ -60,7 +60,7 @@ def layers(engine: DuckDB, log: Log) -> dict[str, Layer]:
             f"WHERE {column} IS NOT NULL ORDER BY 1, 2"
         )
         if pairs.num_rows:
-            found[name] = _layer(name, column, weight, pairs, log.parties)
+            found[name] = layer_of(name, column, weight, pairs, log.parties)
     return found
 
 
@@ -70,7 +70,8 @@ def _party_table(log: Log) -> Any:
     return pa.table({"acc": np.arange(log.party.size, dtype=np.int32), "party": log.party})
 
 
-def _layer(name: str, column: str, weight: float, pairs: Any, parties: int) -> Layer:
+def layer_of(name: str, column: str, weight: float, pairs: Any, parties: int) -> Layer:
+    """The layer of distinct ``pairs``: an Arrow table of ``party`` and ``value`` (text)."""
     values = pairs.column("value").combine_chunks().dictionary_encode()
     party = pairs.column("party").to_numpy().astype(np.int64)
     value = values.indices.to_numpy().astype(np.int64)

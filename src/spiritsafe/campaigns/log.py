@@ -33,7 +33,8 @@ class Log:
     """One log after features: arrays over exchanges (``rows``), accounts and parties.
 
     ``live`` is False for duplicates. ``template`` int32, -1 for none. ``roles`` uint64 bit mask over ``role_names``.
-    ``party`` int32 by account; ``declared`` bool by account: a relation is on record.
+    ``party`` int32 by account; ``declared`` bool by account: a relation is on record. ``combination`` int32 by
+    exchange: a code of its parameters, -1 for none; ``traces``: see ``traces.Traces``. Both are read last.
     """
 
     acc: Any
@@ -52,6 +53,8 @@ class Log:
     parties: int
     present: set[str]
     row_party: Any = None
+    combination: Any = None
+    traces: Any = None
 
     def __post_init__(self) -> None:
         """``row_party`` int32 by exchange: the party that sent it."""

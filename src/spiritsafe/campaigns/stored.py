@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spiritsafe import registry
-from spiritsafe.campaigns import templates
+from spiritsafe.campaigns import templates, traces
 from spiritsafe.campaigns.log import Log
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def build(engine: DuckDB, taken: Ingest, progress: Callable[[str, int, int], Non
     ]
     party = np.unique(np.array(owner, object).astype(str), return_inverse=True)[1].astype(np.int32)
     relation = people.column("relation").to_pylist()
-    return Log(
+    log = Log(
         acc=acc,
         time=_column(file, "time", np.int64, taken.rows),
         exact=_column(file, "exact", np.uint64, taken.rows),
@@ -129,6 +129,8 @@ def build(engine: DuckDB, taken: Ingest, progress: Callable[[str, int, int], Non
         parties=int(party.max()) + 1,
         present=taken.present,
     )
+    log.traces = traces.read(engine, log)
+    return log
 
 
 def _quoted(path: Path) -> str:
