@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 #: Tests against customers who differ by a margin: valid as far as the margin is.
 MARGINAL = frozenset({"even_load", "exchangeable_topics"})
-#: Tests of order: clocks that tick by themselves give it too.
-ORDERLY = frozenset({"taken_in_turn", "even_arrivals"})
+#: Tests of order: clocks that tick by themselves, or software that updates and steps by itself, give it too.
+ORDERLY = frozenset({"taken_in_turn", "even_arrivals", "turned_together", "stepped_parameters"})
+#: Tests of how work is shared out.
+WORK = MARGINAL | ORDERLY | {"swept_items"}
 #: Without a recognised role, each of two kinds of evidence must be this strong (20 bits).
 UNNAMED = 20 * float(np.log(2))
 
@@ -65,7 +67,7 @@ def carried_unnamed(tests: Sequence[Test], *, log_e: float, by_items: bool) -> b
     names = {test.name for test in strong}
     return (
         len({kind(test) for test in strong}) > 1
-        and bool(names & evidence.GROUPS.keys())
+        and bool(names & WORK)
         and bool(names - MARGINAL - ORDERLY)
         and (not by_items or "swept_items" in names)
     )
