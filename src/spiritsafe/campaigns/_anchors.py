@@ -32,16 +32,18 @@ def count_roughly(cells, anchors):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def count_exactly(cells, least, anchors, offsets, accounts, keys, counts, first, many):  # type: ignore[no-untyped-def]
-    """Add one batch to the exact table of anchors whose rough count reaches ``least``.
+def count_exactly(cells, least, anchors, offsets, before, keys, counts, last):  # type: ignore[no-untyped-def]
+    """Add one batch to the exact table of anchors whose rough count reaches ``least``: in how many rows each occurs.
 
-    ``keys`` uint64 (0 = free slot), ``counts`` int32, ``first`` int32 account, ``many`` bool: seen in more than one
-    account. Returns the number of new keys; the caller grows the table before it is two thirds full.
+    ``before`` rows came before. ``keys`` uint64 (0 = free slot), ``counts`` int32, ``last`` int64: the row that counted
+    it last, from one, since a row's texts may hold one anchor twice. Returns the number of new keys; the caller grows
+    the table before it is two thirds full.
     """
     mask = np.uint64(cells.size - 1)
     slots = np.uint64(keys.size - 1)
     added = 0
     for row in range(offsets.size - 1):
+        number = before + row + 1
         for i in range(offsets[row], offsets[row + 1]):
             a = anchors[i]
             q = ((a ^ (a >> np.uint64(31))) * _MIX >> np.uint64(20)) & mask
@@ -52,23 +54,21 @@ def count_exactly(cells, least, anchors, offsets, accounts, keys, counts, first,
                 s = (s + np.uint64(1)) & slots
             if keys[s] == 0:
                 keys[s] = a
-                first[s] = accounts[row]
                 added += 1
-            elif first[s] != accounts[row]:
-                many[s] = True
-            counts[s] += 1
+            if last[s] != number:
+                last[s] = number
+                counts[s] += 1
     return added
 
 
 @njit(cache=True, nogil=True)
-def grow(keys, counts, first, many):  # type: ignore[no-untyped-def]
+def grow(keys, counts, last):  # type: ignore[no-untyped-def]
     """The same table with twice the slots."""
     size = keys.size * 2
     slots = np.uint64(size - 1)
     k2 = np.zeros(size, np.uint64)
     c2 = np.zeros(size, np.int32)
-    f2 = np.zeros(size, np.int32)
-    m2 = np.zeros(size, np.bool_)
+    l2 = np.zeros(size, np.int64)
     for i in range(keys.size):
         a = keys[i]
         if a == 0:
@@ -76,8 +76,8 @@ def grow(keys, counts, first, many):  # type: ignore[no-untyped-def]
         s = (a * _MIX >> np.uint64(17)) & slots
         while k2[s] != 0:
             s = (s + np.uint64(1)) & slots
-        k2[s], c2[s], f2[s], m2[s] = a, counts[i], first[i], many[i]
-    return k2, c2, f2, m2
+        k2[s], c2[s], l2[s] = a, counts[i], last[i]
+    return k2, c2, l2
 
 
 @njit(cache=True, nogil=True)

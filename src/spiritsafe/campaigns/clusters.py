@@ -66,10 +66,11 @@ def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candida
         *_by_density(log, open_rows, layers),
         *_by_crossing(log, open_rows, seed),
     ]
-    seen: set[bytes] = set()
+    seen: set[tuple[bytes, bool]] = set()
     kept: list[Candidate] = []
-    for one in sorted(found, key=lambda c: (-c.rows.size, c.kind)):
-        key = one.rows.tobytes()
+    # Of candidates with the same exchanges stays the one chosen by least of the evidence; and a pool, whatever it does.
+    for one in sorted(found, key=lambda c: (-c.rows.size, c.tied, c.picked, c.kind)):
+        key = one.rows.tobytes(), one.kind == "infrastructure"
         if key not in seen and np.unique(log.row_party[one.rows]).size >= LEAST_PARTIES:
             seen.add(key)
             kept.append(one)

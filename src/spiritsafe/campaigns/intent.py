@@ -56,24 +56,28 @@ def shipped() -> Reference:
 def load(path: Path) -> Reference:
     """A provider's own reference. Raises UsageError when the file is none."""
     try:
-        return _parse(path.read_text("utf-8"), str(path))
+        return _parse(path.read_bytes(), str(path))
     except OSError as error:
         raise UsageError(f"cannot read the calibration: {error.strerror}", where=str(path)) from error
 
 
-def _parse(text: str, where: str) -> Reference:
+def _parse(text: str | bytes, where: str) -> Reference:
     try:
         raw = json.loads(text)
-        return Reference(
+        known = Reference(
             np.array(raw["scores"], float),
             np.array(raw["parties"], int),
             np.array(raw["kinds"], str),
             tuple(raw["sources"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+        fits = known.scores.shape == known.parties.shape == known.kinds.shape == (len(raw["scores"]),)
+    except (ValueError, KeyError, TypeError):
+        fits, known = False, None
+    if known is None or not fits or not np.isfinite(known.scores).all():
         raise UsageError(
             "not a calibration file", where=where, hint="make one with `spiritsafe calibrate LOG --out FILE`"
-        ) from error
+        )
+    return known
 
 
 def thin(kinds: Sequence[str], *, seed: int) -> list[int]:

@@ -96,7 +96,7 @@ def build(engine: DuckDB, taken: Ingest, progress: Callable[[str, int, int], Non
         lambda: templates.each(
             file.iter_batches(columns=["anchors", "system_anchors"]), ("anchors", "system_anchors")
         ),
-        acc,
+        taken.rows,
         taken.counter,
     )
     progress("finding templates", 1, 2)

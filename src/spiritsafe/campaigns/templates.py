@@ -52,17 +52,17 @@ class Templates:
 
 
 def templates(
-    batches: Callable[[], Iterable[Batch]], accounts: Any, counter: Counter, *, least: int = LEAST
+    batches: Callable[[], Iterable[Batch]], rows: int, counter: Counter, *, least: int = LEAST
 ) -> Templates:
     """Find the templates of a log.
 
-    ``batches()`` yields the anchor column in row order, and may be called twice; ``accounts`` int32 (rows,).
+    ``batches()`` yields the anchor column of ``rows`` exchanges in row order, and may be called twice.
     """
-    keys, counts = _frequent(batches(), accounts, counter, least)
+    keys, counts = _frequent(batches(), counter, least)
     order = np.lexsort((keys, -counts))
     support, ranked = counts[order].astype(np.int64), keys[order]
     if not support.size:
-        return Templates(np.full(accounts.size, -1, np.int32), np.zeros(0, np.uint64), [])
+        return Templates(np.full(rows, -1, np.int32), np.zeros(0, np.uint64), [])
     slots, ranks = _index(ranked)
     ids: list[tuple[Any, Any, Any]] = []
     pairs = _Pairs(support)
@@ -80,23 +80,15 @@ def templates(
     return _compact(of_row, component, ranked)
 
 
-def _frequent(batches: Iterable[Batch], accounts: Any, counter: Counter, least: int) -> tuple[Any, Any]:
+def _frequent(batches: Iterable[Batch], counter: Counter, least: int) -> tuple[Any, Any]:
     size = 1 << 18
-    table = (
-        np.zeros(size, np.uint64),
-        np.zeros(size, np.int32),
-        np.zeros(size, np.int32),
-        np.zeros(size, np.bool_),
-    )
+    table = np.zeros(size, np.uint64), np.zeros(size, np.int32), np.zeros(size, np.int64)
     used, row = 0, 0
     for anchors, offsets in batches:
         while (used + anchors.size) * 3 > table[0].size * 2 and used + anchors.size < 1 << 30:
             table = _anchors.grow(*table)
-        rows = offsets.size - 1
-        used += _anchors.count_exactly(
-            counter.cells, least, anchors, offsets, accounts[row : row + rows], *table
-        )
-        row += rows
+        used += _anchors.count_exactly(counter.cells, least, anchors, offsets, row, *table)
+        row += offsets.size - 1
     keep = table[1] >= least
     return table[0][keep], table[1][keep]
 
@@ -111,11 +103,10 @@ def _index(ranked: Any) -> tuple[Any, Any]:
 
 def _fill(keys: Any, ranks: Any, ranked: Any) -> None:
     counts = np.zeros(keys.size, np.int32)
-    first = np.zeros(keys.size, np.int32)
-    many = np.zeros(keys.size, np.bool_)
+    last = np.zeros(keys.size, np.int64)
     everything = np.full(1 << 8, 255, np.uint8)
     ends = np.array([0, ranked.size], np.int64)
-    _anchors.count_exactly(everything, 0, ranked, ends, np.zeros(1, np.int32), keys, counts, first, many)
+    _anchors.count_exactly(everything, 0, ranked, ends, 0, keys, counts, last)
     slot = np.flatnonzero(keys)
     order = np.argsort(ranked, kind="stable")
     ranks[slot] = order[np.searchsorted(ranked[order], keys[slot])].astype(np.int32)
