@@ -153,10 +153,8 @@ def _by_layer(log: Log, rows: Any, layers: dict[str, Layer], seed: int) -> Itera
     sent = _Sent(log.row_party[rows])
     for members in groups:
         inside = rows[sent.by(members)]
-        role = log.has_role(inside)
         yield Candidate("infrastructure", inside, np.zeros(0, np.int64))
-        if role.any() and not role.all():
-            yield Candidate("tied", inside[role], np.unique(log.template[inside[role]]))
+        yield from _each_role(log, "tied", inside)
 
 
 def _by_role(log: Log, rows: Any) -> Iterator[Candidate]:
@@ -195,13 +193,19 @@ def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candi
         base += int(several.sum())
     if not who:
         return
-    role = log.has_role(rows)
     for members in dense_blocks(
         np.concatenate(who), np.concatenate(what), log.parties, blocks=_BLOCKS, least=LEAST_PARTIES
     ):
-        inside = rows[np.isin(party, members) & role]
-        if inside.size:
-            yield Candidate("dense", inside, np.unique(log.template[inside]))
+        yield from _each_role(log, "dense", rows[np.isin(party, members)])
+
+
+def _each_role(log: Log, kind: str, inside: Any) -> Iterator[Candidate]:
+    """What tied parties sent in each extraction role: one address may serve two campaigns."""
+    for bit in range(len(log.role_names)):
+        if log.extraction >> bit & 1:
+            mine = inside[((log.roles[inside] >> np.uint64(bit)) & np.uint64(1)) == 1]
+            if mine.size >= LEAST_PARTIES:
+                yield Candidate(kind, mine, np.unique(log.template[mine]))
 
 
 def _by_crossing(log: Log, rows: Any, seed: int) -> Iterator[Candidate]:

@@ -1,7 +1,8 @@
 """Membership: how probable it is that each party of a candidate belongs to the campaign, not beside it.
 
 A two-component mixture over parties, fitted by expectation-maximisation: campaign members carry a load of the campaign's
-size and nearly all their exchanges in it play its role; bystanders touch the same text once or twice.
+size and nearly all their exchanges in it play its role; bystanders touch the same text once or twice. Where everything
+that tied parties sent is judged, loads say nothing: bystanders are ordinary customers, who hardly ever play the role.
 """
 
 from __future__ import annotations
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
 
 _BYSTANDER_MORE = 0.4
 """Chance that a bystander who used the text once uses it again."""
+_STRAY = 0.01
+"""Share of an ordinary customer's exchanges that play an extraction role, generously."""
 
 
-def membership(log: Log, rows: Any) -> tuple[Any, Any]:
-    """Parties (int64) of ``rows`` and the probability (float) that each is a member."""
+def membership(log: Log, rows: Any, *, whole: bool = False) -> tuple[Any, Any]:
+    """Parties (int64) of ``rows`` and the probability (float) that each is a member.
+
+    ``whole``: ``rows`` are all that the parties sent, not one text or role.
+    """
     parties, index = np.unique(log.row_party[rows], return_inverse=True)
     count = np.bincount(index).astype(float)
     hits = np.bincount(index, weights=log.has_role(rows).astype(float))
@@ -41,8 +47,12 @@ def membership(log: Log, rows: Any) -> tuple[Any, Any]:
         )
         member -= np.log1p(-((shape / (shape + load)) ** shape))
         member += hits * np.log(rate) + (count - hits) * np.log(1 - rate)
-        beside = (count - 1) * np.log(_BYSTANDER_MORE) + np.log(1 - _BYSTANDER_MORE)
-        beside += hits * np.log(role / 4) + (count - hits) * np.log(1 - role / 4)
+        if whole:
+            member = hits * np.log(rate) + (count - hits) * np.log(1 - rate)
+            beside = hits * np.log(_STRAY) + (count - hits) * np.log(1 - _STRAY)
+        else:
+            beside = (count - 1) * np.log(_BYSTANDER_MORE) + np.log(1 - _BYSTANDER_MORE)
+            beside += hits * np.log(role / 4) + (count - hits) * np.log(1 - role / 4)
         weight = expit(logit(prior) + member - beside)
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
     return parties, weight
