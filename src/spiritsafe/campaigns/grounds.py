@@ -66,7 +66,9 @@ def carried(tests: Sequence[Test], *, log_e: float) -> bool:
 def carried_unnamed(tests: Sequence[Test], *, log_e: float, by_items: bool) -> bool:
     """The same where no role says what the work is for: more is asked, of each kind and of their mix.
 
-    The work must be shared out (loads, timing, content), and one kind must hold against clones and clocks alike. A
+    The work must be shared out (loads, timing, content), and one kind must hold against clones and clocks alike, or
+    turns and a steady stream come together: clocks that tick by themselves fall at random beside each other. Nothing may
+    speak against one hand: a campaign inside a crowd gives strong tests of order, but the whole is not the campaign. A
     candidate found ``by_items`` must work through its pool of items, or there is no pool.
     """
     strong = [test for test in decisive(tests) if test.log_e >= max(log_e, UNNAMED)]
@@ -74,7 +76,8 @@ def carried_unnamed(tests: Sequence[Test], *, log_e: float, by_items: bool) -> b
     return (
         len({kind(test) for test in strong}) > 1
         and bool(names & WORK)
-        and bool(names - MARGINAL - ORDERLY)
+        and (bool(names - MARGINAL - ORDERLY) or names >= {"taken_in_turn", "even_arrivals"})
+        and all(test.log_e > -UNNAMED for test in decisive(tests) if test.name in MARGINAL)
         and (not by_items or "swept_items" in names)
     )
 
