@@ -38,9 +38,7 @@ def test_every_test_is_of_one_known_sort():
         *traces.GROUPS,
     }
     assert (*evidence.GROUPS, "shared_payment", "shared_device") == evidence.DECISIVE
-    assert {"shared_payment", "shared_device"} == {
-        n for n in evidence.DECISIVE if n not in grounds.WORK and n not in evidence.GROUPS
-    }
+    assert set(evidence.DECISIVE) - set(evidence.GROUPS) == grounds.TIES
     assert not grounds.MARGINAL & grounds.ORDERLY
     assert set(evidence.DECISIVE) >= grounds.WORK
 
@@ -59,10 +57,31 @@ def test_people_in_one_place_share_things_and_that_is_context_only(name: str):
     assert grounds.combined([strong, case("taken_in_turn")]) == grounds.combined([case("taken_in_turn")])
 
 
-def test_what_chose_the_candidate_does_not_count():
-    chosen = case("shared_payment", 500.0, weight=0.0)
-    assert not carried([chosen, case("taken_in_turn")], log_e=BAR)
-    assert grounds.kinds([chosen, case("taken_in_turn")], BAR) == {"load"}
+@pytest.mark.parametrize(
+    ("chosen", "tested", "holds"),
+    [
+        ("shared_payment", "taken_in_turn", True),
+        ("shared_device", "swept_items", True),
+        ("shared_payment", "even_load", False),  # a crowd of clones, with cards that chose it
+        ("shared_network", "taken_in_turn", False),  # an address is context
+        ("even_arrivals", "taken_in_turn", False),  # only cards and devices may choose and still be told
+    ],
+)
+def test_cards_that_chose_the_candidate_are_a_fact_beside_a_tested_one_and_no_e_value(
+    chosen: str, tested: str, holds: bool
+):
+    found = [case(chosen, 500.0, weight=0.0), case(tested)]
+    assert carried(found, log_e=BAR) is holds
+    assert not carried([case(chosen, BAR - 1e-9, weight=0.0), case(tested)], log_e=BAR)
+    assert grounds.kinds(found, BAR) == {grounds.kind(case(tested))}
+    assert grounds.combined(found) == pytest.approx(30.0)
+    assert not carried_unnamed(found, log_e=BAR, by_items=False)
+
+
+def test_cards_and_devices_that_chose_the_candidate_are_not_enough_together():
+    both = [case("shared_payment", 500.0, weight=0.0), case("shared_device", 500.0, weight=0.0)]
+    assert not carried(both, log_e=BAR)
+    assert not carried([both[0], case("shared_payment", 500.0)], log_e=BAR), "of one kind"
 
 
 def test_no_tests_carry_nothing_and_are_no_evidence():
@@ -125,7 +144,9 @@ def test_without_a_role_each_kind_needs_twenty_bits_however_low_the_bar():
         (("shared_payment", "shared_device"), False),  # nothing shows that work is shared out
         (("redeemed_by_another", "retried_by_another"), False),
         (("taken_in_turn", "exchangeable_topics"), False),  # clones on a clock
-        (("even_arrivals", "taken_in_turn", "turned_together", "stepped_parameters"), False),  # clocks only
+        (("even_arrivals", "taken_in_turn"), True),  # clocks fall at random beside each other
+        (("taken_in_turn", "turned_together", "stepped_parameters"), False),  # clocks only
+        (("even_arrivals", "turned_together", "stepped_parameters"), False),
         (("swept_items", "stepped_parameters"), False),  # one kind, the content
     ],
 )
@@ -133,6 +154,14 @@ def test_without_a_role_work_is_shared_out_in_a_way_no_clones_and_no_clocks_give
     names: tuple[str, ...], holds: bool
 ):
     assert carried_unnamed(cases(*names), log_e=BAR, by_items=False) is holds
+
+
+@pytest.mark.parametrize("marginal", sorted(grounds.MARGINAL))
+def test_without_a_role_nothing_may_speak_against_one_hand(marginal: str):
+    strong = cases("swept_items", "shared_payment")
+    assert carried_unnamed([*strong, case(marginal, -UNNAMED + 1e-9)], log_e=BAR, by_items=False)
+    assert not carried_unnamed([*strong, case(marginal, -UNNAMED)], log_e=BAR, by_items=False)
+    assert carried([*strong, case(marginal, -UNNAMED)], log_e=BAR), "a role says what it is for"
 
 
 def test_who_was_found_by_their_items_must_work_through_a_pool():
@@ -175,11 +204,15 @@ def test_together_they_are_the_average_of_what_counts(names: list[str], sizes: l
     assert grounds.combined(found) == pytest.approx(np.log(mean))
 
 
-def test_a_silenced_test_is_told_and_does_not_count():
+@pytest.mark.parametrize("name", ["shared_payment", "taken_in_turn"])
+def test_an_accusation_of_two_kinds_falls_without_either(name: str):
     found = cases("shared_payment", "taken_in_turn")
-    rest = grounds.without(found, "shared_payment")
-    assert [test.name for test in rest] == ["shared_payment", "taken_in_turn"]
-    assert [test.weight for test in rest] == [0.0, 1.0]
+    assert carried(found, log_e=BAR)
+    rest = grounds.without(found, name)
+    assert [test.name for test in rest] == ["shared_payment", "taken_in_turn"], (
+        "what is left out is still told"
+    )
+    assert not carried(rest, log_e=BAR)
     assert grounds.without(found, "no such test") == found
 
 

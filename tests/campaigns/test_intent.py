@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from spiritsafe.campaigns import intent
 from spiritsafe.campaigns.clusters import Candidate
+from spiritsafe.campaigns.evidence import Margins
 from spiritsafe.campaigns.intent import MOST, Reference
 from spiritsafe.errors import UsageError
 
@@ -178,6 +179,9 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path: Path):
     assert known.parties.tolist() == [5, 9]
     assert known.kinds.tolist() == ["template", "items"]
     assert known.sources == ("x",)
+    assert known.margins == Margins(), "an older file has no margins"
+    path.write_text(json.dumps({**GOOD, "margins": {"load_spread": 0.1, "topic_correlation": 0.01}}))
+    assert intent.load(path).margins == Margins(load_spread=0.1, topic_correlation=0.01)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +198,10 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path: Path):
         json.dumps({**GOOD, "kinds": []}).encode(),
         json.dumps({**GOOD, "scores": [[0.1], [0.2]]}).encode(),
         json.dumps({**GOOD, "scores": [0.1, float("nan")]}).encode(),
+        json.dumps({**GOOD, "margins": {"width": 1}}).encode(),
+        json.dumps({**GOOD, "margins": 0.25}).encode(),
+        json.dumps({**GOOD, "margins": {"load_spread": "low"}}).encode(),
+        json.dumps({**GOOD, "margins": {"load_spread": 0.0}}).encode(),
     ],
 )
 def test_what_is_no_calibration_is_refused_by_name(tmp_path: Path, text: bytes):

@@ -41,10 +41,10 @@ CASES: dict[str, tuple[dict[str, Any], float, float]] = {
     "very unequal members": ({"members": 50, "beside": 20, "load": 40, "role": 0.95, "shape": 1}, 0.99, 0.92),
     "half of the work has no role": (
         {"members": 50, "beside": 20, "load": 20, "role": 0.5, "shape": 4},
-        0.95,
         0.98,
+        0.96,
     ),
-    "no role at all": ({"members": 30, "beside": 10, "load": 40, "role": 0.0, "shape": 8}, 0.94, 0.99),
+    "no role at all": ({"members": 30, "beside": 10, "load": 40, "role": 0.0, "shape": 8}, 0.99, 0.96),
 }
 
 
@@ -60,6 +60,23 @@ def test_members_are_told_from_bystanders(make_log: MakeLog, name: str):
         recall.append(np.isin(np.arange(case["members"]), chosen).mean())
     assert np.mean(precision) >= precise
     assert np.mean(recall) >= complete
+
+
+def test_of_all_that_tied_parties_send_only_the_role_tells_members(make_log: MakeLog):
+    # Members' own work is half of their traffic; ordinary customers of any size hardly ever play the role.
+    precision, recall = [], []
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        many = 1 + np.floor(rng.pareto(1.0, 60) * 10).astype(int).clip(0, 500)
+        who = np.repeat(np.arange(60), many)
+        log = make_log(who, roles=rng.random(who.size) < np.where(who < 20, 0.5, 0.003))
+        parties, probability = membership(log, np.arange(who.size), whole=True)
+        chosen = parties[probability >= 0.5]
+        seen = np.flatnonzero(many[:20] >= 10)
+        precision.append((chosen < 20)[many[chosen] >= 10].mean())
+        recall.append(np.isin(seen, chosen).mean())
+    assert np.mean(precision) >= 0.97
+    assert np.mean(recall) >= 0.98
 
 
 def test_probabilities_mean_what_they_say_where_members_and_bystanders_are_hard_to_tell(make_log: MakeLog):

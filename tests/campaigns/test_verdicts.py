@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from spiritsafe.campaigns import clusters, intent, verdicts
+from spiritsafe.campaigns import clusters, grounds, intent, verdicts
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.evidence import Margins, View
 from spiritsafe.campaigns.log import HOUR
@@ -211,7 +211,8 @@ def test_without_a_role_many_who_sweep_one_pool_are_accused_unless_it_is_a_produ
     kept = (columns["who"] < parties) | (columns["who"] >= MEMBERS)
     columns = {name: column[kept] for name, column in columns.items()}
     log = make_log(**columns)
-    found = accused(judged(log, cards(make_layer, lambda p: p // 3), own_topics(rng, columns["who"])))
+    one_mix = rng.normal(0, 40, (log.acc.size, 8)).astype(np.int8)
+    found = accused(judged(log, cards(make_layer, lambda p: p // 3), one_mix))
     assert sum(one.parties.size for one in found) == accused_parties
     for one in found:
         assert not verdicts.named(one)
@@ -262,16 +263,22 @@ def test_it_is_told_when_all_or_nearly_all_hangs_on_one_card(
     assert [hub.stands for hub in one.hubs] == [False]
 
 
-def test_shared_cards_that_chose_the_group_do_not_convict_it(make_log: MakeLog, make_layer: MakeLayer):
-    # Without a template only the cards propose them, and turns alone are one kind of evidence.
+@pytest.mark.parametrize("shared", [True, False])
+def test_shared_cards_that_chose_the_group_are_a_second_kind_and_no_e_value(
+    make_log: MakeLog, make_layer: MakeLayer, shared: bool
+):
+    # Without a template only cards and the role propose them, and turns alone are one kind of evidence.
     rng = np.random.default_rng(0)
     columns = scene(rng)
     columns["template"][:] = -1
-    told = judged(make_log(**columns), cards(make_layer, lambda p: p // 10), own_topics(rng, columns["who"]))
-    for verdict in told:
-        if verdict.candidate.tied:
-            assert all(t.weight == 0 for t in verdict.tests if t.name == "shared_payment")
-            assert verdict.label != "campaign"
+    layers = cards(make_layer, (lambda _: "one") if shared else (lambda p: p))
+    found = accused(judged(make_log(**columns), layers, own_topics(rng, columns["who"])))
+    assert len(found) == shared
+    for one in found:
+        assert one.parties.tolist() == list(range(MEMBERS))
+        (payment,) = (test for test in one.tests if test.name == "shared_payment")
+        assert (payment.weight == 0) == one.candidate.tied
+        assert one.log_e == grounds.combined([test for test in one.tests if test.weight > 0])
 
 
 # Pools and resellers.

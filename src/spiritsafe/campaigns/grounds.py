@@ -84,7 +84,7 @@ def carried_unnamed(tests: Sequence[Test], *, log_e: float, by_items: bool) -> b
 
 def without(tests: Sequence[Test], name: str) -> list[Test]:
     """The tests with one of them silenced."""
-    return [replace(test, weight=0.0) if test.name == name else test for test in tests]
+    return [replace(test, weight=0.0, log_e=0.0) if test.name == name else test for test in tests]
 
 
 def without_hub(log: Log, seen: View, layer: Layer) -> tuple[str, View] | None:

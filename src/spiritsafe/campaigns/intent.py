@@ -77,6 +77,7 @@ def _parse(text: str | bytes, where: str) -> Reference:
             Margins(**raw["margins"]) if "margins" in raw else Margins(),
         )
         fits = known.scores.shape == known.parties.shape == known.kinds.shape == (len(raw["scores"]),)
+        fits &= known.margins.load_spread > 0 and 0 < known.margins.topic_correlation < 1
     except (ValueError, KeyError, TypeError):
         fits, known = False, None
     if known is None or not fits or not np.isfinite(known.scores).all():
