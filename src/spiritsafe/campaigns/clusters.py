@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 LEAST_PARTIES = 5
 _RESOLUTIONS = (0.5, 0.02)
 _BLOCKS = 8
+_SCALE = 1000.0
+"""Weights and resolution are divided by it: the same objective, but on weights in bits the library stops far from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +277,9 @@ def communities(weights: Any, seed: int) -> Iterator[Any]:
         _, found = graspologic_native.leiden_csr(
             part.indptr.astype(np.int64),
             part.indices.astype(np.int32),
-            part.data.astype(np.float64),
+            part.data.astype(np.float64) / _SCALE,
             large.size,
-            resolution=resolution,
+            resolution=resolution / _SCALE,
             use_modularity=False,
             seed=seed,
             iterations=2,

@@ -90,7 +90,7 @@ def without(tests: Sequence[Test], name: str) -> list[Test]:
 def without_hub(log: Log, seen: View, layer: Layer) -> tuple[str, View] | None:
     """The value of ``layer`` that most members share, and what is left of the candidate without its holders.
 
-    None when no value is shared or fewer than two parties would be left.
+    None when no value is shared. What is left may be nobody.
     """
     inside = np.isin(layer.party, seen.parties)
     holders = np.bincount(layer.value[inside], minlength=layer.population.size)
@@ -98,8 +98,6 @@ def without_hub(log: Log, seen: View, layer: Layer) -> tuple[str, View] | None:
     if holders[hub] < 2:
         return None
     left = np.setdiff1d(seen.parties, layer.party[layer.value == hub])
-    if left.size < 2:
-        return None
     stays = np.zeros(log.parties, bool)
     stays[left] = True
     kept, screen, test = (rows[stays[log.row_party[rows]]] for rows in (seen.rows, seen.screen, seen.test))

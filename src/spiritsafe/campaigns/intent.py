@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 MOST = 3000
+WIDE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,11 @@ class Reference:
     margins: Margins = field(default_factory=Margins)
 
     def peers(self, kind: str, parties: int) -> Any:
-        """Scores of benign clusters of the same kind, at least a quarter as wide (wider than 40 counts as 40)."""
-        return self.scores[(self.kinds == kind) & (self.parties * 4 >= min(parties, 40))]
+        """Scores of benign clusters of the same kind and class of width (fewer than ``WIDE`` parties, or not).
+
+        Classes are fixed, so that the p-value is exact within each (Mondrian conformal prediction, Vovk et al. 2005).
+        """
+        return self.scores[(self.kinds == kind) & ((self.parties >= WIDE) == (parties >= WIDE))]
 
     def p_value(self, score: float, kind: str, parties: int) -> float:
         """Share of comparable benign clusters with at least this intent (conformal: the cluster itself counts)."""
