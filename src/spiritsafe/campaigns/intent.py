@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 MOST = 3000
+#: Kinds of one text each, compared with another such kind where a calibration is older than they are.
+_STAND_IN = {"topic": "template"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Reference:
 
     def peers(self, kind: str, parties: int) -> Any:
         """Scores of benign clusters of the same kind, at least a quarter as wide (wider than 40 counts as 40)."""
+        kind = kind if (self.kinds == kind).any() else _STAND_IN.get(kind, kind)
         return self.scores[(self.kinds == kind) & (self.parties * 4 >= min(parties, 40))]
 
     def p_value(self, score: float, kind: str, parties: int) -> float:

@@ -112,7 +112,8 @@ def _hubs(
     for layer in layers.values():
         rest = grounds.without_hub(log, verdict.view, layer) if layer.name in STRONG else None
         if rest is not None:
-            left = evidence.tests(log, rest[1], layers, projections, margins, tied=verdict.candidate.tied)
+            one = verdict.candidate
+            left = evidence.tests(log, rest[1], layers, projections, margins, tied=one.tied, alike=one.alike)
             found.append(
                 Hub(
                     layer.name,
@@ -137,7 +138,9 @@ def _hear(
     score = intent.score(log, candidate, seen.screen)
     verdict = Verdict(candidate, seen, score, reference.p_value(score, candidate.kind, seen.parties.size))
     if named(verdict) or _nameless(log, candidate, seen):
-        verdict.tests = evidence.tests(log, seen, layers, projections, margins, tied=candidate.tied)
+        verdict.tests = evidence.tests(
+            log, seen, layers, projections, margins, tied=candidate.tied, alike=candidate.alike
+        )
         verdict.hypotheses = hypotheses.heard(log, seen, verdict.tests)
     elif candidate.kind == "infrastructure":
         verdict.tests = evidence.ties(seen, layers)
