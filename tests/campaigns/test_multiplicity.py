@@ -130,5 +130,13 @@ def test_the_bound_holds_for_every_mixture_and_is_near_the_fit(family: str) -> N
 
 
 def test_alternatives_are_chances() -> None:
-    chances = multiplicity._alternatives(np.arange(1, 100))
-    assert chances.sum(axis=1) == pytest.approx(1.0)
+    chances = np.exp(multiplicity._alternatives(np.arange(1, 20_000)))
+    assert chances.sum(axis=1) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_an_item_that_is_asked_very_often_does_no_harm() -> None:
+    item, who = collected(np.random.default_rng(0), 4, 200)
+    item, who = np.append(item, np.full(5000, 999)), np.append(who, np.arange(5000) % 50)
+    found = regularity(item, who)
+    assert np.isfinite(found.log_e)
+    assert found.log_e > np.log(1e4)

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 _GRID = 1500
 _FITTED = 10
-"""Each tenth point of the grid carries mass in the fit; all of them bound it."""
+"""Each tenth point of the grid, and the nearest to each count, carries mass in the fit; all of them bound it."""
 _ROUNDS = 400
 _TIMES = (*range(2, 17), 20, 24, 32, 48, 64)
 _KEPT = (0.5, 0.75, 0.9, 0.99)
 """How many of an item's k exchanges fall in the tested hours, where passes are far apart (0.5) or close (0.99)."""
 _STRAY = (0.02, 0.1, 0.3, 0.5)
-"""Share of items that were asked for other reasons; those have count c with chance 2^-c."""
+"""Share of items that were asked for other reasons; those have count c with chance 1/(c (c + 1))."""
 
 _RUNNER = 0.3
 """Share of the items that makes a party one who does the whole task (``hypotheses.SAME_WORK``)."""
@@ -128,7 +128,7 @@ def binomial(counts: Any, size: int) -> Family:
 def log_e(counts: Any, weight: Any, null: Callable[[Any], Family]) -> tuple[float, Any]:
     """Log e-value of ``weight`` float (counts,) items with each of ``counts``, and the null's best fit to them."""
     bound, fitted = greatest(weight, null(counts))
-    rivals = np.log(_alternatives(counts)) @ weight
+    rivals = _alternatives(counts) @ weight
     return float(np.logaddexp.reduce(rivals) - np.log(rivals.size) - bound), fitted
 
 
@@ -140,7 +140,9 @@ def greatest(weight: Any, null: Family) -> tuple[float, Any]:
     (Lindsay 1983: D <= 1 at the maximum). Between two points of the grid each log p_theta is concave, so that
     the tangents at both bound it: the maximum is over all theta, not over the grid.
     """
-    chances = np.concatenate([null.ends.astype(float), np.exp(null.logs[::_FITTED])])
+    own = np.searchsorted(null.mean, null.counts).clip(max=_GRID - 1)
+    support = np.union1d(np.arange(0, _GRID, _FITTED), own)
+    chances = np.concatenate([null.ends.astype(float), np.exp(null.logs[support])])
     mass = np.full(chances.shape[0], 1 / chances.shape[0])
     total = weight.sum()
     for _ in range(_ROUNDS):
@@ -156,9 +158,11 @@ def greatest(weight: Any, null: Family) -> tuple[float, Any]:
 
 
 def _alternatives(counts: Any) -> Any:
-    """Chances (alternatives, counts): k exchanges an item, of which those in tested hours are seen, and strays."""
+    """Log chances (alternatives, counts): k exchanges an item, of which those in tested hours are seen, and strays."""
     k, kept = (one.reshape(-1, 1) for one in np.meshgrid(np.array(_TIMES, float), np.array(_KEPT)))
-    choose = gammaln(k + 1) - gammaln(counts + 1) - gammaln(np.maximum(k - counts, 0) + 1)
-    logs = choose + xlogy(counts, kept) + xlogy(k - counts, 1 - kept) - np.log1p(-((1 - kept) ** k))
-    exact = np.where(counts <= k, np.exp(np.where(counts <= k, logs, 0.0)), 0.0)
-    return np.concatenate([(1 - stray) * exact + stray * 0.5**counts for stray in _STRAY])
+    left = np.maximum(k - counts, 0)
+    logs = gammaln(k + 1) - gammaln(counts + 1) - gammaln(left + 1) + xlogy(counts, kept)
+    logs += xlogy(left, 1 - kept) - np.log1p(-((1 - kept) ** k))
+    logs = np.where(counts <= k, logs, -np.inf)
+    other = -np.log(counts * (counts + 1.0))
+    return np.concatenate([np.logaddexp(np.log1p(-stray) + logs, np.log(stray) + other) for stray in _STRAY])
