@@ -105,7 +105,7 @@ def build(engine: DuckDB, taken: Ingest, progress: Callable[[str, int, int], Non
     )
     progress("finding templates", 1, 2)
     roles, names, extraction = _roles(engine, taken.rows)
-    projections = np.memmap(taken.work / "projection.bin", np.int8, "r", shape=(taken.rows, 64))
+    projections = taken.projections()
     own = np.flatnonzero((found.of_row < 0) & live)
     known = streams.registry(projections, own)
     near = streams.near(projections, known)
