@@ -262,7 +262,7 @@ def _head(taken: Ingest, log: Log | None, settings: Settings) -> dict[str, Any]:
             "accounts": len(log.accounts),
             "organizations": log.parties,
             "templates": int(log.template.max()) + 1,
-            "streams": int(np.unique(log.acc.astype(np.int64) << 32 | (log.template + 1)).size),
+            "streams": int(np.unique(log.stream(log.live)).size),
             "first": iso(live.min()),
             "last": iso(live.max()),
         }

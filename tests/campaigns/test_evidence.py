@@ -208,7 +208,7 @@ def group(rng: np.random.Generator, hours: int = 12) -> dict[str, Any]:
     return {"who": who, "item": item, "time": time, "template": np.zeros(who.size, int)}
 
 
-def test_the_tests_of_work_are_the_five_that_are_known(make_log: MakeLog):
+def test_the_tests_of_work_are_the_six_that_are_known(make_log: MakeLog):
     rng = np.random.default_rng(0)
     log = make_log(**group(rng))
     found = told(log, seen(log), rng.integers(-50, 50, (1200, 8)))
@@ -217,6 +217,7 @@ def test_the_tests_of_work_are_the_five_that_are_known(make_log: MakeLog):
         "exchangeable_topics",
         "taken_in_turn",
         "swept_items",
+        "regular_multiplicity",
         "even_arrivals",
     ]
     strength = {name: log_e for name, _, log_e, _ in found}
@@ -286,8 +287,8 @@ def test_layers_that_chose_the_candidate_are_told_and_do_not_count(make_log: Mak
         for name in ("payment", "device", "network", "cohort")
     }
     points = np.zeros((320, 8), np.int8)
-    free = evidence.tests(log, seen(log), layers, points, Margins(), tied=False)
-    tied = evidence.tests(log, seen(log), layers, points, Margins(), tied=True)
+    free = evidence.tests(log, seen(log), layers, points, Margins(), tied=False, alike=False)
+    tied = evidence.tests(log, seen(log), layers, points, Margins(), tied=True, alike=False)
     assert [(t.name, t.log_e, t.value) for t in free] == [(t.name, t.log_e, t.value) for t in tied]
     silenced = [a.name for a, b in zip(free, tied, strict=True) if a.weight > 0 and b.weight == 0]
     assert silenced == ["shared_payment", "shared_device", "shared_network"]

@@ -34,6 +34,8 @@ _RESOLUTIONS = (0.5, 0.02)
 _BLOCKS = 8
 _SCALE = 1000.0
 """Weights and resolution are divided by it: the same objective, but on weights in bits the library stops far from it."""
+_MARKED = 0.1
+"""Share of extraction roles above which a micro-cluster draws in its neighbours; 1 of 100 innocent ones has as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,11 @@ class Candidate:
         """True when shared infrastructure chose the parties: sharing it is then no further evidence."""
         return self.kind in {"infrastructure", "tied", "dense"} and not self.crossed
 
+    @property
+    def alike(self) -> bool:
+        """True when near projections chose the exchanges: one mix of topics is then no further evidence."""
+        return self.kind == "topic"
+
 
 def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candidate]:
     """All candidates of a log, largest first; every one has exchanges of at least five undeclared parties."""
@@ -65,6 +72,7 @@ def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candida
         *_by_item(log, open_rows, seed),
         *_by_layer(log, open_rows, layers, seed),
         *_by_role(log, open_rows),
+        *_by_topic(log, open_rows),
         *_by_density(log, open_rows, layers),
         *_by_crossing(log, open_rows, seed),
     ]
@@ -188,6 +196,25 @@ def _by_role(log: Log, rows: Any) -> Iterator[Candidate]:
         count = np.bincount(log.row_party[mine], minlength=log.parties)
         mine = mine[count[log.row_party[mine]] >= 3]
         yield Candidate("role", mine, np.unique(log.template[mine]))
+
+
+def _by_topic(log: Log, rows: Any) -> Iterator[Candidate]:
+    """Exchanges of one micro-cluster of texts without a template: paraphrase on every call leaves them alike.
+
+    Where those play an extraction role, the texts near them that do have a template belong to it: paraphrase that
+    draws on few wordings makes templates here and there. Only where they do, for other texts near by are others' work.
+    """
+    rows = rows[log.near[rows] >= 0]
+    order = np.argsort(log.near[rows], kind="stable")
+    for part in np.split(rows[order], np.flatnonzero(np.diff(log.near[rows][order])) + 1):
+        own = part[log.template[part] < 0]
+        seen = own[log.screening(own)]
+        playing = seen[log.has_role(seen)]
+        marked = (
+            playing.size >= _MARKED * seen.size and np.unique(log.row_party[playing]).size >= LEAST_PARTIES
+        )
+        one = part if marked else own
+        yield Candidate("topic", one, np.unique(log.template[one]))
 
 
 def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candidate]:

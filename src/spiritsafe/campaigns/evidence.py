@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import coordination as co
-from spiritsafe.campaigns import traces
+from spiritsafe.campaigns import multiplicity, traces
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.log import LAYERS, STRONG
 
@@ -28,6 +28,7 @@ GROUPS = {
     "even_arrivals": "timing",
     "exchangeable_topics": "content",
     "swept_items": "content",
+    "regular_multiplicity": "content",
     **traces.GROUPS,
 }
 #: What an accusation may rest on. People in one place share networks, cohorts and clients; that is context only.
@@ -65,19 +66,29 @@ def view(log: Log, candidate: Candidate) -> View:
 
 
 def tests(
-    log: Log, seen: View, layers: dict[str, Layer], projections: Any, margins: Margins, *, tied: bool
+    log: Log,
+    seen: View,
+    layers: dict[str, Layer],
+    projections: Any,
+    margins: Margins,
+    *,
+    tied: bool,
+    alike: bool,
 ) -> list[Test]:
     """All coordination tests that the log's columns and the candidate's size allow.
 
-    ``tied``: shared infrastructure chose the candidate, so those layers are told but do not count.
+    ``tied``: shared infrastructure chose the candidate, so those layers are told but do not count. ``alike``: near
+    projections chose its exchanges, so that their mix of topics does not count.
     """
     found = [*work(log, seen, projections, margins), *traces.tests(log, seen.parties, seen.test)]
     for test in ties(seen, layers):
         chosen = tied and test.name.removeprefix("shared_") in STRONG
-        found.append(
-            replace(test, weight=0.0, note="chose the candidate, does not count") if chosen else test
-        )
-    return found
+        found.append(_silenced(test) if chosen else test)
+    return [_silenced(test) if alike and test.name == "exchangeable_topics" else test for test in found]
+
+
+def _silenced(test: Test) -> Test:
+    return replace(test, weight=0.0, note="chose the candidate, does not count")
 
 
 def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]:
@@ -129,6 +140,7 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
             1.0,
         )
     )
+    found.append(_multiplicity(item, label))
     part = log.time[seen.test] // (3_600_000_000 // _PARTS)
     hour, slot = np.divmod(part, _PARTS)
     hours = np.unique(hour, return_inverse=True)[1]
@@ -147,6 +159,21 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
         )
     )
     return found
+
+
+def _multiplicity(item: Any, party: Any) -> Test:
+    regular = multiplicity.regularity(item, party)
+    return Test(
+        "regular_multiplicity",
+        "Is each item given to the same number of accounts?",
+        "customers draw from one pool, with or without replacement, each item with a popularity of its own",
+        f"share of items asked by {regular.times} accounts",
+        regular.share,
+        regular.expected,
+        regular.log_e,
+        int(item.size),
+        1.0,
+    )
 
 
 def _topics(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]:

@@ -187,21 +187,26 @@ def _matrix(log: Log, verdict: Verdict) -> dict[str, object]:
     parties, counts = np.unique(log.row_party[verdict.rows], return_counts=True)
     top = parties[np.argsort(-counts, kind="stable")][:40]
     mine = np.flatnonzero(log.live & np.isin(log.row_party, top))
-    template = log.template[mine]
-    keys = [key for key, _ in Counter(template.tolist()).most_common(10)]
-    wanted = set(np.unique(log.template[verdict.rows]).tolist())
+    stream = log.stream(mine) & 0xFFFFFFFF
+    keys = [key for key, _ in Counter(stream.tolist()).most_common(10)]
+    wanted = set(np.unique(log.stream(verdict.rows) & 0xFFFFFFFF).tolist())
     keys.sort(key=lambda key: key not in wanted)
-    grid = [[int(((log.row_party[mine] == p) & (template == key)).sum()) for key in keys] for p in top]
+    grid = [[int(((log.row_party[mine] == p) & (stream == key)).sum()) for key in keys] for p in top]
     return {
         "kind": "matrix",
         "title": "Exchanges by account and stream",
         "accounts": [_label(log, p) for p in top],
-        "streams": [
-            ("own text" if key < 0 else f"template {key}") + (" (campaign)" if key in wanted else "")
-            for key in keys
-        ],
+        "streams": [_stream(log, key) + (" (campaign)" if key in wanted else "") for key in keys],
         "counts": grid,
     }
+
+
+def _stream(log: Log, kind: int) -> str:
+    """What ``Log.stream`` calls this kind, in words."""
+    templates = log.template_key.size
+    if kind > templates:
+        return f"own text {int(log.topic_key[kind - templates - 1]):016x}"
+    return f"template {kind - 1}" if kind else "own text"
 
 
 def _graph(log: Log, verdict: Verdict, layers: dict[str, Layer]) -> dict[str, object] | None:

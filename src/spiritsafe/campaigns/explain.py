@@ -53,7 +53,7 @@ def record(
         "label": verdict.label,
         "headline": _headline(verdict, len(names), rows.size, last - first, found),
         "accounts": [{"account_id": name, "membership": p} for name, p in names],
-        "streams": int(np.unique(np.stack([log.acc[rows], log.template[rows]]), axis=1).shape[1]),
+        "streams": int(np.unique(log.stream(rows)).size),
         "exchanges": int(rows.size),
         "tokens": tokens,
         "first_seen": iso(first),

@@ -3,7 +3,7 @@
 Tests differ in what an innocent crowd could imitate. Some compare the accounts with customers that differ from each
 other by a margin (even loads, one mix of topics): a crowd of clones, a class with one assignment, would pass them too.
 Some find an order (turns, a steady stream) that a set of clocks could give as well. The rest no crowd has by chance:
-one pool of items swept once, cards and devices in common. ADR 7 says why each accusation needs which.
+one pool of items swept once or so many times each, cards and devices in common. ADR 7 says why each accusation needs which.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MARGINAL = frozenset({"even_load", "exchangeable_topics"})
 #: Tests of order: clocks that tick by themselves, or software that updates and steps by itself, give it too.
 ORDERLY = frozenset({"taken_in_turn", "even_arrivals", "turned_together", "stepped_parameters"})
 #: Tests of how work is shared out.
-WORK = MARGINAL | ORDERLY | {"swept_items"}
+WORK = MARGINAL | ORDERLY | {"swept_items", "regular_multiplicity"}
 #: Ties that an account does not come by innocently in numbers; addresses, mail domains and clients are context.
 TIES = frozenset({"shared_payment", "shared_device"})
 #: Without a recognised role, each of two kinds of evidence must be this strong (20 bits).

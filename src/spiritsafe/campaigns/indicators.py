@@ -34,6 +34,8 @@ def indicators(
                 continue
             anchors = log.template_anchors[key][:_MOST_ANCHORS]
             elsewhere = int(((log.template == key) & log.live).sum()) - count
+            if elsewhere > count:
+                continue  # it would match others more often than the campaign
             found.append(
                 {
                     "indicator_id": f"i-{_digest(entry['campaign_id'], f'{int(log.template_key[key]):016x}')[:16]}",

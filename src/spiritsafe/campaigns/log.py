@@ -33,8 +33,10 @@ class Log:
     """One log after features: arrays over exchanges (``rows``), accounts and parties.
 
     ``live`` is False for duplicates. ``template`` int32, -1 for none. ``roles`` uint64 bit mask over ``role_names``.
-    ``party`` int32 by account; ``declared`` bool by account: a relation is on record. ``combination`` int32 by
-    exchange: a code of its parameters, -1 for none; ``traces``: see ``traces.Traces``. Both are read last.
+    ``party`` int32 by account; ``declared`` bool by account: a relation is on record. ``near`` int32 by exchange: the
+    micro-cluster that its text is close to; ``topic`` int32: the same where it makes a stream of own text (-1 for
+    none); ``topic_key`` uint64 by micro-cluster, see ``streams``. ``combination`` int32 by exchange: a code of its
+    parameters, -1 for none; ``traces``: see ``traces.Traces``. Both are read last.
     """
 
     acc: Any
@@ -52,6 +54,9 @@ class Log:
     declared: Any
     parties: int
     present: set[str]
+    near: Any
+    topic: Any
+    topic_key: Any
     row_party: Any = None
     combination: Any = None
     traces: Any = None
@@ -59,6 +64,13 @@ class Log:
     def __post_init__(self) -> None:
         """``row_party`` int32 by exchange: the party that sent it."""
         self.row_party = self.party[self.acc]
+
+    def stream(self, rows: Any) -> Any:
+        """int64 by row: its stream, as the account's number << 32 | ``kind`` (0 own text, templates, then topics)."""
+        kind = np.where(
+            self.topic[rows] >= 0, self.template_key.size + 1 + self.topic[rows], self.template[rows] + 1
+        )
+        return self.acc[rows].astype(np.int64) << 32 | kind
 
     def screening(self, rows: Any) -> Any:
         """Boolean by row: True in the hours used to choose candidates (even), False in those used to test them."""

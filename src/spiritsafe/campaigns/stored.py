@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spiritsafe import registry
-from spiritsafe.campaigns import templates, traces
+from spiritsafe.campaigns import streams, templates, traces
 from spiritsafe.campaigns.log import Log
 
 if TYPE_CHECKING:
@@ -103,6 +103,10 @@ def build(engine: DuckDB, taken: Ingest, progress: Callable[[str, int, int], Non
     )
     progress("finding templates", 1, 2)
     roles, names, extraction = _roles(engine, taken.rows)
+    projections = taken.projections()
+    own = np.flatnonzero((found.of_row < 0) & live)
+    known = streams.registry(projections, own)
+    near = streams.near(projections, known)
     progress("finding templates", 2, 2)
     people = engine.table(
         "SELECT acc, max(organization_id) AS organization, max(relation) AS relation FROM sketch "
@@ -130,6 +134,9 @@ def build(engine: DuckDB, taken: Ingest, progress: Callable[[str, int, int], Non
         declared=np.array([one is not None for one in relation], bool),
         parties=int(party.max()) + 1,
         present=taken.present,
+        near=near,
+        topic=streams.topics(near, acc, own),
+        topic_key=known.key,
     )
     log.traces = traces.read(engine, log)
     return log

@@ -82,14 +82,17 @@ def exchanges(
 
 
 def _streams(log: Log) -> tuple[Any, pa.Array]:
-    """int64 by exchange and names: a stream is an account's exchanges of one template, or those of its own text."""
-    pair = log.acc.astype(np.int64) << 32 | (log.template.astype(np.int64) + 1)
-    distinct, stream = np.unique(pair, return_inverse=True)
-    key = np.append(np.uint64(0), log.template_key)[distinct & 0xFFFFFFFF]
+    """int64 by exchange and names: a stream is an account's exchanges of one template or one kind of own text."""
+    distinct, stream = np.unique(log.stream(slice(None)), return_inverse=True)
+    names = [
+        "own",
+        *(f"{key:016x}" for key in log.template_key.tolist()),
+        *(f"own-{key:016x}" for key in log.topic_key.tolist()),
+    ]
     account = pa.array(log.accounts, pa.string()).take(pa.array(distinct >> 32)).to_pylist()
+    kind = (distinct & 0xFFFFFFFF).tolist()
     return stream, pa.array(
-        [f"{name}/{k:016x}" if k else f"{name}/own" for name, k in zip(account, key.tolist(), strict=True)],
-        pa.string(),
+        [f"{name}/{names[k]}" for name, k in zip(account, kind, strict=True)], pa.string()
     )
 
 

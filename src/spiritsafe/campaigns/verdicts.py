@@ -116,7 +116,8 @@ def _hubs(
         value, seen = rest
         left: list[Test] = []
         if seen.parties.size > 1:
-            left = evidence.tests(log, seen, layers, projections, margins, tied=verdict.candidate.tied)
+            one = verdict.candidate
+            left = evidence.tests(log, seen, layers, projections, margins, tied=one.tied, alike=one.alike)
         gone = int(verdict.view.parties.size - seen.parties.size)
         found.append(Hub(layer.name, value, gone, grounds.combined(left), stands(verdict, left)))
     return found
@@ -134,7 +135,9 @@ def _hear(
     score = intent.score(log, candidate, seen.screen)
     verdict = Verdict(candidate, seen, score, reference.p_value(score, candidate.kind, seen.parties.size))
     if named(verdict) or _nameless(log, candidate, seen):
-        verdict.tests = evidence.tests(log, seen, layers, projections, margins, tied=candidate.tied)
+        verdict.tests = evidence.tests(
+            log, seen, layers, projections, margins, tied=candidate.tied, alike=candidate.alike
+        )
         verdict.hypotheses = hypotheses.heard(log, seen, verdict.tests)
     elif candidate.kind == "infrastructure":
         verdict.tests = evidence.ties(seen, layers)
