@@ -208,7 +208,7 @@ def group(rng: np.random.Generator, hours: int = 12) -> dict[str, Any]:
     return {"who": who, "item": item, "time": time, "template": np.zeros(who.size, int)}
 
 
-def test_the_tests_of_work_are_the_six_that_are_known(make_log: MakeLog):
+def test_the_tests_of_work_are_the_five_that_are_known(make_log: MakeLog):
     rng = np.random.default_rng(0)
     log = make_log(**group(rng))
     found = told(log, seen(log), rng.integers(-50, 50, (1200, 8)))

@@ -136,19 +136,20 @@ def test_reworded_text_makes_streams_with_the_same_name_in_every_account(log: Lo
     assert np.unique(log.stream(slice(None))).size == len(names)
 
 
-def test_a_topic_that_plays_a_role_draws_in_its_neighbours(log: Log):
+def test_a_topic_that_plays_a_role_draws_in_the_templates_near_by_that_play_it(log: Log):
     role = np.uint64(log.extraction & -log.extraction)
     rows = np.flatnonzero(log.near == log.near[0])
-    log.template[rows[::5]] = 0  # some of its exchanges found a template of their own
-    log.template_key = np.ones(1, np.uint64)
+    some, others = rows[::5], rows[1::5]
+    log.template[some], log.template[others] = 0, 1  # some of its exchanges found a template of their own
+    log.template_key = np.ones(2, np.uint64)
 
-    def topics() -> list[clusters.Candidate]:
-        return [one for one in clusters.candidates(log, {}, seed=0) if one.kind == "topic"]
+    def topic() -> clusters.Candidate:
+        found = [one for one in clusters.candidates(log, {}, seed=0) if one.kind == "topic"]
+        return max(found, key=lambda one: np.isin(rows, one.rows).sum())
 
-    before = max(topics(), key=lambda one: np.isin(rows, one.rows).sum())
-    assert set(before.rows) == set(rows) - set(rows[::5])
-    log.roles[rows[1::5]] |= role
-    after = max(topics(), key=lambda one: np.isin(rows, one.rows).sum())
-    assert set(after.rows) == set(rows)
-    assert after.alike
-    assert not after.picked
+    log.roles[some] |= role
+    assert set(topic().rows) == set(rows) - set(some) - set(others)
+    log.roles[rows[2::5]] |= role
+    assert set(topic().rows) == set(rows) - set(others)
+    assert topic().alike
+    assert not topic().picked

@@ -201,19 +201,22 @@ def _by_role(log: Log, rows: Any) -> Iterator[Candidate]:
 def _by_topic(log: Log, rows: Any) -> Iterator[Candidate]:
     """Exchanges of one micro-cluster of texts without a template: paraphrase on every call leaves them alike.
 
-    Where those play an extraction role, the texts near them that do have a template belong to it: paraphrase that
-    draws on few wordings makes templates here and there. Only where they do, for other texts near by are others' work.
+    Paraphrase that draws on few wordings makes templates here and there. Where the texts without one play an extraction
+    role, so do those: templates near by that play it belong to the candidate, all others are other people's.
     """
+    fixed = rows[(log.template[rows] >= 0) & log.screening(rows)]
+    uses = np.bincount(log.template[fixed], minlength=log.template_key.size)
+    plays = np.bincount(log.template[fixed], weights=log.has_role(fixed), minlength=uses.size)
+    playing = (plays > 0) & (plays >= _MARKED * uses)
     rows = rows[log.near[rows] >= 0]
     order = np.argsort(log.near[rows], kind="stable")
     for part in np.split(rows[order], np.flatnonzero(np.diff(log.near[rows][order])) + 1):
-        own = part[log.template[part] < 0]
-        seen = own[log.screening(own)]
-        playing = seen[log.has_role(seen)]
-        marked = (
-            playing.size >= _MARKED * seen.size and np.unique(log.row_party[playing]).size >= LEAST_PARTIES
-        )
-        one = part if marked else own
+        free = log.template[part] < 0
+        seen = part[free & log.screening(part)]
+        role = seen[log.has_role(seen)]
+        if role.size >= _MARKED * seen.size and np.unique(log.row_party[role]).size >= LEAST_PARTIES:
+            free |= playing[log.template[part]]
+        one = part[free]
         yield Candidate("topic", one, np.unique(log.template[one]))
 
 

@@ -118,8 +118,16 @@ def _join(log: Log, verdict: Verdict) -> None:
         parties = np.unique(log.row_party[rows])
         probability = np.ones(parties.size)
     inside = probability >= _MOSTLY
+    if verdict.candidate.alike:
+        inside &= _vouched(log, rows)
     verdict.parties, verdict.probability = parties[inside], probability[inside]
     verdict.rows = np.sort(rows[np.isin(log.row_party[rows], verdict.parties)])
+
+
+def _vouched(log: Log, rows: Any) -> Any:
+    """Boolean by party of ``rows``: text like the campaign's, sent once and without its role, is a coincidence."""
+    _, party = np.unique(log.row_party[rows], return_inverse=True)
+    return (np.bincount(party) > 1) | (np.bincount(party, weights=log.has_role(rows)) > 0)
 
 
 def _working(log: Log, rows: Any) -> Any:
