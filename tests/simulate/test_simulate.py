@@ -152,7 +152,7 @@ def test_paraphrase_changes_who_chooses_the_words():
 
 
 def test_every_template_parses_and_has_its_slots():
-    names = [name for name in load_names() if name != "agent_fleet"]
+    names = [name for name in load_names() if name not in {"agent_fleet", "made_cover"}]
     for name in names:
         texts, slots = templates(name)
         for text in texts:
