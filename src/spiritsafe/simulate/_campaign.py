@@ -46,9 +46,10 @@ class Campaign:
     organizations: 0 is one for each account. refused: share of requests answered 429 and sent again from another
     account. text and nulls as for customers. cover: what the rest of the accounts' traffic is, other people's (real) or
     small talk written by a machine (made). warmup_days: the harvest begins so much later, until then the accounts only
-    chat. churn: share of the accounts that are banned each day; replace_hours: how long until a banned account has a
-    fresh sibling in its place. frames: the name of another population that is made to look guilty, by ``framing`` of
-    the accounts and as many copies of its texts for each harvested item (see ``_disguise.frame``).
+    chat. churn: share of the accounts that are banned each day; replace_hours: how long from its first refusal until an
+    account that an order hits has a fresh sibling in its place. frames: the name of another population that is made to
+    look guilty, by ``framing`` of the accounts and as many copies of its texts for each harvested item (see
+    ``_disguise.frame``).
     """
 
     accounts: int = 500

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from spiritsafe.simulate._timing import DAY, SECOND
 from spiritsafe.simulate._world import mix
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 _HEX = np.array([f"{byte:02x}".encode() for byte in range(256)], dtype="S2").view(np.uint16)
+
+_DIGITS = np.array([f"{number:02}".encode() for number in range(100)], dtype="S2").view(np.uint16)
 
 
 @cache
@@ -46,6 +49,24 @@ def dotted(addresses: Ints) -> Any:
     text = _pairs().take(pa.array(halves.ravel()))
     ends = np.frombuffer(text.buffers()[1], np.int32)[: 2 * len(addresses) + 1 : 2]
     return strings(np.ascontiguousarray(ends), text.buffers()[2], valid=addresses >= 0)
+
+
+def stamps(microseconds: Ints) -> Any:
+    """Times since the epoch (UTC) as RFC 3339 text with microseconds."""
+    day, within = np.divmod(microseconds, DAY)
+    days, place = np.unique(day, return_inverse=True)
+    dates = np.datetime_as_string(days.astype("datetime64[D]")).astype("S10")
+    text = np.empty((len(microseconds), 27), dtype=np.uint8)
+    text[:, :10] = dates.view(np.uint8).reshape(-1, 10)[place]
+    second, fraction = np.divmod(within, SECOND)
+    for at, number in (
+        (11, second // 3_600), (14, second // 60 % 60), (17, second % 60),
+        (20, fraction // 10_000), (22, fraction // 100 % 100), (24, fraction % 100),
+    ):  # fmt: skip
+        text[:, at : at + 2] = _DIGITS[number].view(np.uint8).reshape(-1, 2)
+    for at, mark in ((10, "T"), (13, ":"), (16, ":"), (19, "."), (26, "Z")):
+        text[:, at] = ord(mark)
+    return strings(np.arange(len(microseconds) + 1, dtype=np.int32) * np.int32(27), text)
 
 
 def strings(offsets: NDArray[np.int32], text: Any, *, valid: NDArray[np.bool_] | None = None) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from spiritsafe import schema
+from spiritsafe.simulate._ids import stamps
 
 ESCAPES = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 
@@ -36,7 +38,11 @@ def _field(name: str, column: Any) -> Any:
         return _quoted(head, escaped(column.dictionary)).take(column.indices)
     kind = schema.BY_NAME[name].kind
     if kind == "time":
-        return _quoted(head, pc.replace_substring(column.cast(pa.string()), " ", "T"))
+        text = stamps(np.asarray(column.cast(pa.int64()).fill_null(0)))
+        return _quoted(
+            head,
+            pc.if_else(pc.is_null(column), pa.scalar(None, pa.string()), text) if column.null_count else text,
+        )
     if kind == "strings":
         words = _quoted("", escaped(column.values))
         inner = pa.ListArray.from_arrays(column.offsets, words, mask=pc.is_null(column))

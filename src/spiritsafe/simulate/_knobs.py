@@ -56,8 +56,8 @@ class Number:
             good = value > self.low or not self.above
         else:
             good = False
-        bottom = f"above {self.low:,g}, up" if self.above else f"from {self.low:,g}"
-        return None if good else f"a number {bottom} to {self.high:,g} is needed"
+        bottom = f"above {self.low:,.10g}, up" if self.above else f"from {self.low:,.10g}"
+        return None if good else f"a number {bottom} to {self.high:,.10g} is needed"
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,8 @@ def _together(name: str, knobs: Campaign | Customers, options: Mapping[str, Any]
     if knobs.accounts * knobs.rate * days > MOST:
         raise KnobError(
             "rate" if "rate" in options else "accounts",
-            f"{knobs.accounts:,} accounts x {knobs.rate:,g} a day x {days:,g} days of {name} is more than {MOST:,} exchanges",
+            f"{knobs.accounts:,} accounts x {knobs.rate:,.10g} a day x {days:,.10g} days of {name} "
+            f"is more than {MOST:,} exchanges",
             hint="lower accounts, rate or days, or cut the plan in several",
         )
     if not isinstance(knobs, Campaign):

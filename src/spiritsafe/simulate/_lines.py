@@ -22,7 +22,7 @@ def lines(text: str) -> dict[Path, int]:
     found: dict[Path, int] = {(): 1}
     seen: dict[Path, int] = {}
     here: Path = ()
-    rows = text.splitlines()
+    rows = text.split("\n")
     at = 0
     while at < len(rows):
         header = _HEADER.match(rows[at])

@@ -2,8 +2,8 @@
 
 From its start an order refuses requests: ``suspend`` all of an account's (403), ``refuse`` those that harvest (403),
 ``budget`` those above ``per_day`` (429). The operator of a campaign sends what was refused again from accounts that still
-work, and after ``replace_hours`` has a fresh sibling in the place of each account, to which its traffic moves. A customer
-who is hit without being of a campaign tries ``TRIES`` times and waits.
+work, and ``replace_hours`` after an account's first refusal has a fresh sibling in its place, to which its traffic moves.
+A customer who is hit without being of a campaign tries ``TRIES`` times and waits.
 """
 
 from __future__ import annotations
@@ -149,10 +149,12 @@ def enforce(
         if measure.response == "suspend":
             _give_up(block, rows)
         return
-    ready = start + (knobs.replace_hours * HOUR * rng.lognormal(0.0, 0.3, len(start))).astype(np.int64)
-    hit = np.unique(
-        np.concatenate([traffic.account[mine] for traffic, mine in zip(block.traffic, rows, strict=True)])
-    )
+    # The operator learns of it from the first refusal.
+    noticed = np.full(len(start), FOREVER)
+    for traffic, mine in zip(block.traffic, rows, strict=True):
+        np.minimum.at(noticed, traffic.account[mine], traffic.time[mine])
+    hit = np.flatnonzero(noticed < FOREVER)
+    ready = noticed + (knobs.replace_hours * HOUR * rng.lognormal(0.0, 0.3, len(start))).astype(np.int64)
     heir = np.arange(len(start))
     heir[hit] = len(start) + np.arange(len(hit))
     if measure.response == "suspend":

@@ -26,7 +26,7 @@ Format = Literal["parquet", "jsonl.gz", "jsonl.zst"]
 ONCE = ("time", "exchange_id", "prompt", "session_id", "reasoning_issued", "reasoning_redeemed", "tools")
 """Columns whose values hardly recur: a dictionary of them would be waste."""
 WAITING = 2
-GZIP, ZSTD = 6, 3
+GZIP, ZSTD = 3, 1
 
 
 def write(

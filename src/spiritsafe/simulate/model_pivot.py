@@ -32,8 +32,8 @@ def model_pivot(
 ) -> Block:
     """Coding harvest of which ``moved`` changes to the new model within ``hours`` of its release, all in step.
 
-    ``release``: when, as a share of the span; ``delay_hours``: how long the operator waits after it. Follows the report of February 2026: about half of the traffic on
-    a new model within 24 hours of its release.
+    ``release``: when, as a share of the span; ``delay_hours``: how long the operator waits after it. Follows the
+    report of February 2026: about half of the traffic on a new model within 24 hours of its release.
     """
     block = _campaign.harvest(world, knobs, "coding_trajectories", kinds=KINDS, items=ITEMS)
     after = release * world.days * DAY + delay_hours * DAY / 24.0
