@@ -22,7 +22,6 @@ from spiritsafe import __version__, registry, sources
 from spiritsafe.campaigns import (
     blind,
     clusters,
-    evidence,
     explain,
     indicators,
     intent,
@@ -33,7 +32,7 @@ from spiritsafe.campaigns import (
     traces,
     verdicts,
 )
-from spiritsafe.campaigns.evidence import Margins
+from spiritsafe.campaigns.calibration import Measured
 from spiritsafe.campaigns.exhibits import iso
 from spiritsafe.campaigns.stored import Ingest, Table, build
 from spiritsafe.cases.page import page
@@ -114,11 +113,10 @@ def calibrate(
 ) -> dict[str, Any]:
     """Build a calibration from logs known to hold no campaign, each input a log of its own. Returns what it wrote.
 
-    The calibration holds the intent score, width and kind of every innocent cluster, and no text.
+    The calibration holds the intent score, width and kind of every innocent cluster, how much customers differ at least,
+    and no text.
     """
-    scores: list[float] = []
-    parties: list[int] = []
-    kinds: list[str] = []
+    measured = Measured()
     with staging(out) as work:
         for number, one in enumerate(inputs):
             part = work / str(number)
@@ -128,22 +126,11 @@ def calibrate(
                 if not taken.rows:
                     continue
                 log = build(engine, taken, progress)
-                for cluster in clusters.candidates(log, links.layers(engine, log), seed=settings.seed):
-                    seen = evidence.view(log, cluster)
-                    scores.append(round(intent.score(log, cluster, seen.screen), 6))
-                    parties.append(int(seen.parties.size))
-                    kinds.append(cluster.kind)
+                progress("measuring its groups", number, len(inputs))
+                measured.add(log, links.layers(engine, log), taken.projections(), seed=settings.seed)
             shutil.rmtree(part)
-        kept = intent.thin(kinds, seed=settings.seed)
-        record = {
-            "schema": 1,
-            "fingerprint_version": FINGERPRINT_VERSION,
-            "sources": [Path(one).name for one in inputs],
-            "clusters": len(kinds),
-            "scores": [scores[i] for i in kept],
-            "parties": [parties[i] for i in kept],
-            "kinds": [kinds[i] for i in kept],
-        }
+        names = [Path(one).name for one in inputs]
+        record = measured.record(names, version=FINGERPRINT_VERSION, seed=settings.seed)
         half = work / "calibration.json"
         half.write_text(json.dumps(record) + "\n", "utf-8")
         half.replace(out)
@@ -235,14 +222,13 @@ def _analyse(
     progress("looking for groups", 0, 1)
     found = clusters.candidates(log, layers, seed=settings.seed)
     progress("looking for groups", 1, 1)
-    projections = np.memmap(taken.work / "projection.bin", np.int8, "r", shape=(taken.rows, 64))
     told = verdicts.verdicts(
         log,
         found,
         layers,
-        projections,
+        taken.projections(),
         reference=reference,
-        margins=Margins(),
+        margins=reference.margins,
         settings=settings,
         progress=lambda done, total: progress("testing groups", done, total),
     )

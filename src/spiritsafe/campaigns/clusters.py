@@ -122,20 +122,38 @@ def _by_item(log: Log, rows: Any, seed: int) -> Iterator[Candidate]:
     """Communities of parties that send the very same prompts, whole prompts being the items."""
     party = log.row_party[rows].astype(np.int64)
     _, item = np.unique(log.exact[rows], return_inverse=True)
-    pair, index = np.unique(item.astype(np.int64) * log.parties + party, return_index=True)
-    value, who = np.divmod(pair, log.parties)
-    del index
-    holders = np.bincount(value)
-    several = holders[value] >= 2
+    value, who = np.divmod(np.unique(item.astype(np.int64) * log.parties + party), log.parties)
+    several = np.bincount(value)[value] >= 2
     if not several.any():
         return
     sent = _Sent(party)
     for members in communities(graph(who[several], value[several], log.parties), seed):
-        inside = sent.by(members)
-        # Items that only members share; then everything of theirs that looks like it (same template or none).
-        shape = np.unique(log.template[rows[inside[holders[item[inside]] >= 2]]])
+        inside = _pool_workers(item, party, sent.by(members))
+        # Items that members share; then everything of theirs that looks like it (same template or none).
+        shape = np.unique(log.template[rows[inside[_held_by_two(item[inside], party[inside])]]])
         wider = inside[np.isin(log.template[rows[inside]], shape)]
         yield Candidate("items", rows[wider], shape[shape >= 0])
+
+
+def _held_by_two(item: Any, party: Any) -> Any:
+    """Boolean by exchange: its item was sent by two or more of the parties given."""
+    _, dense = np.unique(item, return_inverse=True)
+    one = np.full(int(dense.max()) + 1 if dense.size else 0, -1, np.int64)
+    one[dense] = party
+    mixed = np.zeros(one.size, bool)
+    mixed[dense[party != one[dense]]] = True
+    return mixed[dense]
+
+
+def _pool_workers(item: Any, party: Any, inside: Any) -> Any:
+    """The exchanges of the parties that work on the common pool, not of those who met it once.
+
+    ``inside`` positions of a community's exchanges. A party stays if its share of common items is at least half of the
+    median party's.
+    """
+    _, who = np.unique(party[inside], return_inverse=True)
+    common = np.bincount(who, weights=_held_by_two(item[inside], party[inside])) / np.bincount(who)
+    return inside[(common >= np.median(common) / 2)[who]]
 
 
 def _by_layer(log: Log, rows: Any, layers: dict[str, Layer], seed: int) -> Iterator[Candidate]:
@@ -153,10 +171,8 @@ def _by_layer(log: Log, rows: Any, layers: dict[str, Layer], seed: int) -> Itera
     sent = _Sent(log.row_party[rows])
     for members in groups:
         inside = rows[sent.by(members)]
-        role = log.has_role(inside)
         yield Candidate("infrastructure", inside, np.zeros(0, np.int64))
-        if role.any() and not role.all():
-            yield Candidate("tied", inside[role], np.unique(log.template[inside[role]]))
+        yield from _each_role(log, "tied", inside)
 
 
 def _by_role(log: Log, rows: Any) -> Iterator[Candidate]:
@@ -195,13 +211,19 @@ def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candi
         base += int(several.sum())
     if not who:
         return
-    role = log.has_role(rows)
     for members in dense_blocks(
         np.concatenate(who), np.concatenate(what), log.parties, blocks=_BLOCKS, least=LEAST_PARTIES
     ):
-        inside = rows[np.isin(party, members) & role]
-        if inside.size:
-            yield Candidate("dense", inside, np.unique(log.template[inside]))
+        yield from _each_role(log, "dense", rows[np.isin(party, members)])
+
+
+def _each_role(log: Log, kind: str, inside: Any) -> Iterator[Candidate]:
+    """What tied parties sent in each extraction role: one address may serve two campaigns."""
+    for bit in range(len(log.role_names)):
+        if log.extraction >> bit & 1:
+            mine = inside[((log.roles[inside] >> np.uint64(bit)) & np.uint64(1)) == 1]
+            if mine.size >= LEAST_PARTIES:
+                yield Candidate(kind, mine, np.unique(log.template[mine]))
 
 
 def _by_crossing(log: Log, rows: Any, seed: int) -> Iterator[Candidate]:

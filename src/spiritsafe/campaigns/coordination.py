@@ -136,8 +136,8 @@ def taken_in_turn(labels: Any, times: Any) -> float:
     how often each occurs, every order is equally likely; bursts only lower the value. Since a sticky router sends
     bursts too, the starts of bursts are read as a second sequence, and the two e-values are averaged.
     """
-    every = _late_return(labels)
-    starts = _late_return(labels[burst_starts(labels, times)])
+    every = late_return(labels)
+    starts = late_return(labels[burst_starts(labels, times)])
     return _mixed((every, starts))
 
 
@@ -165,10 +165,10 @@ def swept(items: Any) -> float:
     ``items`` uint64 (n,): the item of each exchange, in time order. Null: given the multiplicities, every order is
     equally likely. All items different, or drawn at random: no evidence either way.
     """
-    return _late_return(items)
+    return late_return(items)
 
 
-def _late_return(labels: Any) -> float:
+def late_return(labels: Any) -> float:
     """Log e-value that a label comes back later than in a random order, for two sizes of the effect, mixed."""
     _, dense = np.unique(labels, return_inverse=True)
     kinds = int(dense.max()) + 1 if dense.size else 0

@@ -161,7 +161,7 @@ def _layer(log: Log, verdict: Verdict, layer: Layer) -> dict[str, Any]:
     inside = np.isin(layer.party, verdict.parties)
     holders = np.bincount(layer.value[inside], minlength=layer.population.size)
     several = holders > 1
-    test = next((t for t in verdict.tests if _group(t) == layer.name), None)
+    test = next((t for t in verdict.tests if grounds.kind(t) == layer.name), None)
     linked = np.unique(layer.party[inside & several[layer.value]])
     return {
         "layer": layer.name,

@@ -53,7 +53,7 @@ def enumerated(log: Log, rows: Any) -> Test | None:
     for part in np.split(code, np.flatnonzero(np.diff(party[order])) + 1):
         kinds = np.unique(part).size
         if kinds >= LEAST_CELLS and part.size > kinds:
-            total += coordination.taken_in_turn(part)
+            total += coordination.late_return(part)
             cells, tested, spans = cells + kinds, tested + part.size, spans + 1
     if not spans:
         return None

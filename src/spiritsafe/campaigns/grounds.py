@@ -29,6 +29,8 @@ MARGINAL = frozenset({"even_load", "exchangeable_topics"})
 ORDERLY = frozenset({"taken_in_turn", "even_arrivals", "turned_together", "stepped_parameters"})
 #: Tests of how work is shared out.
 WORK = MARGINAL | ORDERLY | {"swept_items"}
+#: Ties that an account does not come by innocently in numbers; addresses, mail domains and clients are context.
+TIES = frozenset({"shared_payment", "shared_device"})
 #: Without a recognised role, each of two kinds of evidence must be this strong (20 bits).
 UNNAMED = 20 * float(np.log(2))
 
@@ -51,16 +53,22 @@ def kinds(tests: Sequence[Test], log_e: float) -> set[str]:
 def carried(tests: Sequence[Test], *, log_e: float) -> bool:
     """Whether two kinds of evidence, each of ``log_e`` or more alone, carry an accusation of a recognised role.
 
-    One of them must hold against a crowd of clones.
+    One of them must hold against a crowd of clones. Cards or devices that chose the candidate are no e-value, but they
+    are a fact of another kind beside one that was tested.
     """
     strong = [test for test in decisive(tests) if test.log_e >= log_e]
-    return len({kind(test) for test in strong}) > 1 and any(test.name not in MARGINAL for test in strong)
+    chose = {kind(test) for test in tests if test.name in TIES and not test.weight and test.log_e >= log_e}
+    return len({kind(test) for test in strong} | chose) > 1 and any(
+        test.name not in MARGINAL for test in strong
+    )
 
 
 def carried_unnamed(tests: Sequence[Test], *, log_e: float, by_items: bool) -> bool:
     """The same where no role says what the work is for: more is asked, of each kind and of their mix.
 
-    The work must be shared out (loads, timing, content), and one kind must hold against clones and clocks alike. A
+    The work must be shared out (loads, timing, content), and one kind must hold against clones and clocks alike, or
+    turns and a steady stream come together: clocks that tick by themselves fall at random beside each other. Nothing may
+    speak against one hand: a campaign inside a crowd gives strong tests of order, but the whole is not the campaign. A
     candidate found ``by_items`` must work through its pool of items, or there is no pool.
     """
     strong = [test for test in decisive(tests) if test.log_e >= max(log_e, UNNAMED)]
@@ -68,7 +76,8 @@ def carried_unnamed(tests: Sequence[Test], *, log_e: float, by_items: bool) -> b
     return (
         len({kind(test) for test in strong}) > 1
         and bool(names & WORK)
-        and bool(names - MARGINAL - ORDERLY)
+        and (bool(names - MARGINAL - ORDERLY) or names >= {"taken_in_turn", "even_arrivals"})
+        and all(test.log_e > -UNNAMED for test in decisive(tests) if test.name in MARGINAL)
         and (not by_items or "swept_items" in names)
     )
 

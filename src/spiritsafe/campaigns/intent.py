@@ -8,12 +8,13 @@ is not intent.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spiritsafe.campaigns.evidence import Margins
 from spiritsafe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,12 +30,16 @@ MOST = 3000
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Benign clusters seen in calibration: intent ``scores`` (float), ``parties`` (int) and ``kinds`` (text), aligned."""
+    """Benign clusters seen in calibration: intent ``scores`` (float), ``parties`` (int) and ``kinds`` (text), aligned.
+
+    ``margins``: how heterogeneous independent customers were at least.
+    """
 
     scores: Any
     parties: Any
     kinds: Any
     sources: tuple[str, ...]
+    margins: Margins = field(default_factory=Margins)
 
     def peers(self, kind: str, parties: int) -> Any:
         """Scores of benign clusters of the same kind, at least a quarter as wide (wider than 40 counts as 40)."""
@@ -69,6 +74,7 @@ def _parse(text: str, where: str) -> Reference:
             np.array(raw["parties"], int),
             np.array(raw["kinds"], str),
             tuple(raw["sources"]),
+            Margins(**raw["margins"]) if "margins" in raw else Margins(),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(

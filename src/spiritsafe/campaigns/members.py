@@ -1,7 +1,8 @@
 """Membership: how probable it is that each party of a candidate belongs to the campaign, not beside it.
 
 A two-component mixture over parties, fitted by expectation-maximisation: campaign members carry a load of the campaign's
-size and nearly all their exchanges in it play its role; bystanders touch the same text once or twice.
+size and nearly all their exchanges in it play its role; bystanders touch the same text once or twice. Where everything
+that tied parties sent is judged, loads say nothing: bystanders are ordinary customers, who hardly ever play the role.
 """
 
 from __future__ import annotations
@@ -16,10 +17,19 @@ if TYPE_CHECKING:
 
 _BYSTANDER_MORE = 0.4
 """Chance that a bystander who used the text once uses it again."""
+_OCTAVES = 7.0
+"""Half of the bystanders use it as often as customers happen to: log-uniform over about e^7 exchanges."""
+_SHAPES = (1.5, 30.0)
+"""Bounds of the loads' shape (1/CV² of the rates): even loads sharpen membership, but never to a single number."""
+_STRAY = 0.01
+"""Share of an ordinary customer's exchanges that play an extraction role, generously."""
 
 
-def membership(log: Log, rows: Any) -> tuple[Any, Any]:
-    """Parties (int64) of ``rows`` and the probability (float) that each is a member."""
+def membership(log: Log, rows: Any, *, whole: bool = False) -> tuple[Any, Any]:
+    """Parties (int64) of ``rows`` and the probability (float) that each is a member.
+
+    ``whole``: ``rows`` are all that the parties sent, not one text or role.
+    """
     parties, index = np.unique(log.row_party[rows], return_inverse=True)
     count = np.bincount(index).astype(float)
     hits = np.bincount(index, weights=log.has_role(rows).astype(float))
@@ -28,21 +38,25 @@ def membership(log: Log, rows: Any) -> tuple[Any, Any]:
     role = float(np.clip(hits.sum() / count.sum(), 0.05, 0.95))
     weight = np.full(parties.size, 0.9)
     prior = 0.9
+    by_text = np.log(0.5 * (1 - _BYSTANDER_MORE) * _BYSTANDER_MORE ** (count - 1) + 0.5 / (count * _OCTAVES))
     for _ in range(25):
-        load = max(1.0, float((weight * count).sum() / weight.sum()))
         rate = float(np.clip((weight * hits).sum() / (weight * count).sum(), 0.05, 0.98))
-        shape = 1.5
-        member = (
-            gammaln(count + shape)
-            - gammaln(shape)
-            - gammaln(count + 1)
-            + shape * np.log(shape / (shape + load))
-            + count * np.log(load / (shape + load))
-        )
-        member -= np.log1p(-((shape / (shape + load)) ** shape))
-        member += hits * np.log(rate) + (count - hits) * np.log(1 - rate)
-        beside = (count - 1) * np.log(_BYSTANDER_MORE) + np.log(1 - _BYSTANDER_MORE)
-        beside += hits * np.log(role / 4) + (count - hits) * np.log(1 - role / 4)
+        member = hits * np.log(rate) + (count - hits) * np.log(1 - rate)
+        if whole:
+            beside = hits * np.log(_STRAY) + (count - hits) * np.log(1 - _STRAY)
+        else:
+            member += _load(count, weight)
+            beside = by_text + hits * np.log(role / 4) + (count - hits) * np.log(1 - role / 4)
         weight = expit(logit(prior) + member - beside)
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
     return parties, weight
+
+
+def _load(count: Any, weight: Any) -> Any:
+    """Log-likelihood of members' loads: zero-truncated negative binomial, as even as the members' loads are."""
+    load = max(1.0, float((weight * count).sum() / weight.sum()))
+    spread = float((weight * (count - load) ** 2).sum() / weight.sum())
+    shape = float(np.clip(load**2 / max(spread - load, 1e-9), *_SHAPES))
+    likelihood = gammaln(count + shape) - gammaln(shape) - gammaln(count + 1)
+    likelihood += shape * np.log(shape / (shape + load)) + count * np.log(load / (shape + load))
+    return likelihood - np.log1p(-((shape / (shape + load)) ** shape))

@@ -35,6 +35,10 @@ class Ingest:
     counter: templates.Counter
     rows: int
 
+    def projections(self) -> Any:
+        """int8 (rows, 64), mapped from the work folder."""
+        return np.memmap(self.work / "projection.bin", np.int8, "r", shape=(self.rows, 64))
+
 
 class Table:
     """A Parquet file of the work folder, written by a thread of its own while the next batch is made.

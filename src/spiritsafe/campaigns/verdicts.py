@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns import coordination, evidence, grounds, hypotheses, intent, members
+from spiritsafe.campaigns import coordination, evidence, grounds, hypotheses, intent
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 from spiritsafe.campaigns.decide import e_bh
 from spiritsafe.campaigns.log import STRONG
+from spiritsafe.campaigns.settle import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 SCREEN = 0.05
 #: Intent by elimination: many parties, one text or one pool of items, and no product's work in it.
 _UNKNOWN_PARTIES, _UNKNOWN_PRODUCT = 20, 0.3
-_RANK = {"template": 0, "items": 1, "dense": 2, "tied": 2, "role": 3, "infrastructure": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def verdicts(
     for verdict in heard:
         if not verdict.label and verdict.candidate.kind == "infrastructure":
             _pool(log, verdict, settings)
-    told = _settle(log, [v for v in heard if v.label])
+    told = settle(log, [v for v in heard if v.label])
     for verdict in told:
         if verdict.label == "campaign":
             verdict.hubs = _hubs(log, verdict, layers, projections, margins)
@@ -182,37 +182,3 @@ def _pool(log: Log, verdict: Verdict, settings: Settings) -> None:
     rows = verdict.view.rows
     templates = np.unique(log.template[rows]).size
     verdict.label = "reseller" if templates > verdict.view.parties.size // 2 else "pool"
-
-
-def _settle(log: Log, told: list[Verdict]) -> list[Verdict]:
-    """One verdict a party group: accusations first, the sharper kind first; the rest joins or is dropped."""
-    order = {"campaign": 0, "insufficient": 1, "pool": 2, "reseller": 2}
-    told.sort(key=lambda v: (order[v.label], _RANK[v.candidate.kind], -v.view.rows.size))
-    kept: list[Verdict] = []
-    for verdict in told:
-        _join(log, verdict)
-        taken = [k.parties for k in kept]
-        known = (
-            np.isin(verdict.parties, np.concatenate(taken)) if taken else np.zeros(verdict.parties.size, bool)
-        )
-        if not known.size or known.mean() <= 0.5:  # noqa: PLR2004
-            if verdict.parties.size >= LEAST_PARTIES:
-                kept.append(verdict)
-        elif verdict.label == "campaign":
-            for home in kept:
-                if home.label == "campaign":
-                    inside = np.isin(log.row_party[verdict.rows], home.parties) & log.has_role(verdict.rows)
-                    home.rows = np.union1d(home.rows, verdict.rows[inside])
-    return kept
-
-
-def _join(log: Log, verdict: Verdict) -> None:
-    rows = verdict.view.rows
-    if verdict.label == "campaign":
-        parties, probability = members.membership(log, rows)
-    else:
-        parties = np.unique(log.row_party[rows])
-        probability = np.ones(parties.size)
-    inside = probability >= 0.5  # noqa: PLR2004
-    verdict.parties, verdict.probability = parties[inside], probability[inside]
-    verdict.rows = np.sort(rows[np.isin(log.row_party[rows], verdict.parties)])

@@ -1,0 +1,132 @@
+"""Settling: many candidates tell of one campaign; each campaign is told once, with its members and their exchanges.
+
+Accused candidates are taken largest first. One whose parties are mostly in a home of the same face (its main role)
+joins it; the rest founds a home of its own. A candidate gathered by role alone that covers two separate accused templates
+is two campaigns, not one, and founds nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spiritsafe.campaigns import intent, members
+from spiritsafe.campaigns.clusters import LEAST_PARTIES
+
+if TYPE_CHECKING:
+    from spiritsafe.campaigns.log import Log
+    from spiritsafe.campaigns.verdicts import Verdict
+
+_ORDER = {"campaign": 0, "insufficient": 1, "pool": 2, "reseller": 2}
+_MOSTLY = 0.5
+_INSIDE, _LARGE, _APART = 0.8, 0.3, 0.2
+"""Two templates are two campaigns if each has most of its parties inside, is not small, and they hardly overlap."""
+_ONE_ROLE = 0.6
+_PURE, _OF_TEMPLATE = 0.3, 0.2
+
+
+def settle(log: Log, told: list[Verdict]) -> list[Verdict]:
+    """One verdict a group of parties: accusations first, then what is left of the others. Sets members and rows."""
+    for verdict in told:
+        _join(log, verdict)
+    accused = [v for v in told if v.label == "campaign" and v.parties.size >= LEAST_PARTIES]
+    face = {id(v): _face(log, v) for v in accused}
+    accused.sort(key=lambda v: (v.candidate.kind == "infrastructure", -v.parties.size, -v.rows.size))
+    homes: list[Verdict] = []
+    for verdict in accused:
+        if _covers_two(verdict, accused, face) or (
+            verdict.candidate.kind == "infrastructure" and face[id(verdict)] is None
+        ):
+            continue
+        near = [(_overlap(verdict, home), home) for home in homes]
+        same = [(share, home) for share, home in near if face[id(home)] == face[id(verdict)]]
+        share, home = max(same, key=lambda pair: pair[0], default=(0.0, None))
+        if home is not None and share > _MOSTLY:
+            _absorb(home, verdict)
+        else:
+            _found(log, homes, verdict)
+    others = [v for v in told if v.label != "campaign"]
+    others.sort(key=lambda v: (_ORDER[v.label], v.candidate.kind == "infrastructure", -v.view.rows.size))
+    kept = sorted(homes, key=lambda v: -v.rows.size)
+    for verdict in others:
+        known = np.concatenate([k.parties for k in kept]) if kept else np.zeros(0, np.int64)
+        if verdict.parties.size >= LEAST_PARTIES and np.isin(verdict.parties, known).mean() <= _MOSTLY:
+            kept.append(verdict)
+    return kept
+
+
+def _face(log: Log, verdict: Verdict) -> str | None:
+    """The extraction role that most of a verdict's role-playing exchanges have; None where none is in front."""
+    found = intent.roles(log, verdict.rows)
+    some = int(log.has_role(verdict.rows).sum())
+    if not found or some < 0.05 * verdict.rows.size or found[0][1] < _ONE_ROLE * some:
+        return None
+    return found[0][0]
+
+
+def _overlap(verdict: Verdict, home: Verdict) -> float:
+    return float(np.isin(verdict.parties, home.parties).mean())
+
+
+def _covers_two(verdict: Verdict, accused: list[Verdict], face: dict[int, str | None]) -> bool:
+    if not verdict.candidate.picked:
+        return False
+    inside = [
+        one
+        for one in accused
+        if one.candidate.kind in {"template", "items"}
+        and face[id(one)] == face[id(verdict)]
+        and one.parties.size >= _LARGE * verdict.parties.size
+        and _overlap(one, verdict) >= _INSIDE
+    ]
+    return any(
+        _overlap(a, b) < _APART and _overlap(b, a) < _APART for n, a in enumerate(inside) for b in inside[:n]
+    )
+
+
+def _absorb(home: Verdict, verdict: Verdict) -> None:
+    new = ~np.isin(verdict.parties, home.parties)
+    parties = np.concatenate([home.parties, verdict.parties[new]])
+    probability = np.concatenate([home.probability, verdict.probability[new]])
+    order = np.argsort(parties, kind="stable")
+    home.parties, home.probability = parties[order], probability[order]
+    home.rows = np.union1d(home.rows, verdict.rows)
+
+
+def _found(log: Log, homes: list[Verdict], verdict: Verdict) -> None:
+    """A home of its own for what no other home holds; what another one holds gives it the exchanges with a role."""
+    held = np.concatenate([home.parties for home in homes]) if homes else np.zeros(0, np.int64)
+    new = ~np.isin(verdict.parties, held)
+    for home in homes:
+        inside = np.isin(log.row_party[verdict.rows], home.parties) & log.has_role(verdict.rows)
+        home.rows = np.union1d(home.rows, verdict.rows[inside])
+    if new.sum() >= max(LEAST_PARTIES, _MOSTLY * new.size):
+        verdict.parties, verdict.probability = verdict.parties[new], verdict.probability[new]
+        verdict.rows = verdict.rows[np.isin(log.row_party[verdict.rows], verdict.parties)]
+        homes.append(verdict)
+
+
+def _join(log: Log, verdict: Verdict) -> None:
+    """Members of one verdict, and which of their exchanges belong to it."""
+    rows = verdict.view.rows
+    if verdict.label == "campaign":
+        whole = verdict.candidate.kind == "infrastructure"
+        rows = _working(log, rows) if whole else rows
+        parties, probability = members.membership(log, rows, whole=whole)
+    else:
+        parties = np.unique(log.row_party[rows])
+        probability = np.ones(parties.size)
+    inside = probability >= _MOSTLY
+    verdict.parties, verdict.probability = parties[inside], probability[inside]
+    verdict.rows = np.sort(rows[np.isin(log.row_party[rows], verdict.parties)])
+
+
+def _working(log: Log, rows: Any) -> Any:
+    """Of everything that tied parties sent: what plays a role, what stands in a template that does, what pure ones send."""
+    role = log.has_role(rows)
+    _, party = np.unique(log.row_party[rows], return_inverse=True)
+    pure = (np.bincount(party, weights=role) / np.bincount(party) >= _PURE)[party]
+    _, template = np.unique(log.template[rows], return_inverse=True)
+    played = (np.bincount(template, weights=role) / np.bincount(template) >= _OF_TEMPLATE)[template]
+    return rows[role | pure | (played & (log.template[rows] >= 0))]
