@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import pytest
 import zstandard
 
 from spiritsafe import schema
+from spiritsafe.registry import extensions
 from spiritsafe.simulate import Corpus, Plan, Population, read_plan, simulate
 from spiritsafe.simulate._knobs import LIMITS
 from spiritsafe.simulate._write import behind
@@ -120,6 +122,20 @@ def test_everything_written_in_the_docs_as_a_plan_is_one(corpus: Corpus, tmp_pat
 def test_every_knob_is_in_the_docs():
     text = (ROOT / "docs" / "simulate.md").read_text("utf-8")
     assert [name for name in LIMITS if f"| `{name}` |" not in text] == []
+
+
+@pytest.mark.parametrize("name", sorted(extensions("simulate")))
+def test_a_familys_own_knobs_and_defaults_are_on_its_page(name: str):
+    one = extensions("simulate")[name]
+    page = (ROOT / "docs" / "simulate" / f"{name}.md").read_text("utf-8")
+    own = {
+        key: parameter.default
+        for key, parameter in inspect.signature(one.function).parameters.items()
+        if key not in {"world", "knobs"}
+    }
+    for key, value in {**own, **getattr(one.module, "DEFAULTS", {})}.items():
+        shown = json.dumps(value) if isinstance(value, str) else str(value)
+        assert f"`{key} = {shown}`" in page, f"{key} = {shown}"
 
 
 def test_zstandard_lines_say_the_same_as_gzip_lines(corpus: Corpus, tmp_path: Path):

@@ -64,14 +64,13 @@ class Sheet:
     def add(self, family: str, block: Block) -> None:
         """Put a block's exchanges aside; the block may be forgotten."""
         base = self.accounts.add(family, block)
-        sizes = [len(traffic) for traffic in block.traffic]
-        address, network = self._places(block)
-        cuts = np.cumsum([0, *sizes])
-        for traffic, begin, end in zip(block.traffic, cuts[:-1], cuts[1:], strict=True):
-            self._add(traffic, base, address[begin:end], network[begin:end])
+        for traffic, places in zip(block.traffic, self._places(block), strict=True):
+            self._add(traffic, base, *places)
         self._blocks += 1
 
-    def _add(self, traffic: Traffic, base: int, address: Ints, network: Ints) -> None:
+    def _add(
+        self, traffic: Traffic, base: int, address: NDArray[np.uint32], network: NDArray[np.uint32]
+    ) -> None:
         inside = np.flatnonzero((traffic.time >= 0) & (traffic.time < self._span))
         row = inside[np.argsort(traffic.time[inside], kind="stable")]
         columns: dict[str, Any] = {
@@ -93,22 +92,27 @@ class Sheet:
             Part(
                 len(self.parts), self._blocks, self._made, len(traffic), traffic.chat, traffic.campaign,
                 {name: put(values) for name, values in columns.items()},
-                [put(entries) for entries in self.strings.enter(traffic.prompt.take(row))],
-                [put(entries) for entries in self.strings.enter(traffic.system.take(row))] if traffic.system else [],
+                self.strings.enter(traffic.prompt, row, put),
+                self.strings.enter(traffic.system, row, put) if traffic.system else [],
             )
         )  # fmt: skip
         self._made += len(traffic)
 
-    def _places(self, block: Block) -> tuple[Ints, Ints]:
+    def _places(self, block: Block) -> list[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
+        """Address and network of each exchange, traffic by traffic."""
         accounts, rng = block.accounts, self._rng
-        who = np.concatenate([np.zeros(0, np.int64), *(traffic.account for traffic in block.traffic)])
-        place = np.searchsorted(np.cumsum(accounts.places)[:-1], rng.random(len(who)))
-        address, network = accounts.address[who, place], accounts.network[who, place]
-        if accounts.rotating is not None and accounts.rotates is not None:
-            moving = accounts.rotates[who]
-            pick = rng.integers(accounts.rotating.shape[1], size=int(moving.sum()))
-            address[moving], network[moving] = accounts.rotating[0, pick], accounts.rotating[1, pick]
-        return address, network
+        edges = np.cumsum(accounts.places)[:-1]
+        drawn = [np.searchsorted(edges, rng.random(len(one))).astype(np.int8) for one in block.traffic]
+        found: list[tuple[NDArray[np.uint32], NDArray[np.uint32]]] = []
+        for traffic, place in zip(block.traffic, drawn, strict=True):
+            who = traffic.account
+            address, network = accounts.address[who, place], accounts.network[who, place]
+            if accounts.rotating is not None and accounts.rotates is not None:
+                moving = np.flatnonzero(accounts.rotates[who])
+                pick = rng.integers(accounts.rotating.shape[1], size=len(moving))
+                address[moving], network[moving] = accounts.rotating[0, pick], accounts.rotating[1, pick]
+            found.append((address.astype(np.uint32), network.astype(np.uint32)))
+        return found
 
     def close(self) -> None:
         """No more blocks come: draw what depends on nobody's plans, settle who redeems what, and cut the time."""
@@ -208,6 +212,6 @@ def entries(
 ) -> list[list[Entries]]:
     """The text entries of some stretches."""
     return [
-        [column[begin:end] for column in (part.prompt if what == "prompt" else part.system)]
+        [one.cut(begin, end) for one in (part.prompt if what == "prompt" else part.system)]
         for part, (begin, end) in zip(parts, spans, strict=True)
     ]

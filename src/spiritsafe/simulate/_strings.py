@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,20 +10,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spiritsafe.simulate._ids import strings
-from spiritsafe.simulate._text import constant
+from spiritsafe.simulate._text import taken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from spiritsafe.simulate._text import Recipe
 
     Ints = NDArray[np.int64]
-    Entries = NDArray[np.int32]
 
 PIECE = 24 << 20
 """Bytes of text that are rendered at a time."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """One part of the text of some rows: entry ``base + index`` of the stock, or nothing where the index is negative."""
+
+    base: int
+    index: NDArray[Any]
+
+    def cut(self, begin: int, end: int) -> Entries:
+        """Those of the rows ``begin`` to ``end``."""
+        return Entries(self.base, self.index[begin:end])
+
+    def fill(self, out: NDArray[np.int32]) -> None:
+        """Write the entries' numbers, -1 for nothing."""
+        out[:] = self.index
+        out += np.int32(self.base)
+        out[self.index < 0] = -1
 
 
 class Strings:
@@ -33,9 +51,9 @@ class Strings:
         self._bases: dict[int, int] = {}
         self._next = 0
 
-    def enter(self, recipe: Recipe) -> list[Entries]:
-        """The parts of a recipe as entries of the stock, -1 for nothing; what is constant takes no room."""
-        return [self._entries(self._base(array), index) for array, index in recipe.parts]
+    def enter(self, recipe: Recipe, rows: Ints, put: Callable[[NDArray[Any]], NDArray[Any]]) -> list[Entries]:
+        """The parts of some rows of a recipe: each an index, put aside by ``put``, and where its strings begin here."""
+        return [Entries(self._base(array), put(taken(index, rows))) for array, index in recipe.parts]
 
     def close(self) -> None:
         """No more recipes come; text can be asked for."""
@@ -52,13 +70,6 @@ class Strings:
             self._next += len(array)
         return self._bases[id(array)]
 
-    @staticmethod
-    def _entries(base: int, index: Ints) -> Entries:
-        if constant(index) and len(index):
-            only = np.int32(-1 if index[0] < 0 else index[0] + base)
-            return np.broadcast_to(only, len(index))
-        return np.where(index < 0, -1, index + base).astype(np.int32)
-
 
 class Page:
     """The text of some rows: entries of the stock, row after row, and where each row ends in them."""
@@ -69,7 +80,7 @@ class Page:
         begin = 0
         for parts, size in zip(columns, sizes, strict=True):
             for number, part in enumerate(parts):
-                grid[begin : begin + size, number] = part
+                part.fill(grid[begin : begin + size, number])
             begin += size
         grid = grid[order]
         used = grid >= 0

@@ -56,6 +56,17 @@ def constant(index: Ints) -> bool:
     return index.strides == (0,)
 
 
+def small(index: Ints) -> Ints:
+    """The same numbers in the least width that holds them; -1 fits too."""
+    if constant(index) or not len(index):
+        return index
+    top = int(index.max())
+    for kind in (np.int8, np.int16, np.int32):
+        if top <= np.iinfo(kind).max:
+            return index.astype(kind)  # type: ignore[return-value] - whole numbers all the same
+    return index
+
+
 def taken(index: Ints, rows: Ints) -> Ints:
     """``index[rows]``; what is the same everywhere stays so."""
     return everywhere(int(index[0]), len(rows)) if constant(index) and len(index) else index[rows]
@@ -107,7 +118,7 @@ def compose(
     texts, words = templates(family)
     picked = [texts[i] for i in choose] if choose is not None else list(texts)
     which = _chosen(rng, len(picked), account, paraphrase)
-    slots = dict(fill)
+    slots = {name: (strings, small(index)) for name, (strings, index) in fill.items()}
     level: Paraphrase = "call" if paraphrase == "slots" else paraphrase
     for name in sorted(words):
         slots[name] = (pa.array(words[name]), _chosen(rng, len(words[name]), account, level))
@@ -160,6 +171,9 @@ def _both(one: Mask, other: Mask) -> Mask:
 def _where(mine: Mask, index: Ints) -> Ints:
     if isinstance(mine, bool):
         return index if mine else everywhere(-1, len(index))
+    if constant(index) and len(index):
+        kind = np.int8 if index[0] <= np.iinfo(np.int8).max else np.int32
+        return np.where(mine, kind(index[0]), kind(-1))  # type: ignore[return-value] - whole numbers all the same
     return np.where(mine, index, -1)
 
 
@@ -167,8 +181,8 @@ def _chosen(rng: np.random.Generator, options: int, account: Ints, level: str) -
     if options == 1:
         return everywhere(0, len(account))
     if level == "call":
-        return rng.integers(options, size=len(account))
+        return small(rng.integers(options, size=len(account)))
     if level == "account":
         people = int(account.max()) + 1 if len(account) else 0
-        return rng.integers(options, size=people)[account]
+        return small(rng.integers(options, size=people))[account]
     return everywhere(int(rng.integers(options)), len(account))
