@@ -176,7 +176,7 @@ def ingest(
             numbers = np.arange(row, row + batch.num_rows)
             made = made.append_column("row", pa.array(numbers, pa.int64()))
             made = made.append_column("acc", _account_codes(batch.column("account_id"), codes))
-            for flat, _ in templates.each([made], ("anchors", "system_anchors")):
+            for flat, _, _ in templates.each([made]):
                 counter.add(flat)
             narrow.write(made)
             text.write(_text(batch, numbers))

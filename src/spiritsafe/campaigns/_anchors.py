@@ -32,16 +32,20 @@ def count_roughly(cells, anchors):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def count_exactly(cells, least, anchors, offsets, accounts, keys, counts, first, many):  # type: ignore[no-untyped-def]
-    """Add one batch to the exact table of anchors whose rough count reaches ``least``.
+def count_exactly(cells, least, anchors, offsets, bodies, before, keys, counts, last, seen):  # type: ignore[no-untyped-def]
+    """Add one batch to the exact table of anchors whose rough count reaches ``least``: in how many rows each occurs.
 
-    ``keys`` uint64 (0 = free slot), ``counts`` int32, ``first`` int32 account, ``many`` bool: seen in more than one
-    account. Returns the number of new keys; the caller grows the table before it is two thirds full.
+    ``before`` rows came before; ``bodies`` uint64 (rows,) tells one whole prompt from another. ``keys`` uint64 (0 = free
+    slot), ``counts`` int32, ``last`` int64: the row that counted it last, from one, since a row's texts may hold one
+    anchor twice; ``seen`` uint64: a bit for each 64th of the bodies it stood in. Returns the number of new keys; the
+    caller grows the table before it is two thirds full.
     """
     mask = np.uint64(cells.size - 1)
     slots = np.uint64(keys.size - 1)
     added = 0
     for row in range(offsets.size - 1):
+        number = before + row + 1
+        bit = np.uint64(1) << (bodies[row] * _MIX >> np.uint64(58))
         for i in range(offsets[row], offsets[row + 1]):
             a = anchors[i]
             q = ((a ^ (a >> np.uint64(31))) * _MIX >> np.uint64(20)) & mask
@@ -52,23 +56,23 @@ def count_exactly(cells, least, anchors, offsets, accounts, keys, counts, first,
                 s = (s + np.uint64(1)) & slots
             if keys[s] == 0:
                 keys[s] = a
-                first[s] = accounts[row]
                 added += 1
-            elif first[s] != accounts[row]:
-                many[s] = True
-            counts[s] += 1
+            if last[s] != number:
+                last[s] = number
+                counts[s] += 1
+                seen[s] |= bit
     return added
 
 
 @njit(cache=True, nogil=True)
-def grow(keys, counts, first, many):  # type: ignore[no-untyped-def]
+def grow(keys, counts, last, seen):  # type: ignore[no-untyped-def]
     """The same table with twice the slots."""
     size = keys.size * 2
     slots = np.uint64(size - 1)
     k2 = np.zeros(size, np.uint64)
     c2 = np.zeros(size, np.int32)
-    f2 = np.zeros(size, np.int32)
-    m2 = np.zeros(size, np.bool_)
+    l2 = np.zeros(size, np.int64)
+    s2 = np.zeros(size, np.uint64)
     for i in range(keys.size):
         a = keys[i]
         if a == 0:
@@ -76,8 +80,8 @@ def grow(keys, counts, first, many):  # type: ignore[no-untyped-def]
         s = (a * _MIX >> np.uint64(17)) & slots
         while k2[s] != 0:
             s = (s + np.uint64(1)) & slots
-        k2[s], c2[s], f2[s], m2[s] = a, counts[i], first[i], many[i]
-    return k2, c2, f2, m2
+        k2[s], c2[s], l2[s], s2[s] = a, counts[i], last[i], seen[i]
+    return k2, c2, l2, s2
 
 
 @njit(cache=True, nogil=True)
@@ -131,25 +135,27 @@ def neighbours(ranks, offsets, support, pairs):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def vote(ranks, offsets, lengths, component, size, out, votes):  # type: ignore[no-untyped-def]
+def vote(ranks, offsets, lengths, component, size, varied, out):  # type: ignore[no-untyped-def]
     """For each row the component with most of its anchors (ties: the larger one), or -1.
 
-    A row joins only with two anchors, or with all it has: one shared five-word phrase is a coincidence.
+    A row joins only with two anchors, or with all it has: one shared five-word phrase is a coincidence. Components that
+    are ``varied``, that stand in different prompts, go first: a prompt that comes back whole is an item, not a template.
     """
     for row in range(offsets.size - 1):
-        best, best_n = -1, 0
+        out[row] = -1
         lo, hi = offsets[row], offsets[row + 1]
-        for i in range(lo, hi):
-            c = component[ranks[i]]
-            n = 0
-            for j in range(lo, hi):
-                if component[ranks[j]] == c:
-                    n += 1
-            if n > best_n or (n == best_n and best >= 0 and size[c] > size[best]):
-                best, best_n = c, n
-        if best_n >= 2 or (best_n == 1 and lengths[row] == 1):
-            out[row] = best
-            votes[row] = best_n
-        else:
-            out[row] = -1
-            votes[row] = 0
+        for fixed in (False, True):
+            best, best_n = -1, 0
+            for i in range(lo, hi):
+                c = component[ranks[i]]
+                if not varied[c] and not fixed:
+                    continue
+                n = 0
+                for j in range(lo, hi):
+                    if component[ranks[j]] == c:
+                        n += 1
+                if n > best_n or (n == best_n and best >= 0 and size[c] > size[best]):
+                    best, best_n = c, n
+            if best_n >= 2 or (best_n == 1 and lengths[row] == 1):
+                out[row] = best
+                break

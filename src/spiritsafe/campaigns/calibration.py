@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
 
-WIDE, BUSY = 20, 5.0
-"""A cluster tells of heterogeneity with at least so many parties, and so many tested exchanges a party on average."""
+BUSY = 5.0
+"""A wide cluster tells of heterogeneity with at least so many tested exchanges a party on average."""
 QUANTILE = 0.02
 """Innocent clusters below this quantile are as even as the margin or more so: rarer than the tests' own errors."""
 _KINDS = ("template", "items")
@@ -43,7 +43,7 @@ class Measured:
             self.scores.append(round(intent.score(log, cluster, seen.screen), 6))
             self.parties.append(int(seen.parties.size))
             self.kinds.append(cluster.kind)
-            wide = seen.parties.size >= WIDE and seen.test.size >= BUSY * seen.parties.size
+            wide = seen.parties.size >= intent.WIDE and seen.test.size >= BUSY * seen.parties.size
             # Tied parties may be one hand, and the same task done by many is even by nature and excused as such.
             if cluster.kind in _KINDS and wide and evidence.same_work(log, seen) < hypotheses.SAME_WORK:
                 told = {test.name: test.value for test in evidence.work(log, seen, projections, _MOST_COMMON)}

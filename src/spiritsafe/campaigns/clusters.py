@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 LEAST_PARTIES = 5
 _RESOLUTIONS = (0.5, 0.02)
 _BLOCKS = 8
+_SCALE = 1000.0
+"""Weights and resolution are divided by it: the same objective, but on weights in bits the library stops far from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,11 @@ def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candida
         *_by_density(log, open_rows, layers),
         *_by_crossing(log, open_rows, seed),
     ]
-    seen: set[bytes] = set()
+    seen: set[tuple[bytes, bool]] = set()
     kept: list[Candidate] = []
-    for one in sorted(found, key=lambda c: (-c.rows.size, c.kind)):
-        key = one.rows.tobytes()
+    # Of candidates with the same exchanges stays the one chosen by least of the evidence; and a pool, whatever it does.
+    for one in sorted(found, key=lambda c: (-c.rows.size, c.tied, c.picked, c.kind)):
+        key = one.rows.tobytes(), one.kind == "infrastructure"
         if key not in seen and np.unique(log.row_party[one.rows]).size >= LEAST_PARTIES:
             seen.add(key)
             kept.append(one)
@@ -274,9 +277,9 @@ def communities(weights: Any, seed: int) -> Iterator[Any]:
         _, found = graspologic_native.leiden_csr(
             part.indptr.astype(np.int64),
             part.indices.astype(np.int32),
-            part.data.astype(np.float64),
+            part.data.astype(np.float64) / _SCALE,
             large.size,
-            resolution=resolution,
+            resolution=resolution / _SCALE,
             use_modularity=False,
             seed=seed,
             iterations=2,

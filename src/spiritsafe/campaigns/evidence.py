@@ -130,7 +130,7 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
         )
     )
     part = log.time[seen.test] // (3_600_000_000 // _PARTS)
-    hour, slot = np.divmod(part - part.min(), _PARTS) if part.size else (part, part)
+    hour, slot = np.divmod(part, _PARTS)
     hours = np.unique(hour, return_inverse=True)[1]
     grid = np.bincount(hours * _PARTS + slot, minlength=(int(hours.max()) + 1 if part.size else 0) * _PARTS)
     found.append(
@@ -234,9 +234,7 @@ def ties(seen: View, layers: dict[str, Layer]) -> list[Test]:
 def same_work(log: Log, seen: View) -> float:
     """Overlap coefficient of the parties' items: 1 when each does the same work, near 0 when work is shared out."""
     party = np.searchsorted(seen.parties, log.row_party[seen.rows])
-    known = (party < seen.parties.size) & (
-        seen.parties[np.minimum(party, seen.parties.size - 1)] == log.row_party[seen.rows]
-    )
+    known = np.isin(log.row_party[seen.rows], seen.parties)
     _, item = np.unique(log.exact[seen.rows], return_inverse=True)
     pair = np.unique(item[known].astype(np.int64) * seen.parties.size + party[known])
     items, who = np.divmod(pair, max(1, seen.parties.size))

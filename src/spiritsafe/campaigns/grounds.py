@@ -84,13 +84,13 @@ def carried_unnamed(tests: Sequence[Test], *, log_e: float, by_items: bool) -> b
 
 def without(tests: Sequence[Test], name: str) -> list[Test]:
     """The tests with one of them silenced."""
-    return [replace(test, weight=0.0) if test.name == name else test for test in tests]
+    return [replace(test, weight=0.0, log_e=0.0) if test.name == name else test for test in tests]
 
 
 def without_hub(log: Log, seen: View, layer: Layer) -> tuple[str, View] | None:
     """The value of ``layer`` that most members share, and what is left of the candidate without its holders.
 
-    None when no value is shared or fewer than two parties would be left.
+    None when no value is shared. What is left may be nobody.
     """
     inside = np.isin(layer.party, seen.parties)
     holders = np.bincount(layer.value[inside], minlength=layer.population.size)
@@ -98,8 +98,6 @@ def without_hub(log: Log, seen: View, layer: Layer) -> tuple[str, View] | None:
     if holders[hub] < 2:
         return None
     left = np.setdiff1d(seen.parties, layer.party[layer.value == hub])
-    if left.size < 2:
-        return None
     stays = np.zeros(log.parties, bool)
     stays[left] = True
     kept, screen, test = (rows[stays[log.row_party[rows]]] for rows in (seen.rows, seen.screen, seen.test))

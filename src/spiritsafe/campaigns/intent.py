@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 MOST = 3000
+WIDE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,11 @@ class Reference:
     margins: Margins = field(default_factory=Margins)
 
     def peers(self, kind: str, parties: int) -> Any:
-        """Scores of benign clusters of the same kind, at least a quarter as wide (wider than 40 counts as 40)."""
-        return self.scores[(self.kinds == kind) & (self.parties * 4 >= min(parties, 40))]
+        """Scores of benign clusters of the same kind and class of width (fewer than ``WIDE`` parties, or not).
+
+        Classes are fixed, so that the p-value is exact within each (Mondrian conformal prediction, Vovk et al. 2005).
+        """
+        return self.scores[(self.kinds == kind) & ((self.parties >= WIDE) == (parties >= WIDE))]
 
     def p_value(self, score: float, kind: str, parties: int) -> float:
         """Share of comparable benign clusters with at least this intent (conformal: the cluster itself counts)."""
@@ -61,25 +65,30 @@ def shipped() -> Reference:
 def load(path: Path) -> Reference:
     """A provider's own reference. Raises UsageError when the file is none."""
     try:
-        return _parse(path.read_text("utf-8"), str(path))
+        return _parse(path.read_bytes(), str(path))
     except OSError as error:
         raise UsageError(f"cannot read the calibration: {error.strerror}", where=str(path)) from error
 
 
-def _parse(text: str, where: str) -> Reference:
+def _parse(text: str | bytes, where: str) -> Reference:
     try:
         raw = json.loads(text)
-        return Reference(
+        known = Reference(
             np.array(raw["scores"], float),
             np.array(raw["parties"], int),
             np.array(raw["kinds"], str),
             tuple(raw["sources"]),
             Margins(**raw["margins"]) if "margins" in raw else Margins(),
         )
-    except (ValueError, KeyError, TypeError) as error:
+        fits = known.scores.shape == known.parties.shape == known.kinds.shape == (len(raw["scores"]),)
+        fits &= known.margins.load_spread > 0 and 0 < known.margins.topic_correlation < 1
+    except (ValueError, KeyError, TypeError):
+        fits, known = False, None
+    if known is None or not fits or not np.isfinite(known.scores).all():
         raise UsageError(
             "not a calibration file", where=where, hint="make one with `spiritsafe calibrate LOG --out FILE`"
-        ) from error
+        )
+    return known
 
 
 def thin(kinds: Sequence[str], *, seed: int) -> list[int]:

@@ -36,17 +36,19 @@ def membership(log: Log, rows: Any, *, whole: bool = False) -> tuple[Any, Any]:
     if parties.size < 3:
         return parties, np.ones(parties.size)
     role = float(np.clip(hits.sum() / count.sum(), 0.05, 0.95))
+    stray = _STRAY if whole else role / 4  # where no role is known, having none tells nobody from anybody
     weight = np.full(parties.size, 0.9)
     prior = 0.9
     by_text = np.log(0.5 * (1 - _BYSTANDER_MORE) * _BYSTANDER_MORE ** (count - 1) + 0.5 / (count * _OCTAVES))
     for _ in range(25):
-        rate = float(np.clip((weight * hits).sum() / (weight * count).sum(), 0.05, 0.98))
+        rate = float(np.clip((weight * hits).sum() / (weight * count).sum(), stray, 0.98))
         member = hits * np.log(rate) + (count - hits) * np.log(1 - rate)
         if whole:
-            beside = hits * np.log(_STRAY) + (count - hits) * np.log(1 - _STRAY)
+            beside = np.zeros(parties.size)
         else:
             member += _load(count, weight)
-            beside = by_text + hits * np.log(role / 4) + (count - hits) * np.log(1 - role / 4)
+            beside = by_text
+        beside = beside + hits * np.log(stray) + (count - hits) * np.log(1 - stray)
         weight = expit(logit(prior) + member - beside)
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
     return parties, weight

@@ -97,10 +97,8 @@ def build(engine: DuckDB, taken: Ingest, progress: Callable[[str, int, int], Non
     taken.scanned["duplicates"] = int((~live).sum())
     progress("finding templates", 0, 2)
     found = templates.templates(
-        lambda: templates.each(
-            file.iter_batches(columns=["anchors", "system_anchors"]), ("anchors", "system_anchors")
-        ),
-        acc,
+        lambda: templates.each(file.iter_batches(columns=list(templates.COLUMNS))),
+        taken.rows,
         taken.counter,
     )
     progress("finding templates", 1, 2)

@@ -20,10 +20,12 @@ from spiritsafe.campaigns import _anchors
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-Batch = tuple[Any, Any]
-"""Flat anchors (uint64) and row offsets (int64) of one batch."""
+Batch = tuple[Any, Any, Any]
+"""Flat anchors (uint64), row offsets (int64) and whole-prompt hashes (uint64) of one batch."""
 
 LEAST = 4
+VARIED = 4
+"""Different prompts that a template stands in at least; what stands in fewer is an item that comes back."""
 _CHUNK = 40_000_000
 
 
@@ -52,21 +54,21 @@ class Templates:
 
 
 def templates(
-    batches: Callable[[], Iterable[Batch]], accounts: Any, counter: Counter, *, least: int = LEAST
+    batches: Callable[[], Iterable[Batch]], rows: int, counter: Counter, *, least: int = LEAST
 ) -> Templates:
     """Find the templates of a log.
 
-    ``batches()`` yields the anchor column in row order, and may be called twice; ``accounts`` int32 (rows,).
+    ``batches()`` yields the anchor column of ``rows`` exchanges in row order, and may be called twice.
     """
-    keys, counts = _frequent(batches(), accounts, counter, least)
+    keys, counts, seen = _frequent(batches(), counter, least)
     order = np.lexsort((keys, -counts))
     support, ranked = counts[order].astype(np.int64), keys[order]
     if not support.size:
-        return Templates(np.full(accounts.size, -1, np.int32), np.zeros(0, np.uint64), [])
+        return Templates(np.full(rows, -1, np.int32), np.zeros(0, np.uint64), [])
     slots, ranks = _index(ranked)
     ids: list[tuple[Any, Any, Any]] = []
     pairs = _Pairs(support)
-    for anchors, offsets in batches():
+    for anchors, offsets, _ in batches():
         out = np.empty(anchors.size + 1, np.int32)
         out_offsets = np.empty(offsets.size, np.int64)
         end = _anchors.look_up(slots, ranks, anchors, offsets, out, out_offsets)
@@ -74,31 +76,28 @@ def templates(
         pairs.add(ids[-1][0], out_offsets)
     component = _components(pairs, support)
     size = np.bincount(component, minlength=int(component.max()) + 1)
+    bodies = np.zeros(size.size, np.uint64)
+    np.bitwise_or.at(bodies, component, seen[order])
+    varied = np.bitwise_count(bodies) >= VARIED
     of_row = (
-        np.concatenate([_votes(entry, component, size) for entry in ids]) if ids else np.zeros(0, np.int32)
+        np.concatenate([_votes(entry, component, size, varied) for entry in ids])
+        if ids
+        else np.zeros(0, np.int32)
     )
     return _compact(of_row, component, ranked)
 
 
-def _frequent(batches: Iterable[Batch], accounts: Any, counter: Counter, least: int) -> tuple[Any, Any]:
+def _frequent(batches: Iterable[Batch], counter: Counter, least: int) -> tuple[Any, Any, Any]:
     size = 1 << 18
-    table = (
-        np.zeros(size, np.uint64),
-        np.zeros(size, np.int32),
-        np.zeros(size, np.int32),
-        np.zeros(size, np.bool_),
-    )
+    table = tuple(np.zeros(size, kind) for kind in (np.uint64, np.int32, np.int64, np.uint64))
     used, row = 0, 0
-    for anchors, offsets in batches:
+    for anchors, offsets, bodies in batches:
         while (used + anchors.size) * 3 > table[0].size * 2 and used + anchors.size < 1 << 30:
             table = _anchors.grow(*table)
-        rows = offsets.size - 1
-        used += _anchors.count_exactly(
-            counter.cells, least, anchors, offsets, accounts[row : row + rows], *table
-        )
-        row += rows
+        used += _anchors.count_exactly(counter.cells, least, anchors, offsets, bodies, row, *table)
+        row += offsets.size - 1
     keep = table[1] >= least
-    return table[0][keep], table[1][keep]
+    return table[0][keep], table[1][keep], table[3][keep]
 
 
 def _index(ranked: Any) -> tuple[Any, Any]:
@@ -110,12 +109,10 @@ def _index(ranked: Any) -> tuple[Any, Any]:
 
 
 def _fill(keys: Any, ranks: Any, ranked: Any) -> None:
-    counts = np.zeros(keys.size, np.int32)
-    first = np.zeros(keys.size, np.int32)
-    many = np.zeros(keys.size, np.bool_)
+    rest = tuple(np.zeros(keys.size, kind) for kind in (np.int32, np.int64, np.uint64))
     everything = np.full(1 << 8, 255, np.uint8)
     ends = np.array([0, ranked.size], np.int64)
-    _anchors.count_exactly(everything, 0, ranked, ends, np.zeros(1, np.int32), keys, counts, first, many)
+    _anchors.count_exactly(everything, 0, ranked, ends, np.zeros(1, np.uint64), 0, keys, *rest)
     slot = np.flatnonzero(keys)
     order = np.argsort(ranked, kind="stable")
     ranks[slot] = order[np.searchsorted(ranked[order], keys[slot])].astype(np.int32)
@@ -159,11 +156,10 @@ def _components(pairs: _Pairs, support: Any) -> Any:
     return connected_components(graph, directed=False)[1].astype(np.int32)
 
 
-def _votes(entry: tuple[Any, Any, Any], component: Any, size: Any) -> Any:
+def _votes(entry: tuple[Any, Any, Any], component: Any, size: Any, varied: Any) -> Any:
     ranks, offsets, lengths = entry
     out = np.empty(lengths.size, np.int32)
-    votes = np.empty(lengths.size, np.int32)
-    _anchors.vote(ranks, offsets, lengths, component, size, out, votes)
+    _anchors.vote(ranks, offsets, lengths, component, size, varied, out)
     return out
 
 
@@ -182,10 +178,14 @@ def _compact(of_row: Any, component: Any, ranked: Any) -> Templates:
     return Templates(dense.astype(np.int32), key, groups)
 
 
-def each(batches: Iterable[Any], columns: tuple[str, ...]) -> Iterator[Batch]:
-    """Concatenate the list columns of Arrow record batches row by row: the anchors of prompt and system together."""
+COLUMNS = ("anchors", "system_anchors", "exact")
+"""What ``each`` reads of the sketch."""
+
+
+def each(batches: Iterable[Any]) -> Iterator[Batch]:
+    """Concatenate the anchors of prompt and system of sketches (Arrow record batches with ``COLUMNS``) row by row."""
     for batch in batches:
-        parts = [batch.column(name) for name in columns]
+        parts = [batch.column(name) for name in COLUMNS[:2]]
         flats = [part.flatten().to_numpy(zero_copy_only=False) for part in parts]
         starts = [part.offsets.to_numpy().astype(np.int64) - part.offsets[0].as_py() for part in parts]
         lengths = [np.diff(start) for start in starts]
@@ -196,4 +196,4 @@ def each(batches: Iterable[Any], columns: tuple[str, ...]) -> Iterator[Batch]:
             where = np.repeat(begin - start[:-1], length) + np.arange(values.size)
             flat[where] = values
             begin = begin + length
-        yield flat, offsets
+        yield flat, offsets, batch.column("exact").to_numpy(zero_copy_only=False)

@@ -111,17 +111,14 @@ def _hubs(
     found: list[Hub] = []
     for layer in layers.values():
         rest = grounds.without_hub(log, verdict.view, layer) if layer.name in STRONG else None
-        if rest is not None:
-            left = evidence.tests(log, rest[1], layers, projections, margins, tied=verdict.candidate.tied)
-            found.append(
-                Hub(
-                    layer.name,
-                    rest[0],
-                    int(verdict.view.parties.size - rest[1].parties.size),
-                    grounds.combined(left),
-                    stands(verdict, left),
-                )
-            )
+        if rest is None:
+            continue
+        value, seen = rest
+        left: list[Test] = []
+        if seen.parties.size > 1:
+            left = evidence.tests(log, seen, layers, projections, margins, tied=verdict.candidate.tied)
+        gone = int(verdict.view.parties.size - seen.parties.size)
+        found.append(Hub(layer.name, value, gone, grounds.combined(left), stands(verdict, left)))
     return found
 
 

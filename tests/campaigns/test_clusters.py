@@ -1,0 +1,331 @@
+"""Candidates: what proposes a group, that groups stay within bounds, and that a campaign is covered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from spiritsafe.campaigns import clusters
+from spiritsafe.campaigns.clusters import LEAST_PARTIES, Candidate, candidates, communities
+from spiritsafe.campaigns.crossings import Crossings
+from spiritsafe.campaigns.links import CAP, graph
+from spiritsafe.campaigns.traces import Traces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spiritsafe.campaigns.links import Layer
+    from spiritsafe.campaigns.log import Log
+
+    MakeLog = Callable[..., Log]
+    MakeLayer = Callable[..., Layer]
+    Scene = tuple[dict[str, Any], dict[str, list[tuple[int, str]]]]
+
+GRADE, TRANSLATE = 1, 2
+
+
+def members(log: Log, one: Candidate) -> set[int]:
+    return set(np.unique(log.row_party[one.rows]).tolist())
+
+
+def kinds(found: list[Candidate], kind: str) -> list[Candidate]:
+    return [one for one in found if one.kind == kind]
+
+
+# Nothing to find.
+
+
+def test_an_empty_log_and_one_account_give_no_candidate(make_log: MakeLog):
+    assert candidates(make_log([]), {}, seed=0) == []
+    assert (
+        candidates(make_log([0] * 50, template=[0] * 50, item=[7] * 50, roles=[GRADE] * 50), {}, seed=0) == []
+    )
+
+
+@pytest.mark.parametrize("left_out", ["live", "declared"])
+def test_duplicates_and_declared_accounts_propose_nothing(
+    make_log: MakeLog, make_layer: MakeLayer, left_out: str
+):
+    who = np.repeat(np.arange(10), 4)
+    shared = {"template": np.zeros(40, int), "item": np.zeros(40, int), "roles": np.full(40, GRADE)}
+    layers = {"payment": make_layer("payment", [(p, "card") for p in range(10)], 10)}
+    assert candidates(make_log(who, **shared), layers, seed=0)
+    none = {"live": np.zeros(40)} if left_out == "live" else {"declared": np.ones(10)}
+    assert candidates(make_log(who, **shared, **none), layers, seed=0) == []
+
+
+@pytest.mark.parametrize("parties", [LEAST_PARTIES - 1, LEAST_PARTIES])
+def test_a_candidate_has_at_least_five_parties_however_many_accounts(make_log: MakeLog, parties: int):
+    accounts = np.arange(20)
+    log = make_log(np.repeat(accounts, 3), template=np.zeros(60, int), party=accounts % parties)
+    assert bool(candidates(log, {}, seed=0)) == (parties >= LEAST_PARTIES)
+
+
+# Templates.
+
+
+def test_a_template_shared_by_everybody_is_one_candidate_of_all_its_exchanges(make_log: MakeLog):
+    log = make_log(np.tile(np.arange(300), 2), template=np.repeat([0, -1], 300))
+    (one,) = candidates(log, {}, seed=0)
+    assert (one.kind, one.templates.tolist()) == ("template", [0])
+    assert one.rows.tolist() == list(range(300))
+
+
+USES = st.sets(st.tuples(st.integers(0, 6), st.integers(0, 11)), min_size=1, max_size=60)
+
+
+@settings(max_examples=60)
+@given(USES)
+def test_templates_merge_when_half_of_their_users_are_the_same(make_log: MakeLog, uses: set[tuple[int, int]]):
+    template, who = np.array(sorted(uses)).T
+    users = {t: {p for s, p in uses if s == t} for t, _ in uses}
+    wide = {t: some for t, some in users.items() if len(some) >= LEAST_PARTIES}
+    oracle = nx.Graph()
+    oracle.add_nodes_from(wide)
+    oracle.add_edges_from(
+        (a, b) for a in wide for b in wide if a < b and 2 * len(wide[a] & wide[b]) >= len(wide[a] | wide[b])
+    )
+    found = list(clusters._by_template(log := make_log(who, template=template), np.arange(log.acc.size)))
+    assert {frozenset(one.templates.tolist()) for one in found} == set(
+        map(frozenset, nx.connected_components(oracle))
+    )
+    for one in found:
+        assert np.array_equal(one.rows, np.flatnonzero(np.isin(template, one.templates)))
+
+
+def test_the_runner_of_every_template_merges_none(make_log: MakeLog):
+    # One router sends 150 templates; five own users of each stay apart.
+    template = np.concatenate([np.arange(150), np.repeat(np.arange(150), 5)])
+    who = np.concatenate([np.zeros(150, int), 1 + np.arange(750)])
+    found = list(clusters._by_template(make_log(who, template=template), np.arange(900)))
+    assert len(found) == 150
+    assert {one.templates.size for one in found} == {1}
+
+
+# Items, roles, layers, crossings.
+
+
+def test_parties_that_send_the_same_prompts_are_a_candidate_with_the_same_kind_of_work(make_log: MakeLog):
+    who = np.concatenate([np.repeat(np.arange(6), 4), np.arange(6, 40)])
+    item = np.concatenate([np.tile([1, 2, 3, 90], 6), 1000 + np.arange(34)])
+    item[np.flatnonzero(item == 90)] = 90 + np.arange(6)  # each has one item of its own
+    log = make_log(who, item=item)
+    found = kinds(candidates(log, {}, seed=0), "items")
+    assert members(log, found[0]) == set(range(6))
+    assert found[0].rows.tolist() == list(range(24)), "own items of the same look are theirs too"
+
+
+def test_a_role_counts_from_the_third_exchange_of_a_party(make_log: MakeLog):
+    who = np.repeat(np.arange(8), [3] * 5 + [2] * 3)
+    log = make_log(who, roles=np.full(who.size, GRADE | TRANSLATE))
+    (one,) = candidates(log, {}, seed=0)
+    assert (one.kind, members(log, one)) == ("role", set(range(5)))
+    assert candidates(make_log(who, roles=np.full(who.size, TRANSLATE)), {}, seed=0) == []
+
+
+def test_shared_cards_propose_all_their_holders_send_and_what_of_it_has_a_role(
+    make_log: MakeLog, make_layer: MakeLayer
+):
+    who = np.repeat(np.arange(30), 4)
+    log = make_log(who, roles=np.where((who < 6) & (np.arange(120) % 2 == 0), GRADE, 0))
+    layers = {"payment": make_layer("payment", [(p, "card" if p < 6 else f"own {p}") for p in range(30)], 30)}
+    found = list(clusters._by_layer(log, np.arange(120), layers, 0))
+    for wide, narrow in zip(found[::2], found[1::2], strict=True):
+        assert members(log, wide) == members(log, narrow) == set(range(6))
+        assert wide.rows.tolist() == list(range(24))
+        assert narrow.rows.tolist() == list(range(0, 24, 2))
+        assert (wide.kind, wide.tied, wide.picked) == ("infrastructure", True, False)
+        assert (narrow.kind, narrow.tied, narrow.picked) == ("tied", True, True)
+    assert found
+
+
+def test_the_same_exchanges_count_as_chosen_by_their_text_before_anything_else(
+    make_log: MakeLog, make_layer: MakeLayer
+):
+    # All they ever send is one template: cards, roles, dense blocks and text all propose the same exchanges.
+    who = np.repeat(np.arange(30), 4)
+    held = [(p, f"card {p % 3}" if p < 12 else f"own {p}") for p in range(30)]
+    log = make_log(who, template=np.where(who < 12, 0, -1), roles=np.where(who < 12, GRADE, 0))
+    layers = {"payment": make_layer("payment", [*held, *((p, "hub") for p in range(12))], 30)}
+    found = [one for one in candidates(log, layers, seed=0) if one.rows.tolist() == list(range(48))]
+    assert [(one.kind, one.tied) for one in found] == [("template", False), ("infrastructure", True)]
+
+
+def test_weak_layers_propose_nothing(make_log: MakeLog, make_layer: MakeLayer):
+    log = make_log(np.arange(30))
+    layers = {
+        n: make_layer(n, [(p, "same") for p in range(10)], 30) for n in ("client", "cohort", "identity")
+    }
+    assert candidates(log, layers, seed=0) == []
+
+
+def test_crossings_of_the_tested_hours_propose_nothing(make_log: MakeLog):
+    hour = 3_600_000_000
+    log = make_log(np.repeat(np.arange(8), 4), roles=np.full(32, GRADE))
+    source, target = np.arange(8), (np.arange(8) + 1) % 8
+    for odd in (False, True):
+        events = Crossings(source, target, np.full(8, hour if odd else 0), np.arange(8))
+        log.traces = Traces(events, None, None, None, None, None)
+        found = list(clusters._by_crossing(log, np.arange(32), 0))
+        assert bool(found) is not odd
+        assert all(one.crossed and not one.tied and members(log, one) == set(range(8)) for one in found)
+
+
+# Communities.
+
+
+def two_way(edges: set[tuple[int, int]], n: int) -> csr_array:
+    matrix = np.zeros((n, n))
+    for a, b in edges:
+        matrix[a, b] = matrix[b, a] = 8.0 * (a != b)
+    return csr_array(matrix)
+
+
+EDGES = st.sets(st.tuples(st.integers(0, 23), st.integers(0, 23)), max_size=40)
+
+
+@settings(max_examples=40)
+@given(EDGES)
+def test_components_come_first_and_communities_lie_within_them(edges: set[tuple[int, int]]):
+    found = [set(one.tolist()) for one in communities(two_way(edges, 24), 0)]
+    oracle = nx.Graph((a, b) for a, b in edges if a != b)
+    wide = [set(one) for one in nx.connected_components(oracle) if len(one) >= LEAST_PARTIES]
+    assert sorted(map(sorted, found[: len(wide)])) == sorted(map(sorted, wide))
+    for one in found[len(wide) :]:
+        assert len(one) >= LEAST_PARTIES
+        assert any(one <= whole for whole in wide)
+    held = sum(len(one) for one in found)
+    assert held <= 3 * 24, "a component, and one community at each of two resolutions"
+
+
+@pytest.mark.parametrize("each", [12, 3], ids=["all hold each", "a ring"])
+def test_two_groups_with_one_link_between_are_told_apart(each: int):
+    # Twelve parties hold twelve cards, each card is held by ``each`` neighbours; one card is held in both groups.
+    ring = np.arange(12)
+    cards = np.concatenate([(ring + step) % 12 for step in range(each)])
+    party = np.concatenate([np.tile(ring, each), np.tile(ring + 12, each), [0, 12]])
+    value = np.concatenate([cards, cards + 12, [24, 24]])
+    for seed in range(20):
+        found = [set(one.tolist()) for one in communities(graph(party, value, 1000), seed)]
+        assert found[0] == set(range(24))
+        assert set(range(12)) in found
+        assert set(range(12, 24)) in found
+
+
+# Laws.
+
+
+@pytest.fixture(scope="module")
+def scene(
+    make_log: MakeLog, make_layer: MakeLayer
+) -> tuple[dict[str, Any], dict[str, list[tuple[int, str]]]]:
+    """Sixty parties: a graded template, a pool of items, cards in groups, and people of their own."""
+    rng = np.random.default_rng(1)
+    who = np.repeat(np.arange(60), 6)
+    template = np.where(who < 14, 0, np.where((who >= 14) & (who < 24), 1, -1))
+    item = np.where((who >= 24) & (who < 34), rng.integers(0, 20, who.size), 100 + np.arange(who.size))
+    roles = np.where(who < 14, GRADE, np.where(rng.random(who.size) < 0.2, GRADE, 0))
+    held = {
+        "payment": [(p, f"card {p // 7}" if p < 28 else f"own {p}") for p in range(60)],
+        "device": [(p, "everyone's") for p in range(60)],
+    }
+    time = rng.integers(0, 12 * 3_600_000_000, who.size)
+    return {"who": who, "template": template, "item": item, "roles": roles, "time": time}, held
+
+
+def test_all_six_kinds_but_crossings_are_proposed(
+    make_log: MakeLog,
+    make_layer: MakeLayer,
+    scene: Scene,
+):
+    columns, held = scene
+    layers = {name: make_layer(name, pairs, 60) for name, pairs in held.items()}
+    found = candidates(make_log(**columns), layers, seed=0)
+    assert {one.kind for one in found} == {"template", "items", "infrastructure", "tied", "role", "dense"}
+    assert [one.rows.size for one in found] == sorted((one.rows.size for one in found), reverse=True)
+    assert len({(one.rows.tobytes(), one.kind == "infrastructure") for one in found}) == len(found)
+    for one in found:
+        assert np.array_equal(one.rows, np.unique(one.rows))
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 2**32 - 1))
+def test_the_order_of_rows_changes_no_candidate(
+    make_log: MakeLog,
+    make_layer: MakeLayer,
+    scene: Scene,
+    seed: int,
+):
+    columns, held = scene
+    layers = {name: make_layer(name, pairs, 60) for name, pairs in held.items()}
+    order = np.random.default_rng(seed).permutation(columns["who"].size)
+    plain = candidates(make_log(**columns), layers, seed=0)
+    moved = candidates(make_log(**{name: one[order] for name, one in columns.items()}), layers, seed=0)
+    back = {(one.kind, np.sort(order[one.rows]).tobytes()) for one in moved}
+    assert back == {(one.kind, one.rows.tobytes()) for one in plain}
+
+
+def test_unrelated_traffic_changes_no_candidate_of_the_group(
+    make_log: MakeLog,
+    make_layer: MakeLayer,
+    scene: Scene,
+):
+    columns, held = scene
+    exact = ("template", "items", "infrastructure")
+    layers = {"payment": make_layer("payment", held["payment"], 100)}
+    alone = candidates(make_log(**columns, party=range(100)), layers, seed=0)
+    more = {
+        "who": np.repeat(np.arange(60, 100), 5),
+        "template": np.full(200, -1),
+        "item": 5000 + np.arange(200),
+        "roles": np.zeros(200, int),
+        "time": np.arange(200) * 60_000_000,
+    }
+    among = candidates(
+        make_log(**{name: np.concatenate([columns[name], more[name]]) for name in columns}), layers, seed=0
+    )
+    before = {(one.kind, one.rows.tobytes()) for one in alone if one.kind in exact}
+    assert before
+    assert before <= {(one.kind, one.rows.tobytes()) for one in among}
+
+
+# Scale: two thousand parties of one campaign among ten thousand.
+
+
+def test_a_campaign_of_two_thousand_that_shares_cards_by_the_dozen_is_covered_without_cliques(
+    make_log: MakeLog, make_layer: MakeLayer
+):
+    rng = np.random.default_rng(7)
+    campaign, everyone = 2000, 10_000
+    who = np.repeat(np.arange(everyone), 4)
+    roles = np.where((who < campaign) & (rng.random(who.size) < 0.9), GRADE, 0)
+    log = make_log(who, roles=roles, time=rng.integers(0, 48 * 3_600_000_000, who.size))
+    by_dozen = {n: rng.permutation(campaign) // 12 for n in ("payment", "device")}
+    layers = {
+        name: make_layer(
+            name,
+            [(p, f"{name} {group}") for p, group in enumerate(by_dozen[name].tolist())]
+            + [(p, f"{name} of {p}") for p in range(campaign, everyone)]
+            + [(p, f"popular {p % 40}") for p in range(campaign, everyone, 2)],
+            everyone,
+        )
+        for name in by_dozen
+    }
+    for layer in layers.values():
+        assert graph(layer.party, layer.value, log.parties).nnz / 2 <= CAP * layer.party.size
+    found = candidates(log, layers, seed=0)
+    ties = [one for one in found if one.kind in {"infrastructure", "tied"}]
+    # Components are disjoint, communities too at each of two resolutions; then at most fifty popular values a layer.
+    pairs = sum(layer.party.size for layer in layers.values())
+    assert sum(len(members(log, one)) for one in ties) <= 2 * (3 * everyone + pairs)
+    assert sum(one.rows.size for one in found) <= 12 * log.acc.size
+    assert len(found) <= 2 * (3 * everyone // LEAST_PARTIES + 100)
+    whole = [one for one in ties if set(range(campaign)) <= members(log, one)]
+    assert whole
+    assert min(len(members(log, one)) for one in whole) == campaign, "no outsider is drawn in"

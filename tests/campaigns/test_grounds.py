@@ -1,0 +1,261 @@
+"""Grounds: each rule of what an accusation may rest on, with a case that passes and one that just fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spiritsafe.campaigns import evidence, grounds, traces
+from spiritsafe.campaigns.coordination import Test
+from spiritsafe.campaigns.evidence import View
+from spiritsafe.campaigns.grounds import UNNAMED, carried, carried_unnamed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spiritsafe.campaigns.links import Layer
+    from spiritsafe.campaigns.log import Log
+
+BAR = 12.0
+
+
+def case(name: str, log_e: float = 30.0, weight: float = 1.0) -> Test:
+    return Test(name, "", "", "", 0.0, 0.0, log_e, 100, weight)
+
+
+def cases(*names: str, log_e: float = 30.0) -> list[Test]:
+    return [case(name, log_e) for name in names]
+
+
+def test_every_test_is_of_one_known_sort():
+    # A new test must be put somewhere before it can accuse anybody.
+    assert set(evidence.GROUPS) == {
+        *("even_load", "taken_in_turn", "even_arrivals", "exchangeable_topics", "swept_items"),
+        *traces.GROUPS,
+    }
+    assert (*evidence.GROUPS, "shared_payment", "shared_device") == evidence.DECISIVE
+    assert set(evidence.DECISIVE) - set(evidence.GROUPS) == grounds.TIES
+    assert not grounds.MARGINAL & grounds.ORDERLY
+    assert set(evidence.DECISIVE) >= grounds.WORK
+
+
+# Which tests count at all.
+
+
+@pytest.mark.parametrize(
+    "name", ["shared_network", "shared_cohort", "shared_identity", "shared_client", "shared_shape"]
+)
+def test_people_in_one_place_share_things_and_that_is_context_only(name: str):
+    strong = case(name, 500.0)
+    assert grounds.decisive([strong]) == []
+    assert not carried([strong, case("taken_in_turn")], log_e=BAR)
+    assert carried([case("shared_payment"), case("taken_in_turn")], log_e=BAR)
+    assert grounds.combined([strong, case("taken_in_turn")]) == grounds.combined([case("taken_in_turn")])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "tested", "holds"),
+    [
+        ("shared_payment", "taken_in_turn", True),
+        ("shared_device", "swept_items", True),
+        ("shared_payment", "even_load", False),  # a crowd of clones, with cards that chose it
+        ("shared_network", "taken_in_turn", False),  # an address is context
+        ("even_arrivals", "taken_in_turn", False),  # only cards and devices may choose and still be told
+    ],
+)
+def test_cards_that_chose_the_candidate_are_a_fact_beside_a_tested_one_and_no_e_value(
+    chosen: str, tested: str, holds: bool
+):
+    found = [case(chosen, 500.0, weight=0.0), case(tested)]
+    assert carried(found, log_e=BAR) is holds
+    assert not carried([case(chosen, BAR - 1e-9, weight=0.0), case(tested)], log_e=BAR)
+    assert grounds.kinds(found, BAR) == {grounds.kind(case(tested))}
+    assert grounds.combined(found) == pytest.approx(30.0)
+    assert not carried_unnamed(found, log_e=BAR, by_items=False)
+
+
+def test_cards_and_devices_that_chose_the_candidate_are_not_enough_together():
+    both = [case("shared_payment", 500.0, weight=0.0), case("shared_device", 500.0, weight=0.0)]
+    assert not carried(both, log_e=BAR)
+    assert not carried([both[0], case("shared_payment", 500.0)], log_e=BAR), "of one kind"
+
+
+def test_no_tests_carry_nothing_and_are_no_evidence():
+    assert not carried([], log_e=0.0)
+    assert not carried_unnamed([], log_e=0.0, by_items=False)
+    assert grounds.combined([]) == 0.0
+    assert grounds.kinds([], 0.0) == set()
+
+
+# A recognised role: two kinds, one of them proof against clones.
+
+
+@pytest.mark.parametrize(
+    ("names", "holds"),
+    [
+        (("taken_in_turn", "exchangeable_topics"), True),
+        (("swept_items", "even_load"), True),
+        (("shared_payment", "even_load"), True),
+        (("shared_payment", "shared_device"), True),
+        (("redeemed_by_another", "even_load"), True),
+        (("even_load", "exchangeable_topics"), False),  # a class of clones: one load, one topic
+        (("even_load", "taken_in_turn"), False),  # two tests of one kind, the load
+        (("exchangeable_topics", "swept_items", "stepped_parameters"), False),  # all content
+        (("shared_payment",), False),
+    ],
+)
+def test_two_kinds_one_of_them_proof_against_clones(names: tuple[str, ...], holds: bool):
+    assert carried(cases(*names), log_e=BAR) is holds
+
+
+@pytest.mark.parametrize("rule", ["named", "unnamed"])
+def test_each_kind_must_reach_the_bar_alone(rule: str):
+    bar = BAR if rule == "named" else 20.0
+    holds = (
+        carried if rule == "named" else lambda t, *, log_e: carried_unnamed(t, log_e=log_e, by_items=False)
+    )
+    assert holds([case("shared_payment", bar), case("taken_in_turn", bar)], log_e=bar)
+    assert not holds([case("shared_payment", bar), case("taken_in_turn", bar - 1e-9)], log_e=bar)
+    assert not holds([case("shared_payment", bar - 1e-9), case("taken_in_turn", bar)], log_e=bar)
+
+
+# No recognised role: stronger, of shared-out work, proof against clones and clocks alike.
+
+
+def test_without_a_role_each_kind_needs_twenty_bits_however_low_the_bar():
+    assert pytest.approx(20 * np.log(2)) == UNNAMED
+    enough, less = cases("swept_items", log_e=UNNAMED), cases("even_load", log_e=UNNAMED - 1e-9)
+    assert carried([*enough, *less], log_e=1.0)
+    assert not carried_unnamed([*enough, *less], log_e=1.0, by_items=False)
+    assert carried_unnamed([*enough, case("even_load", UNNAMED)], log_e=1.0, by_items=False)
+
+
+@pytest.mark.parametrize(
+    ("names", "holds"),
+    [
+        (("swept_items", "even_load"), True),
+        (("shared_payment", "taken_in_turn"), True),
+        (("redeemed_by_another", "exchangeable_topics"), True),
+        (("began_after_bans", "even_arrivals"), True),
+        (("shared_payment", "shared_device"), False),  # nothing shows that work is shared out
+        (("redeemed_by_another", "retried_by_another"), False),
+        (("taken_in_turn", "exchangeable_topics"), False),  # clones on a clock
+        (("even_arrivals", "taken_in_turn"), True),  # clocks fall at random beside each other
+        (("taken_in_turn", "turned_together", "stepped_parameters"), False),  # clocks only
+        (("even_arrivals", "turned_together", "stepped_parameters"), False),
+        (("swept_items", "stepped_parameters"), False),  # one kind, the content
+    ],
+)
+def test_without_a_role_work_is_shared_out_in_a_way_no_clones_and_no_clocks_give(
+    names: tuple[str, ...], holds: bool
+):
+    assert carried_unnamed(cases(*names), log_e=BAR, by_items=False) is holds
+
+
+@pytest.mark.parametrize("marginal", sorted(grounds.MARGINAL))
+def test_without_a_role_nothing_may_speak_against_one_hand(marginal: str):
+    strong = cases("swept_items", "shared_payment")
+    assert carried_unnamed([*strong, case(marginal, -UNNAMED + 1e-9)], log_e=BAR, by_items=False)
+    assert not carried_unnamed([*strong, case(marginal, -UNNAMED)], log_e=BAR, by_items=False)
+    assert carried([*strong, case(marginal, -UNNAMED)], log_e=BAR), "a role says what it is for"
+
+
+def test_who_was_found_by_their_items_must_work_through_a_pool():
+    assert carried_unnamed(cases("shared_payment", "taken_in_turn"), log_e=BAR, by_items=False)
+    assert not carried_unnamed(cases("shared_payment", "taken_in_turn"), log_e=BAR, by_items=True)
+    assert carried_unnamed(cases("shared_payment", "taken_in_turn", "swept_items"), log_e=BAR, by_items=True)
+    weak = [*cases("shared_payment", "taken_in_turn"), case("swept_items", UNNAMED - 1e-9)]
+    assert not carried_unnamed(weak, log_e=BAR, by_items=True)
+
+
+NAMES = st.lists(st.sampled_from([*evidence.DECISIVE, "shared_network"]), unique=True, max_size=9)
+SIZES = st.lists(st.floats(-5, 60), min_size=9, max_size=9)
+
+
+@given(NAMES, SIZES, st.booleans())
+def test_more_evidence_never_weakens_an_accusation(names: list[str], sizes: list[float], by_items: bool):
+    found = [case(name, size) for name, size in zip(names, sizes, strict=False)]
+    for left_out in names:
+        rest = grounds.without(found, left_out)
+        assert carried(found, log_e=BAR) >= carried(rest, log_e=BAR)
+        assert carried_unnamed(found, log_e=BAR, by_items=by_items) >= carried_unnamed(
+            rest, log_e=BAR, by_items=by_items
+        )
+        assert grounds.kinds(rest, BAR) <= grounds.kinds(found, BAR)
+
+
+@given(NAMES, SIZES, st.booleans())
+def test_what_carries_without_a_role_carries_with_one(names: list[str], sizes: list[float], by_items: bool):
+    found = [case(name, size) for name, size in zip(names, sizes, strict=False)]
+    if carried_unnamed(found, log_e=BAR, by_items=by_items):
+        assert carried(found, log_e=BAR)
+        assert len(grounds.kinds(found, BAR)) >= 2
+
+
+@given(NAMES, SIZES)
+def test_together_they_are_the_average_of_what_counts(names: list[str], sizes: list[float]):
+    found = [case(name, size) for name, size in zip(names, sizes, strict=False)]
+    counted = [test for test in found if test.name != "shared_network"]
+    mean = np.mean([np.exp(test.log_e) for test in counted]) if counted else 1.0
+    assert grounds.combined(found) == pytest.approx(np.log(mean))
+
+
+@pytest.mark.parametrize("name", ["shared_payment", "taken_in_turn"])
+def test_an_accusation_of_two_kinds_falls_without_either(name: str):
+    found = cases("shared_payment", "taken_in_turn")
+    assert carried(found, log_e=BAR)
+    rest = grounds.without(found, name)
+    assert [test.name for test in rest] == ["shared_payment", "taken_in_turn"], (
+        "what is left out is still told"
+    )
+    assert not carried(rest, log_e=BAR)
+    assert grounds.without(found, "no such test") == found
+
+
+# Hubs.
+
+
+def whole(log: Log) -> View:
+    rows = np.arange(log.acc.size)
+    early = log.screening(rows)
+    return View(rows, rows[early], rows[~early], np.unique(log.row_party))
+
+
+def test_the_hub_is_the_value_that_most_members_hold_not_most_parties(
+    make_log: Callable[..., Log], make_layer: Callable[..., Layer]
+):
+    log = make_log(np.tile(np.arange(8), 30))
+    outsiders = [(p, "popular") for p in range(8, 40)]
+    held = [*((p, "hub") for p in range(3)), *((p, "small") for p in range(3, 5)), (7, "popular"), *outsiders]
+    layer = make_layer("payment", held, 40)
+    name, left = grounds.without_hub(log, whole(log), layer) or ("", whole(log))
+    assert name == "hub"
+    assert left.parties.tolist() == [3, 4, 5, 6, 7]
+    for rows in (left.rows, left.screen, left.test):
+        assert set(log.row_party[rows].tolist()) == {3, 4, 5, 6, 7}
+    assert left.rows.size == 5 * 30
+    assert np.array_equal(np.sort(np.concatenate([left.screen, left.test])), left.rows)
+    assert np.array_equal(left.test, whole(log).test[np.isin(log.row_party[whole(log).test], left.parties)])
+
+
+def test_there_is_no_hub_where_members_share_nothing(
+    make_log: Callable[..., Log], make_layer: Callable[..., Layer]
+):
+    log = make_log(np.tile(np.arange(6), 30), party=range(20))
+    own = make_layer("device", [(p, f"{p}") for p in range(20)], 20)
+    assert grounds.without_hub(log, whole(log), own) is None
+    apart = make_layer("device", [(p, "one") for p in range(5, 20)], 20)
+    assert grounds.without_hub(log, whole(log), apart) is None, "one member holds it"
+
+
+@pytest.mark.parametrize("holders", [4, 5, 6])
+def test_a_hub_may_leave_nobody(make_log: Callable[..., Log], make_layer: Callable[..., Layer], holders: int):
+    log = make_log(np.tile(np.arange(6), 30))
+    layer = make_layer("payment", [(p, "card") for p in range(holders)], 6)
+    left = grounds.without_hub(log, whole(log), layer)
+    assert left is not None
+    assert left[1].parties.tolist() == list(range(holders, 6))

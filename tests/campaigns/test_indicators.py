@@ -1,0 +1,88 @@
+"""Indicators: anchors of an accused campaign's templates, and nothing that names anybody."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spiritsafe.campaigns.clusters import Candidate
+from spiritsafe.campaigns.evidence import View
+from spiritsafe.campaigns.indicators import indicators
+from spiritsafe.campaigns.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spiritsafe.campaigns.log import Log
+
+    MakeLog = Callable[..., Log]
+
+
+def told(rows: list[int]) -> Verdict:
+    none = np.zeros(0, np.int64)
+    made = Verdict(Candidate("template", none, none), View(none, none, none, none), 0.0, 1.0)
+    made.rows = np.array(rows, np.int64)
+    return made
+
+
+def record(*entries: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "campaigns": [
+            {"campaign_id": name, "label": label, "first_seen": "2026-03-01T00:00:00Z"}
+            for name, label in entries
+        ]
+    }
+
+
+def test_each_template_of_a_campaign_gives_one_indicator(make_log: MakeLog):
+    log = make_log([0, 0, 1, 1, 2, 3, 3], template=[0, 1, 0, -1, 0, 0, 1], live=[1, 1, 1, 1, 1, 0, 1])
+    log.template_anchors[1] = np.array([77], np.uint64)
+    found = indicators(log, record(("c-1", "campaign")), [told([0, 1, 2, 3])], version=7)
+    assert (found["schema"], found["fingerprint_version"]) == (1, 7)
+    first, second = found["indicators"]
+    assert first["anchors"] == [f"{1000 + i:016x}" for i in (1, 2, 3)]
+    # Three live exchanges have the template: two of the campaign, one of others; a duplicate does not count.
+    assert (first["exchanges"], first["elsewhere"], first["least"]) == (2, 1, 2)
+    assert second["anchors"] == [f"{77:016x}"]
+    assert (second["exchanges"], second["elsewhere"], second["least"]) == (1, 1, 1), (
+        "all that a text has suffices"
+    )
+    for one in (first, second):
+        assert (one["kind"], one["campaign_id"]) == ("template", "c-1")
+        assert one["valid_from"] == "2026-03-01T00:00:00Z"
+    assert first["indicator_id"] != second["indicator_id"]
+    assert not any(name in json.dumps(found) for name in log.accounts)
+
+
+def test_only_campaigns_give_indicators(make_log: MakeLog):
+    log = make_log([0, 1, 2], template=[0, 0, 0])
+    entries = [(f"c-{label}", label) for label in ("pool", "campaign", "reseller", "insufficient")]
+    found = indicators(log, record(*entries), [told([0, 1, 2])] * 4, version=1)
+    assert [one["campaign_id"] for one in found["indicators"]] == ["c-campaign"]
+
+
+def test_a_campaign_without_shared_text_or_a_scan_without_rows_has_none(make_log: MakeLog):
+    log = make_log([0, 1, 2])
+    assert indicators(log, record(("c-1", "campaign")), [told([0, 1, 2])], version=1)["indicators"] == []
+    assert indicators(None, record(), [], version=1)["indicators"] == []
+
+
+def test_the_same_campaign_has_the_same_indicators_and_another_one_others(make_log: MakeLog):
+    log = make_log([0, 1, 2], template=[0, 0, 0])
+    first, again, other = (
+        indicators(log, record((name, "campaign")), [told([0, 1])], version=1)["indicators"][0][
+            "indicator_id"
+        ]
+        for name in ("c-1", "c-1", "c-2")
+    )
+    assert first == again
+    assert first != other
+
+
+def test_of_a_long_template_the_smallest_anchors_stand_for_all(make_log: MakeLog):
+    log = make_log([0, 1], template=[0, 0])
+    log.template_anchors[0] = np.arange(1, 500, dtype=np.uint64)
+    (one,) = indicators(log, record(("c-1", "campaign")), [told([0, 1])], version=1)["indicators"]
+    assert [int(anchor, 16) for anchor in one["anchors"]] == list(range(1, 65))

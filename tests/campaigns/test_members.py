@@ -1,0 +1,149 @@
+"""Membership: planted bystanders are told from members; a probability, whoever the parties are called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spiritsafe.campaigns.members import membership
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spiritsafe.campaigns.log import Log
+
+    MakeLog = Callable[..., Log]
+
+SEEDS = 100
+
+
+def planted(
+    rng: np.random.Generator, *, members: int, beside: int, load: float, role: float, shape: float
+) -> dict[str, Any]:
+    """Members 0, 1, … with gamma loads that nearly all play the role; then bystanders with a geometric few that do not."""
+    many = np.maximum(1, rng.poisson(rng.gamma(shape, load / shape, members)))
+    who = np.repeat(np.arange(members + beside), np.concatenate([many, rng.geometric(0.6, beside)]))
+    plays = np.where(who < members, rng.random(who.size) < role, rng.random(who.size) < 0.1)
+    order = rng.permutation(who.size)
+    return {"who": who[order], "roles": plays[order].astype(int)}
+
+
+# Expected precision and recall, and why it is not one.
+CASES: dict[str, tuple[dict[str, Any], float, float]] = {
+    "a small campaign": ({"members": 30, "beside": 10, "load": 40, "role": 0.95, "shape": 8}, 0.99, 0.99),
+    "nobody beside": ({"members": 50, "beside": 0, "load": 40, "role": 0.95, "shape": 8}, 1.0, 0.99),
+    "many beside": ({"members": 20, "beside": 100, "load": 40, "role": 0.95, "shape": 8}, 0.97, 0.99),
+    "light members": ({"members": 200, "beside": 20, "load": 3, "role": 0.95, "shape": 10}, 0.97, 0.96),
+    "very unequal members": ({"members": 50, "beside": 20, "load": 40, "role": 0.95, "shape": 1}, 0.99, 0.92),
+    "half of the work has no role": (
+        {"members": 50, "beside": 20, "load": 20, "role": 0.5, "shape": 4},
+        0.98,
+        0.96,
+    ),
+    "no role at all": ({"members": 30, "beside": 10, "load": 40, "role": 0.0, "shape": 8}, 0.99, 0.96),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_members_are_told_from_bystanders(make_log: MakeLog, name: str):
+    case, precise, complete = CASES[name]
+    precision, recall = [], []
+    for seed in range(SEEDS):
+        log = make_log(**planted(np.random.default_rng(seed), **case))
+        parties, probability = membership(log, np.arange(log.acc.size))
+        chosen = parties[probability >= 0.5]
+        precision.append((chosen < case["members"]).mean())
+        recall.append(np.isin(np.arange(case["members"]), chosen).mean())
+    assert np.mean(precision) >= precise
+    assert np.mean(recall) >= complete
+
+
+def test_of_all_that_tied_parties_send_only_the_role_tells_members(make_log: MakeLog):
+    # Members' own work is half of their traffic; ordinary customers of any size hardly ever play the role.
+    precision, recall = [], []
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        many = 1 + np.floor(rng.pareto(1.0, 60) * 10).astype(int).clip(0, 500)
+        who = np.repeat(np.arange(60), many)
+        log = make_log(who, roles=rng.random(who.size) < np.where(who < 20, 0.5, 0.003))
+        parties, probability = membership(log, np.arange(who.size), whole=True)
+        chosen = parties[probability >= 0.5]
+        seen = np.flatnonzero(many[:20] >= 10)
+        precision.append((chosen < 20)[many[chosen] >= 10].mean())
+        recall.append(np.isin(seen, chosen).mean())
+    assert np.mean(precision) >= 0.97
+    assert np.mean(recall) >= 0.98
+
+
+def test_probabilities_mean_what_they_say_where_members_and_bystanders_are_hard_to_tell(make_log: MakeLog):
+    said, true = [], []
+    for seed in range(SEEDS):
+        log = make_log(
+            **planted(np.random.default_rng(seed), members=60, beside=40, load=5, role=0.9, shape=1.5)
+        )
+        parties, probability = membership(log, np.arange(log.acc.size))
+        said.append(probability)
+        true.append(parties < 60)
+    chance, member = np.concatenate(said), np.concatenate(true)
+    assert member[chance > 0.9].mean() >= 0.9
+    assert member[chance < 0.1].mean() <= 0.1
+    assert abs(chance.mean() - member.mean()) <= 0.1
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 7), st.booleans()), min_size=1, max_size=60)
+
+
+@settings(max_examples=60)
+@given(ROWS, st.randoms(), st.permutations(range(8)))
+def test_neither_the_order_of_exchanges_nor_the_names_of_parties_matter(
+    make_log: MakeLog, rows: list[tuple[int, bool]], random: Any, name: list[int]
+):
+    who, plays = np.array([p for p, _ in rows]), np.array([r for _, r in rows], int)
+    order = np.array(random.sample(range(who.size), who.size))
+    parties, plain = membership(make_log(who, roles=plays), np.arange(who.size))
+    named = make_log(np.array(name)[who][order], roles=plays[order])
+    others, moved = membership(named, np.arange(who.size))
+    assert np.array_equal(parties, np.unique(who))
+    assert ((plain >= 0) & (plain <= 1)).all()
+    told = dict(zip(others.tolist(), moved.tolist(), strict=True))
+    np.testing.assert_allclose([told[name[p]] for p in parties], plain, atol=1e-9)
+
+
+def test_two_parties_are_too_few_to_tell_apart(make_log: MakeLog):
+    log = make_log([0] * 50 + [1], roles=[1] * 50 + [0])
+    parties, probability = membership(log, np.arange(51))
+    assert parties.tolist() == [0, 1]
+    assert probability.tolist() == [1.0, 1.0]
+
+
+def test_all_the_same_are_all_members(make_log: MakeLog):
+    for each in (1, 2, 50, 5000):
+        log = make_log(np.repeat(np.arange(6), each), roles=np.ones(6 * each, int))
+        assert (membership(log, np.arange(6 * each))[1] > 0.5).all()
+
+
+def test_one_giant_does_not_push_the_others_out(make_log: MakeLog):
+    who = np.concatenate([np.zeros(100_000, int), np.repeat(np.arange(1, 30), 40)])
+    log = make_log(who, roles=np.ones(who.size, int))
+    parties, probability = membership(log, np.arange(who.size))
+    assert np.isfinite(probability).all()
+    assert (probability[1:] > 0.5).all()
+    assert parties.size == 30
+
+
+def test_rows_of_others_do_not_count(make_log: MakeLog):
+    rng = np.random.default_rng(0)
+    columns = planted(rng, members=20, beside=10, load=30, role=0.9, shape=8)
+    size = columns["who"].size
+    alone = membership(make_log(**columns), np.arange(size))
+    more = {
+        "who": np.concatenate([columns["who"], rng.integers(0, 60, 500)]),
+        "roles": np.concatenate([columns["roles"], rng.integers(0, 2, 500)]),
+    }
+    among = membership(make_log(**more), np.arange(size))
+    assert np.array_equal(alone[0], among[0])
+    assert np.array_equal(alone[1], among[1])

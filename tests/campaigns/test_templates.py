@@ -1,0 +1,371 @@
+"""Templates: planted instructions are found whatever the language, apart from each other, however the log is cut."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spiritsafe import schema
+from spiritsafe.campaigns import _anchors
+from spiritsafe.campaigns.templates import Counter, Templates, each, templates
+from spiritsafe.features import sketch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_KINDS = {
+    "time": pa.int64(),
+    "string": pa.string(),
+    "number": pa.float64(),
+    "integer": pa.int64(),
+    "boolean": pa.bool_(),
+    "strings": pa.list_(pa.string()),
+}
+
+#: Per language: an instruction of more than twenty tokens, another one, words for items, what stands between words.
+LANGUAGES: dict[str, tuple[str, str, str, str]] = {
+    "English": (
+        (
+            "Grade the following answer from one to ten and then explain in full each point that you took away from it, "
+            "as a strict teacher would:"
+        ),
+        (
+            "Write a short story for small children in which the animal named below learns to share its food with all of "
+            "its new friends:"
+        ),
+        "river stone lamp garden winter train paper silver orange bridge music candle mirror forest window",
+        " ",
+    ),
+    "Russian": (
+        (
+            "Оцени следующий ответ по шкале от одного до десяти и потом очень подробно объясни нам каждый балл, "
+            "который был снят, как это делает строгий учитель:"
+        ),
+        (
+            "Напиши короткую сказку для маленьких детей, в которой названное ниже животное учится каждый день делиться "
+            "своей едой со всеми новыми друзьями в большом лесу:"
+        ),
+        "река камень лампа сад зима поезд бумага серебро мост музыка свеча зеркало лес окно дорога",
+        " ",
+    ),
+    "Arabic": (
+        (
+            "قيم الإجابة التالية من واحد إلى عشرة ثم اشرح لنا بالتفصيل الكامل كل نقطة قمت بخصمها من الدرجة "
+            "النهائية لهذا الطالب كما يفعل المعلم الصارم"
+        ),
+        (
+            "اكتب قصة قصيرة للأطفال الصغار يتعلم فيها الحيوان المذكور أدناه كيف يشارك طعامه كل يوم مع جميع "
+            "أصدقائه الجدد في الغابة البعيدة عن المدينة"
+        ),
+        "نهر حجر مصباح حديقة شتاء قطار ورق فضة برتقال جسر موسيقى شمعة مرآة غابة نافذة",
+        " ",
+    ),
+    "Chinese": (
+        "请你仔细阅读下面这段回答并按照一到十分进行评分同时逐条解释每一处扣分的原因",
+        "请为小朋友写一个简短的童话故事让下面提到的动物学会和朋友们分享自己的食物",
+        "河 石 灯 园 冬 车 纸 银 橙 桥 乐 烛 镜 林 窗 路 山 海 花 鸟 鱼 虫 风 雨 雪 月 星 云 田 村",
+        "",
+    ),
+}
+
+
+def batch(prompts: Sequence[str], systems: Sequence[str | None] | None = None) -> pa.RecordBatch:
+    columns: dict[str, Any] = {c.name: pa.nulls(len(prompts), _KINDS[c.kind]) for c in schema.COLUMNS}
+    columns["prompt"] = pa.array(prompts, pa.string())
+    if systems is not None:
+        columns["system"] = pa.array(systems, pa.string())
+    return sketch(pa.RecordBatch.from_pydict(columns))
+
+
+def found(batches: Sequence[pa.RecordBatch]) -> Templates:
+    """What stage A and B make of these batches, with a small table of rough counts."""
+    counter = Counter(np.zeros(1 << 20, np.uint8))
+    for flat, _, _ in each(batches):
+        counter.add(flat)
+    return templates(lambda: each(batches), sum(one.num_rows for one in batches), counter)
+
+
+def items(rng: np.random.Generator, language: str, count: int, size: int = 40) -> list[str]:
+    words, joint = LANGUAGES[language][2].split(), LANGUAGES[language][3]
+    return [joint.join(rng.choice(words, size)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("around", ["before", "after"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_instruction_around_random_items_is_one_template_across_accounts(language: str, around: str):
+    instruction = LANGUAGES[language][0]
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        planted = [
+            f"{instruction} {one}" if around == "before" else f"{one}. {instruction}"
+            for one in items(rng, language, 30)
+        ]
+        made = found([batch([*planted, *items(rng, language, 30)])])
+        assert np.unique(made.of_row[:30]).size == 1
+        assert made.of_row[0] >= 0
+        assert not np.isin(made.of_row[30:], made.of_row[:30]).any(), "bare items are not of the template"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_two_unrelated_instructions_are_two_templates(language: str):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        prompts = [f"{LANGUAGES[language][i % 2]} {one}" for i, one in enumerate(items(rng, language, 60))]
+        made = found([batch(prompts)])
+        assert np.unique(made.of_row[0::2]).size == np.unique(made.of_row[1::2]).size == 1
+        assert made.of_row[0] != made.of_row[1]
+        assert (made.of_row >= 0).all()
+
+
+def test_instructions_of_four_languages_are_four_templates():
+    rng = np.random.default_rng(0)
+    prompts = [f"{LANGUAGES[name][0]} {one}" for name in LANGUAGES for one in items(rng, name, 12)]
+    made = found([batch(prompts)])
+    assert [np.unique(part).size for part in np.split(made.of_row, 4)] == [1, 1, 1, 1]
+    assert np.unique(made.of_row).size == made.key.size == len(made.anchors) == 4
+
+
+SHORT = "Please help me with this, thank you."
+LONG = (
+    "You are a helpful and honest assistant. You answer every question of the user politely and well, you never "
+    "make things up, and when you do not know the answer you say so openly instead of guessing what it might be."
+)
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        SHORT,
+        pytest.param(
+            LONG,
+            marks=pytest.mark.xfail(
+                reason="an exchange belongs to the template with most of its anchors: a popular preamble that is "
+                "longer than the instruction swallows it"
+            ),
+        ),
+    ],
+    ids=["short", "longer than the instruction"],
+)
+def test_a_phrase_in_both_does_not_merge_two_templates(phrase: str):
+    first, second = LANGUAGES["English"][:2]
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        many = items(rng, "English", 90)
+        grade = [f"{phrase} {first} {one}" for one in many[:15]]
+        story = [f"{phrase} {second} {one}" for one in many[15:30]]
+        # The phrase is common: others use it with texts of their own.
+        others = [f"{phrase} {one}" for one in many[30:]]
+        made = found([batch([*grade, *story, *others])])
+        a, b = made.of_row[:15], made.of_row[15:30]
+        assert np.unique(a).size == np.unique(b).size == 1
+        assert a[0] != b[0]
+
+
+@pytest.mark.parametrize(
+    "passes",
+    [
+        3,
+        8,
+    ],
+)
+def test_an_instruction_around_a_pool_worked_through_pass_by_pass_is_one_template(passes: int):
+    pool = items(np.random.default_rng(0), "English", 20, 80)
+    made = found([batch([f"{LANGUAGES['English'][0]} {one}" for one in pool * passes])])
+    assert np.unique(made.of_row).size == 1
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        20,
+        24,
+        pytest.param(
+            12,
+            marks=pytest.mark.xfail(
+                reason="a run of 12 shares one anchor for certain (ADR 3), but a row joins only with two"
+            ),
+        ),
+        pytest.param(
+            16,
+            marks=pytest.mark.xfail(reason="the same: one in five such instructions leaves one anchor only"),
+        ),
+    ],
+)
+def test_nearly_every_instruction_of_this_many_tokens_is_found(tokens: int):
+    rng = np.random.default_rng(1)
+    words = np.array(
+        [
+            a + b
+            for a in ("ba", "de", "fi", "go", "hu", "ka", "le", "mi")
+            for b in ("lan", "ker", "mis", "tor")
+        ]
+    )
+    prompts = [
+        " ".join([*instruction, *rng.choice(words, 30)])
+        for instruction in (rng.choice(words, tokens) for _ in range(60))
+        for _ in range(8)
+    ]
+    rows = found([batch(prompts)]).of_row.reshape(60, 8)
+    assert ((rows[:, 0] >= 0) & (rows == rows[:, :1]).all(axis=1)).mean() >= 0.95
+
+
+def test_an_instruction_given_as_system_text_is_a_template_too():
+    rng = np.random.default_rng(0)
+    plain = items(rng, "English", 40)
+    made = found([batch(plain, [LANGUAGES["English"][0]] * 20 + [None] * 20)])
+    assert np.unique(made.of_row[:20]).size == 1
+    assert made.of_row[0] >= 0
+    assert (made.of_row[20:] == -1).all()
+
+
+def test_text_said_twice_in_system_and_prompt_is_still_one_template():
+    text = LANGUAGES["English"][0]
+    made = found([batch([text] * 20, [text] * 20)])
+    assert made.of_row.tolist() == [0] * 20
+
+
+@pytest.mark.parametrize("short", [1, 3])
+def test_fewer_than_four_copies_are_no_template(short: int):
+    rng = np.random.default_rng(0)
+    prompts = [f"{LANGUAGES['English'][0]} {one}" for one in items(rng, "English", short)]
+    assert (found([batch(prompts)]).of_row == -1).all()
+
+
+def test_exact_duplicates_are_one_template_whatever_their_length():
+    for text in ("hi", "Tell me a joke", LANGUAGES["English"][0]):
+        made = found([batch([text] * 10)])
+        assert made.of_row.tolist() == [0] * 10
+        assert len(made.anchors) == 1
+
+
+def test_a_log_without_rows_or_text_has_no_template():
+    empty = found([batch([])])
+    assert (empty.of_row.size, empty.key.size, empty.anchors) == (0, 0, [])
+    assert found([]).of_row.size == 0
+    blank = found([batch(["", "", "", "", ""])])
+    assert blank.of_row.tolist() == [-1] * 5
+
+
+@pytest.fixture(scope="module")
+def mixed() -> pa.RecordBatch:
+    rng = np.random.default_rng(3)
+    prompts: list[str] = []
+    for language in LANGUAGES:
+        one = items(rng, language, 24)
+        prompts += [
+            f"{LANGUAGES[language][i % 3]} {text}" if i % 3 < 2 else text for i, text in enumerate(one)
+        ]
+    order = rng.permutation(len(prompts))
+    systems = ["You answer in one short paragraph and never more than that, please." if i % 4 == 0 else None
+               for i in range(len(prompts))]  # fmt: skip
+    return batch([prompts[i] for i in order], systems)
+
+
+def same(a: Templates, b: Templates) -> bool:
+    return (
+        np.array_equal(a.of_row, b.of_row)
+        and np.array_equal(a.key, b.key)
+        and all(np.array_equal(x, y) for x, y in zip(a.anchors, b.anchors, strict=True))
+    )
+
+
+@settings(max_examples=30)
+@given(cuts=st.lists(st.integers(0, 96), max_size=6))
+def test_the_cut_into_batches_changes_nothing(mixed: pa.RecordBatch, cuts: list[int]):
+    ends = [0, *sorted(cuts), mixed.num_rows]
+    parts = [mixed.slice(a, b - a) for a, b in pairwise(ends)]
+    whole = found([mixed])
+    assert whole.key.size >= 8
+    assert same(found(parts), whole)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_order_of_rows_changes_nothing(mixed: pa.RecordBatch, seed: int):
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(mixed.num_rows)
+    whole = found([mixed])
+    moved = found([mixed.take(pa.array(order))])
+    assert np.array_equal(moved.of_row, whole.of_row[order])
+    assert np.array_equal(moved.key, whole.key)
+
+
+def test_unrelated_traffic_does_not_change_who_shares_a_template(mixed: pa.RecordBatch):
+    rng = np.random.default_rng(8)
+    words = [f"{a}{b}" for a in "bdfgklmnprst" for b in ("ala", "oru", "eki", "umo", "ini")]
+    noise = batch([" ".join(rng.choice(words, 40)) for _ in range(300)])
+    alone, among = found([mixed]).of_row, found([mixed, noise]).of_row
+    assert np.array_equal(alone < 0, among[: alone.size] < 0)
+    pairs = set(zip(alone.tolist(), among[: alone.size].tolist(), strict=True))
+    assert len(pairs) == np.unique(alone).size == np.unique(among[: alone.size]).size
+
+
+def test_each_row_of_a_template_holds_its_anchors_and_keys_are_their_smallest(mixed: pa.RecordBatch):
+    made = found([mixed])
+    rows = [
+        set(a) | set(s)
+        for a, s in zip(*(mixed.column(n).to_pylist() for n in ("anchors", "system_anchors")), strict=True)
+    ]
+    for key, anchors in enumerate(made.anchors):
+        assert made.key[key] == anchors.min()
+        assert np.array_equal(anchors, np.unique(anchors))
+        for row in np.flatnonzero(made.of_row == key):
+            assert rows[row] & set(anchors.tolist())
+    together = np.concatenate(made.anchors)
+    assert np.unique(together).size == together.size, "no anchor belongs to two templates"
+
+
+LISTS = st.lists(st.lists(st.integers(1, 12), max_size=6, unique=True), max_size=12)
+
+
+@given(LISTS)
+def test_each_joins_the_lists_of_a_row_in_column_order(rows: list[list[int]]):
+    kind = pa.list_(pa.uint64())
+    one = pa.record_batch(
+        {
+            "anchors": pa.array(rows, kind),
+            "system_anchors": pa.array(rows[::-1], kind),
+            "exact": pa.array(range(len(rows)), pa.uint64()),
+        }
+    )
+    for start in range(len(rows) + 1):
+        ((flat, offsets, bodies),) = each([one.slice(start)])
+        assert bodies.tolist() == list(range(start, len(rows)))
+        joined = [flat[a:b].tolist() for a, b in pairwise(offsets.tolist())]
+        assert joined == [a + b for a, b in zip(rows, rows[::-1], strict=True)][start:]
+
+
+@given(st.lists(st.integers(1, 40), max_size=400), st.sampled_from([4, 16, 256]))
+def test_the_rough_count_is_never_below_the_true_one(anchors: list[int], size: int):
+    cells = np.zeros(size, np.uint8)
+    keys = (np.array(anchors, np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
+    _anchors.count_roughly(cells, keys)
+    mask = np.uint64(size - 1)
+    for key, count in Tally(keys.tolist()).items():
+        a = np.uint64(key)
+        with np.errstate(over="ignore"):
+            q = ((a ^ (a >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(20)) & mask
+        assert min(cells[a & mask], cells[q]) >= min(count, 255)
+
+
+def test_the_rough_count_saturates():
+    cells = np.zeros(16, np.uint8)
+    _anchors.count_roughly(cells, np.full(1000, 7, np.uint64))
+    assert cells.max() == 255
+
+
+def test_rough_counts_of_a_full_table_lose_no_template():
+    # Far too few cells: estimates are all too high, which costs time and changes nothing.
+    rng = np.random.default_rng(0)
+    one = batch([f"{LANGUAGES['English'][i % 2]} {text}" for i, text in enumerate(items(rng, "English", 40))])
+    crowded = Counter(np.zeros(4, np.uint8))
+    for flat, _, _ in each([one]):
+        crowded.add(flat)
+    assert same(templates(lambda: each([one]), 40, crowded), found([one]))

@@ -1,0 +1,340 @@
+"""Verdicts on planted scenes: who is accused, on what it rests, and who never is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from spiritsafe.campaigns import clusters, grounds, intent, verdicts
+from spiritsafe.campaigns.coordination import Test
+from spiritsafe.campaigns.evidence import Margins, View
+from spiritsafe.campaigns.log import HOUR
+from spiritsafe.campaigns.verdicts import Verdict, stands
+from spiritsafe.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spiritsafe.campaigns.links import Layer
+    from spiritsafe.campaigns.log import Log
+
+    MakeLog = Callable[..., Log]
+    MakeLayer = Callable[..., Layer]
+
+MEMBERS, OTHERS, BESIDE = 30, 300, 6
+EVERYONE = MEMBERS + OTHERS
+GRADE, TRANSLATE = 1, 2
+REFERENCE = intent.shipped()
+
+
+def scene(
+    rng: np.random.Generator, *, each: int = 24, hours: int = 12, same: bool = False, beside: int = BESIDE
+) -> dict[str, Any]:
+    """Thirty parties take turns with one template, each on its own topic; others do as they please.
+
+    Six of the others try the template once, without its role. ``same``: each member does the same items.
+    """
+    turns = np.concatenate([rng.permutation(MEMBERS) for _ in range(each)])
+    other = np.repeat(np.arange(MEMBERS, EVERYONE), 1 + rng.geometric(0.2, OTHERS))
+    who = np.concatenate([turns, other])
+    time = np.concatenate(
+        [np.sort(rng.integers(0, hours * HOUR, turns.size)), rng.integers(0, hours * HOUR, other.size)]
+    )
+    template = np.concatenate([np.zeros(turns.size, int), np.full(other.size, -1)])
+    curious = turns.size + np.flatnonzero(np.diff(other, prepend=-1))[:beside]
+    template[curious] = 0
+    item = np.arange(who.size)
+    if same:
+        nth = np.empty(turns.size, int)
+        for p in range(MEMBERS):
+            nth[turns == p] = np.arange(each)
+        item[: turns.size] = nth
+    plays = np.where((np.arange(who.size) < turns.size) & (rng.random(who.size) < 0.95), GRADE, 0)
+    return {"who": who, "time": time, "template": template, "item": item, "roles": plays}
+
+
+def own_topics(rng: np.random.Generator, who: Any) -> Any:
+    taste = rng.normal(0, 40, (EVERYONE, 8))
+    return np.clip(taste[who] + rng.normal(0, 15, (who.size, 8)), -127, 127).astype(np.int8)
+
+
+def cards(make_layer: MakeLayer, group: Callable[[int], object]) -> dict[str, Layer]:
+    """Members hold the card ``group(p)``; everyone else has one of his own."""
+    held = [(p, f"card {group(p)}" if p < MEMBERS else f"own {p}") for p in range(EVERYONE)]
+    return {"payment": make_layer("payment", held, EVERYONE)}
+
+
+def judged(log: Log, layers: dict[str, Layer], projections: Any, **more: Any) -> list[Verdict]:
+    found = clusters.candidates(log, layers, seed=0)
+    return verdicts.verdicts(
+        log,
+        found,
+        layers,
+        projections,
+        reference=REFERENCE,
+        margins=Margins(),
+        settings=Settings(),
+        **more,
+    )
+
+
+def accused(told: list[Verdict]) -> list[Verdict]:
+    return [one for one in told if one.label == "campaign"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_planted_campaign_is_accused_and_nobody_beside_it(
+    make_log: MakeLog, make_layer: MakeLayer, seed: int
+):
+    rng = np.random.default_rng(seed)
+    columns = scene(rng)
+    log = make_log(**columns)
+    steps: list[tuple[int, int]] = []
+    told = judged(
+        log,
+        cards(make_layer, lambda p: p // 3),
+        own_topics(rng, columns["who"]),
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    (one,) = accused(told)
+    assert one.parties.tolist() == list(range(MEMBERS))
+    assert (log.row_party[one.rows] < MEMBERS).all()
+    assert one.rows.size == MEMBERS * 24
+    assert (one.probability >= 0.5).all()
+    assert one.candidate.kind == "template"
+    assert one.log_e >= one.bar
+    assert steps[-1][0] == steps[-1][1] == len(steps)
+
+
+def test_the_accusation_is_the_same_in_another_order_and_with_more_traffic(
+    make_log: MakeLog, make_layer: MakeLayer
+):
+    rng = np.random.default_rng(0)
+    columns = scene(rng)
+    points, layers = own_topics(rng, columns["who"]), cards(make_layer, lambda p: p // 3)
+    (plain,) = accused(judged(make_log(**columns), layers, points))
+    order = rng.permutation(points.shape[0])
+    (moved,) = accused(judged(make_log(**{n: c[order] for n, c in columns.items()}), layers, points[order]))
+    assert np.array_equal(np.sort(order[moved.rows]), plain.rows)
+    assert moved.log_e == pytest.approx(plain.log_e)
+    assert np.array_equal(moved.parties, plain.parties)
+
+    more = {
+        "who": np.concatenate([columns["who"], rng.integers(MEMBERS, EVERYONE, 800)]),
+        "time": np.concatenate([columns["time"], rng.integers(0, 12 * HOUR, 800)]),
+        "template": np.concatenate([columns["template"], np.full(800, -1)]),
+        "item": np.concatenate([columns["item"], 100_000 + np.arange(800)]),
+        "roles": np.concatenate([columns["roles"], np.zeros(800, int)]),
+    }
+    wider = np.concatenate([points, own_topics(rng, more["who"][points.shape[0] :])])
+    (among,) = accused(judged(make_log(**more), layers, wider))
+    assert np.array_equal(among.rows, plain.rows)
+    assert np.array_equal(among.parties, plain.parties)
+    assert among.log_e == pytest.approx(plain.log_e)
+
+
+@pytest.mark.parametrize("why", ["declared", "duplicates", "one organization", "a product", "alone"])
+def test_nobody_is_accused(make_log: MakeLog, make_layer: MakeLayer, why: str):
+    rng = np.random.default_rng(0)
+    columns = scene(rng)
+    member = columns["who"] < MEMBERS
+    changed: dict[str, Any] = {
+        "declared": {"declared": np.arange(EVERYONE) < MEMBERS},
+        "duplicates": {"live": ~member},
+        "one organization": {"party": np.maximum(np.arange(EVERYONE) - MEMBERS + 1, 0)},
+        "a product": {"roles": np.where(member, TRANSLATE, 0)},
+        "alone": {"who": np.zeros(member.size, int)},
+    }[why]
+    parties = EVERYONE if why != "one organization" else OTHERS + 1
+    layers = {"payment": make_layer("payment", [(p, f"{p}") for p in range(parties)], parties)}
+    if why == "a product":
+        layers = cards(make_layer, lambda p: p // 3)
+    told = judged(make_log(**{**columns, **changed}), layers, own_topics(rng, columns["who"]))
+    assert accused(told) == []
+
+
+def test_an_empty_log_gives_no_verdict(make_log: MakeLog):
+    assert judged(make_log([]), {}, np.zeros((0, 8), np.int8)) == []
+
+
+def test_a_class_that_does_the_same_task_is_excused_and_told_as_insufficient(
+    make_log: MakeLog, make_layer: MakeLayer
+):
+    rng = np.random.default_rng(0)
+    columns = scene(rng, same=True)
+    told = judged(make_log(**columns), cards(make_layer, lambda p: p // 3), own_topics(rng, columns["who"]))
+    assert accused(told) == []
+    assert any(v.label == "insufficient" and v.hypotheses[0].fits == "yes" for v in told)
+
+
+def test_independent_customers_with_one_prompt_and_one_role_are_never_accused(
+    make_log: MakeLog, make_layer: MakeLayer
+):
+    layers = {"payment": make_layer("payment", [(p, f"{p}") for p in range(80)], 80)}
+    found = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        size = np.maximum(1, rng.poisson(rng.gamma(4, 12 / 4, 60)))
+        who = np.concatenate([np.repeat(np.arange(60), size), rng.integers(60, 80, 100)])
+        template = np.where(who < 60, 0, -1)
+        log = make_log(
+            who,
+            template=template,
+            time=rng.integers(0, 12 * HOUR, who.size),
+            roles=np.where(who < 60, GRADE, 0),
+        )
+        taste = rng.normal(0, 40, (80, 8))
+        points = np.clip(taste[who] + rng.normal(0, 15, (who.size, 8)), -127, 127).astype(np.int8)
+        found += len(accused(judged(log, layers, points)))
+    assert found == 0
+
+
+@pytest.mark.parametrize(
+    ("roles", "parties", "accused_parties"),
+    [
+        (0, MEMBERS, MEMBERS),
+        (0, 19, 0),  # too few for elimination
+        (TRANSLATE, MEMBERS, 0),  # the work of a product
+    ],
+)
+def test_without_a_role_many_who_sweep_one_pool_are_accused_unless_it_is_a_product(
+    make_log: MakeLog, make_layer: MakeLayer, roles: int, parties: int, accused_parties: int
+):
+    rng = np.random.default_rng(0)
+    columns = scene(rng, each=48, beside=0)
+    turns = MEMBERS * 48
+    columns["item"][:turns] = np.concatenate([rng.permutation(240) for _ in range(6)]) + 1_000_000
+    columns["roles"][:turns] = roles
+    kept = (columns["who"] < parties) | (columns["who"] >= MEMBERS)
+    columns = {name: column[kept] for name, column in columns.items()}
+    log = make_log(**columns)
+    one_mix = rng.normal(0, 40, (log.acc.size, 8)).astype(np.int8)
+    found = accused(judged(log, cards(make_layer, lambda p: p // 3), one_mix))
+    assert sum(one.parties.size for one in found) == accused_parties
+    for one in found:
+        assert not verdicts.named(one)
+        assert {t.name for t in one.tests if t.log_e > one.bar} >= {"swept_items", "shared_payment"}
+
+
+# What it rests on.
+
+
+def test_a_campaign_that_hangs_on_one_card_falls_without_it_and_one_with_many_stands(
+    make_log: MakeLog, make_layer: MakeLayer
+):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        columns = scene(rng)
+        log, points = make_log(**columns), own_topics(rng, columns["who"])
+        (many,) = accused(judged(log, cards(make_layer, lambda p: p // 3), points))
+        (hub,) = many.hubs
+        assert (hub.layer, hub.parties) == ("payment", 3)
+        assert hub.stands
+        assert hub.log_e >= many.bar
+        (one,) = accused(judged(log, cards(make_layer, lambda p: "x" if p < 20 else p), points))
+        (hub,) = one.hubs
+        assert (hub.layer, hub.value, hub.parties) == ("payment", "card x", 20)
+        assert not hub.stands
+
+
+@pytest.mark.parametrize("holders", [28, 30])
+def test_it_is_told_when_all_or_nearly_all_hangs_on_one_card(
+    make_log: MakeLog, make_layer: MakeLayer, holders: int
+):
+    rng = np.random.default_rng(0)
+    columns = scene(rng, beside=0)
+    layers = cards(make_layer, lambda p: "x" if p < holders else p)
+    (one,) = accused(judged(make_log(**columns), layers, own_topics(rng, columns["who"])))
+    assert [hub.stands for hub in one.hubs] == [False]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_shared_cards_that_chose_the_group_are_a_second_kind_and_no_e_value(
+    make_log: MakeLog, make_layer: MakeLayer, shared: bool
+):
+    # Without a template only cards and the role propose them, and turns alone are one kind of evidence.
+    rng = np.random.default_rng(0)
+    columns = scene(rng)
+    columns["template"][:] = -1
+    layers = cards(make_layer, (lambda _: "one") if shared else (lambda p: p))
+    found = accused(judged(make_log(**columns), layers, own_topics(rng, columns["who"])))
+    assert len(found) == shared
+    for one in found:
+        assert one.parties.tolist() == list(range(MEMBERS))
+        (payment,) = (test for test in one.tests if test.name == "shared_payment")
+        assert (payment.weight == 0) == one.candidate.tied
+        assert one.log_e == grounds.combined([test for test in one.tests if test.weight > 0])
+
+
+# Pools and resellers.
+
+
+@pytest.mark.parametrize(("templates", "label"), [(1, "pool"), (10, "reseller")])
+def test_one_hand_behind_many_accounts_is_a_pool_and_with_many_kinds_of_work_a_reseller(
+    make_log: MakeLog, make_layer: MakeLayer, templates: int, label: str
+):
+    rng = np.random.default_rng(0)
+    who = np.concatenate([np.repeat(np.arange(12), 40), np.repeat(np.arange(12, 400), 2)])
+    template = np.where(who < 12, np.arange(who.size) % templates, -1)
+    log = make_log(
+        who,
+        template=template,
+        roles=np.full(who.size, TRANSLATE),
+        time=rng.integers(0, 12 * HOUR, who.size),
+    )
+    held = [(p, f"card {p // 6}" if p < 12 else f"own {p}") for p in range(400)]
+    told = judged(log, {"payment": make_layer("payment", [*held, *((p, "hub") for p in range(12))], 400)},
+                  np.zeros((who.size, 8), np.int8))  # fmt: skip
+    assert {verdict.label for verdict in told} == {label}
+    assert told[0].parties.tolist() == list(range(12))
+    assert told[0].probability.tolist() == [1.0] * 12
+
+
+# The rule itself.
+
+
+def case(name: str, log_e: float) -> Test:
+    return Test(name, "", "", "", 0.0, 0.0, log_e, 100, 1.0)
+
+
+def test_an_accusation_stands_at_the_bar_and_falls_just_below(make_log: MakeLog, make_layer: MakeLayer):
+    rng = np.random.default_rng(0)
+    columns = scene(rng)
+    (one,) = accused(
+        judged(make_log(**columns), cards(make_layer, lambda p: p // 3), own_topics(rng, columns["who"]))
+    )
+    at = replace(one, bar=12.0)
+    assert verdicts.named(at)
+    assert stands(at, [case("taken_in_turn", 12.0), case("shared_payment", 12.0)])
+    assert not stands(at, [case("taken_in_turn", 12.0), case("shared_payment", 11.9)])
+    # Two strong ones diluted by many that say nothing: the average must pass the bar too.
+    weak = [case(name, 0.0) for name in ("even_load", "swept_items", "even_arrivals")]
+    assert not stands(at, [case("taken_in_turn", 12.0), case("shared_payment", 12.0), *weak])
+    unnamed = replace(at, p_value=1.0)
+    assert not verdicts.named(unnamed)
+    assert not stands(unnamed, [case("taken_in_turn", 13.0), case("shared_payment", 13.0)])
+    assert stands(unnamed, [case("taken_in_turn", 14.0), case("shared_payment", 14.0)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "score", "p_value", "holds"),
+    [
+        ("template", 0.1, 0.05, True),
+        ("template", 0.099, 0.01, False),
+        ("template", 0.9, 0.051, False),
+        ("items", 0.1, 0.05, True),
+        ("role", 0.02, 0.05, True),
+        ("role", 0.019, 0.01, False),
+        ("dense", 0.02, 0.05, True),
+        ("infrastructure", 0.05, 0.01, False),
+    ],
+)
+def test_a_role_is_recognised_by_its_share_and_by_how_rare_that_is(
+    kind: str, score: float, p_value: float, holds: bool
+):
+    none = np.zeros(0, np.int64)
+    made = Verdict(clusters.Candidate(kind, none, none), View(none, none, none, none), score, p_value)
+    assert verdicts.named(made) is holds
