@@ -72,7 +72,7 @@ unit: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n 2
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python bench/scan.py --corpus demo/corpus --exchanges 100000 --exchanges 1000000
+	$(BIN)/python bench/scan.py --exchanges 100000 --exchanges 1000000
 
 clean:
 	rm -rf $(VENV) demo-out bench-out build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache

@@ -3,7 +3,7 @@
     python bench/calibrate.py --corpus DIR --out src/spiritsafe/campaigns/calibration.json [--seeds 2]
 
 Attack-free logs and logs of look-alikes at a campaign's size, in both modes of ``bench/compose.py``. With
-``--corpus demo/corpus --half all`` anybody can build one from the committed texts alone.
+``--corpus src/spiritsafe/simulate/corpus --half all`` anybody can build one from the committed texts alone.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 The log has 50 exchanges an account (20,000 accounts to a million): nine in ten accounts chat, the rest are batch jobs,
 apps and agents, and 500 accounts are one campaign of 26 exchanges a day. Its prompts are made from the sentences of
-``demo/corpus``, seven or eight drawn at random for each, so that nearly all differ, as in a real log. Making the log is not
+the shipped corpus, seven or eight drawn at random for each, so that nearly all differ, as in a real log. Making the log is not
 timed. Each size runs in a fresh process, the sizes in turn, ``--rounds`` times; medians go to ``bench/results/scan.json``
 with the growth exponent ``log(seconds ratio) / log(exchanges ratio)`` between each two sizes.
 """
@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 from spiritsafe import pipeline
 from spiritsafe.settings import Settings
-from spiritsafe.simulate import Corpus, Plan, Pool, Population, load_corpus, simulate
+from spiritsafe.simulate import Corpus, Plan, Pool, Population, load_corpus, shipped, simulate
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "bench" / "results" / "scan.json"
@@ -56,9 +56,9 @@ def sentences(folder: Path) -> pa.Array:
 
 
 def corpus(distinct: int) -> Corpus:
-    """The demo corpus with its chat prompts replaced by ``distinct`` prompts of about 500 characters."""
-    known = load_corpus(ROOT / "demo" / "corpus")
-    stock, rng = sentences(ROOT / "demo" / "corpus"), np.random.default_rng(7)
+    """The shipped corpus with its chat prompts replaced by ``distinct`` prompts of about 500 characters."""
+    known = load_corpus()
+    stock, rng = sentences(shipped()), np.random.default_rng(7)
     drawn = [stock.take(pa.array(rng.integers(len(stock), size=distinct))) for _ in range(8)]
     short = pa.array(rng.random(distinct) < 0.5)  # noqa: PLR2004
     drawn[7] = pc.if_else(short, pa.scalar(None, pa.string()), drawn[7])

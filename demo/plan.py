@@ -81,8 +81,8 @@ CAMPAIGNS = (
 
 
 def write(folder: Path) -> None:
-    """Write ``folder/logs/<day>.jsonl.gz`` and ``folder/truth.parquet`` from ``folder/corpus``."""
-    plan = Plan((*INNOCENT, *CAMPAIGNS), load_corpus(folder / "corpus"), days=DAYS, format="jsonl.gz")
+    """Write ``folder/logs/<day>.jsonl.gz`` and ``folder/truth.parquet`` from the corpus that the package ships."""
+    plan = Plan((*INNOCENT, *CAMPAIGNS), load_corpus(), days=DAYS, format="jsonl.gz")
     logs = folder / "logs"
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir()

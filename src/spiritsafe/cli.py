@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -134,6 +135,34 @@ def calibrate(
         sys.stdout.write(json.dumps(made, sort_keys=True) + "\n")
     else:
         Console().print(f"{len(made['scores'])} innocent clusters from {len(made['sources'])} inputs → {out}")
+
+
+@app.command()
+def simulate(
+    plan: Annotated[Path, typer.Option(help="What to simulate: a TOML file (docs/simulate.md).")],
+    out: Annotated[Path, typer.Option(help="Folder for the log and its truth; must not exist.")],
+    seed: Seed = 0,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(help="Folder of <source>/data.jsonl to take text from; shipped texts if absent."),
+    ] = None,
+    orders: Annotated[
+        Path | None, typer.Option(help="JSON list of measures that accounts meet on the way.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compose a log of innocent customers and campaigns, with the truth beside it."""
+    from spiritsafe import simulate as room  # noqa: PLC0415 - a fast --help
+
+    texts = room.load_corpus(corpus)
+    wanted = room.read_plan(plan, texts, room.read_orders(orders) if orders else ())
+    with _progress(quiet=as_json) as progress:
+        made = room.simulate(wanted, out, seed=seed, progress=progress or room.silent)
+    if as_json:
+        told = {**asdict(made), "log": str(made.log), "truth": str(made.truth)}
+        sys.stdout.write(json.dumps(told, ensure_ascii=False, sort_keys=True) + "\n")
+    else:
+        Console(highlight=False).print(room.summary(made), markup=False, soft_wrap=True)
 
 
 @app.command()

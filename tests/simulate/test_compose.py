@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from spiritsafe.errors import UsageError
-from spiritsafe.simulate import simulate
+from spiritsafe.simulate import shipped, simulate
 
 if TYPE_CHECKING:
     from spiritsafe.simulate import Corpus
@@ -66,7 +66,7 @@ def test_a_half_that_is_not_there_is_refused(compose: Any, corpus: Corpus):
 def test_an_unknown_case_is_named(compose: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments = [
         "--corpus",
-        str(ROOT / "demo" / "corpus"),
+        str(shipped()),
         "--case",
         "campain",
         "--out",

@@ -6,9 +6,12 @@ family's own defaults for the knobs.
 """
 
 from spiritsafe.simulate._campaign import Campaign
-from spiritsafe.simulate._corpus import Corpus, Pool, load_corpus
+from spiritsafe.simulate._corpus import Corpus, Pool, load_corpus, shipped
 from spiritsafe.simulate._crowd import Customers
-from spiritsafe.simulate._plan import INFRASTRUCTURE, Plan, Population, Truth, build, simulate
+from spiritsafe.simulate._orderfile import read_orders
+from spiritsafe.simulate._orders import Order
+from spiritsafe.simulate._plan import INFRASTRUCTURE, Plan, Population, Truth, silent, simulate, summary
+from spiritsafe.simulate._planfile import read_plan
 from spiritsafe.simulate._world import Block, Traffic, World
 
 __all__ = [
@@ -17,13 +20,18 @@ __all__ = [
     "Campaign",
     "Corpus",
     "Customers",
+    "Order",
     "Plan",
     "Pool",
     "Population",
     "Traffic",
     "Truth",
     "World",
-    "build",
     "load_corpus",
+    "read_orders",
+    "read_plan",
+    "shipped",
+    "silent",
     "simulate",
+    "summary",
 ]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 STICKY = 8
 PER_CARD, PER_DEVICE, PER_ADDRESS = 12, 10, 6
 FLUSH = 600 * _timing.SECOND
+WARM = 0.3
+"""Rate of accounts that are warmed up, as a share of their later rate; ours."""
 COVER = ("ben_", "chat_", "plain", "")
 
 
@@ -34,7 +36,7 @@ class Campaign:
 
     accounts; rate: exchanges per account per day in all, of which ``share`` is distillation and the rest is
     ordinary customers' traffic (the accounts are resold or used as cover). routing: who sends the next item
-    (round_robin is least recently used; sticky keeps eight in a row; topic_affine keeps a topic on one account).
+    (round_robin is least recently used, also called lru; sticky keeps eight in a row; topic_affine keeps a topic on one account).
     overlap: each item once (shard), draws with replacement (iid, zipf), each item ``repeats`` times on different
     accounts (best_of_k), each account its own fixed part of the list (partition). sigma: spread of ln load over
     accounts. timing: sync flushes a queue every ten minutes, jitter is even, diurnal imitates office hours.
@@ -42,13 +44,18 @@ class Campaign:
     network, client, mail: share of accounts whose value comes from a common stock. cohort_days and
     age_days: accounts were made within that many days, that long ago.
     organizations: 0 is one for each account. refused: share of requests answered 429 and sent again from another
-    account. text as for customers.
+    account. text and nulls as for customers. cover: what the rest of the accounts' traffic is, other people's (real) or
+    small talk written by a machine (made). warmup_days: the harvest begins so much later, until then the accounts only
+    chat. churn: share of the accounts that are banned each day; replace_hours: how long from its first refusal until an
+    account that an order hits has a fresh sibling in its place. frames: the name of another population that is made to
+    look guilty, by ``framing`` of the accounts and as many copies of its texts for each harvested item (see
+    ``_disguise.frame``).
     """
 
     accounts: int = 500
     rate: float = 26.0
     share: float = 1.0
-    routing: Literal["round_robin", "random", "sticky", "topic_affine"] = "round_robin"
+    routing: Literal["round_robin", "lru", "random", "sticky", "topic_affine"] = "round_robin"
     overlap: Literal["shard", "iid", "zipf", "best_of_k", "partition"] = "shard"
     repeats: int = 4
     sigma: float = 0.0
@@ -65,6 +72,13 @@ class Campaign:
     organizations: int = 0
     refused: float = 0.0
     text: Literal["auto", "ready", "template"] = "auto"
+    nulls: float = 0.0
+    cover: Literal["real", "made"] = "real"
+    warmup_days: float = 0.0
+    churn: float = 0.0
+    replace_hours: float = 1.0
+    frames: str = ""
+    framing: float = 0.0
 
 
 def ring(world: World, knobs: Campaign) -> Accounts:
@@ -103,6 +117,8 @@ def schedule(
 
     ``start`` and ``end`` bound the campaign to a part of the simulated span (0 … 1).
     """
+    warm = knobs.warmup_days / world.days
+    start, end = warm + start * (1.0 - warm), warm + end * (1.0 - warm)
     rng, span = world.rng, world.days * (end - start)
     total = round(knobs.accounts * knobs.rate * knobs.share * span)
     time = int(start * world.days * _timing.DAY) + _arrivals(world, knobs, total, span)
@@ -227,12 +243,23 @@ def _answers(pool: Pool) -> Any:
 
 
 def cover(world: World, knobs: Campaign, accounts: Accounts, kinds: tuple[str, ...] = COVER) -> list[Traffic]:
-    """The ordinary traffic of the campaign's accounts: (1 - share) of their rate, sent by other people."""
-    if knobs.share >= 1.0:
-        return []
-    rate = _timing.rates(world.rng, knobs.accounts, knobs.rate * (1.0 - knobs.share), 0.5)
-    account, day = _timing.counts(world.rng, rate, world.days, 0.3)
-    return [_crowd.resold(world, accounts, world.corpus.pool(kinds), account, day)]
+    """The ordinary traffic of the campaign's accounts: (1 - share) of their rate, and what they send to warm up."""
+    made: list[Traffic] = []
+    for rate, days in (
+        (knobs.rate * (1.0 - knobs.share), world.days),
+        (knobs.rate * WARM, knobs.warmup_days),
+    ):
+        if not rate or not days:
+            continue
+        each = _timing.rates(world.rng, knobs.accounts, rate, 0.5)
+        account, day = _timing.counts(world.rng, each, days, 0.3)
+        if knobs.cover == "made":
+            time = _crowd.office_time(world, accounts, account, day, "home")
+            small = compose(world.rng, "made_cover", account, {}, paraphrase="call")
+            made.append(Traffic(account, time, small, chat=True))
+        else:
+            made.append(_crowd.resold(world, accounts, world.corpus.pool(kinds), account, day))
+    return made
 
 
 def refusals(world: World, knobs: Campaign, traffic: Traffic) -> list[Traffic]:

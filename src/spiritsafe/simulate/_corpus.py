@@ -119,13 +119,18 @@ class Corpus:
         )
 
 
-def load_corpus(folder: str | Path, sources: Iterable[str] | None = None) -> Corpus:
-    """Read ``folder/<source>/data.jsonl[.gz]``, only the named ``sources`` when given.
+def shipped() -> Path:
+    """The folder of the corpus that comes with the package; its sources and licences are in ``SOURCES.md`` there."""
+    return Path(__file__).parent / "corpus"
+
+
+def load_corpus(folder: str | Path | None = None, sources: Iterable[str] | None = None) -> Corpus:
+    """Read ``folder/<source>/data.jsonl[.gz]``, only the named ``sources`` when given; no folder is the shipped one.
 
     Records have ``kind, prompt`` and, where known, ``system, response, session, meta``. Raises
     InputError for a missing folder or a broken line, UsageError for an unknown source.
     """
-    root = Path(folder)
+    root = shipped() if folder is None else Path(folder)
     wanted = None if sources is None else set(sources)
     pools: dict[tuple[str, str], Pool] = {}
     seen: set[str] = set()

@@ -32,7 +32,7 @@ class Customers:
     accounts: how many; rate: mean exchanges per account per day (lognormal over accounts with ``sigma``, days
     gamma-Poisson with ``burst``); organizations: how many customers the accounts belong to (0: each its own);
     text "ready" takes the corpus's own prompts, "template" wraps its items in the committed templates, "auto"
-    prefers ready ones.
+    prefers ready ones. nulls: chance that a column is blank for an account.
     """
 
     accounts: int = 100
@@ -41,6 +41,7 @@ class Customers:
     burst: float = 0.6
     organizations: int = 0
     text: Literal["auto", "ready", "template"] = "auto"
+    nulls: float = 0.0
 
 
 def within(account: Ints) -> Ints:

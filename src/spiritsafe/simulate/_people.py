@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,10 @@ ADDRESS_BASE = 240 << 24
 HISTORY = 730 * DAY
 SHARED = 1 << 40
 """Values at or above this belong to a pool that other families draw from too (a cafe's NAT, a cloud gateway)."""
+BLANKABLE = (
+    "payment_id", "device_id", "client_ip", "asn", "user_agent", "email_domain", "account_created", "session_id",
+)  # fmt: skip
+"""Columns that the knob ``nulls`` can blank for an account."""
 
 
 @dataclass
@@ -50,6 +54,10 @@ class Accounts:
     relation: str | None = None
     declares: NDArray[np.bool_] | None = None
     """Which accounts declare the relation (default: all)."""
+    blank: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Accounts for which a column of ``BLANKABLE`` is null."""
+    fresh: int = 0
+    """How many accounts, the last ones, were opened later in the place of others."""
     rotating: Ints | None = None
     """Addresses that exchanges of the accounts marked by ``rotates`` are sent over at random (a proxy pool)."""
     rotates: NDArray[np.bool_] | None = None
@@ -157,3 +165,39 @@ def one_firm(made: Accounts) -> None:
         setattr(made, column, np.zeros(len(made), dtype=np.int64))
     made.mail = np.full(len(made), -2)
     made.plan = np.full(len(made), 4)
+
+
+OPENED = 1 << 30
+"""Codes of what accounts that were opened later have of their own; below ``SHARED``."""
+
+
+def siblings(
+    rng: np.random.Generator, made: Accounts, like: Ints, created: Ints, *, shared: bool
+) -> Accounts:
+    """The accounts with a fresh one for each row of ``like``, opened at ``created`` by the same operator.
+
+    What an account has from a common stock its sibling has too; what it has alone the sibling has anew.
+    ``shared``: the operator's organizations are kept as well.
+    """
+    originals, now = len(made) - made.fresh, len(made)
+    grown = {
+        name: np.concatenate([getattr(made, name), getattr(made, name)[like]])
+        for name in (
+            "organization", "payment", "device", "address", "network", "agent", "mail", "created", "plan", "zone",
+            "keys", "temperature", "max_tokens", "model",
+        )
+    }  # fmt: skip
+    alone = OPENED + np.arange(now, now + len(like))
+    for name in ("payment", "device", *(() if shared else ("organization",))):
+        old = grown[name][now:]
+        stock = (name != "organization") & (old >= originals) & ((old < OPENED) | (old >= SHARED))
+        grown[name][now:] = np.where(stock | (old < 0), old, alone)
+    for place in range(grown["network"].shape[1]):
+        grown["address"][now:, place] = address(rng, grown["network"][now:, place])
+    grown["created"][now:] = created - (rng.uniform(0.1, 0.9, len(like)) * DAY / 24).astype(np.int64)
+    marks = {name: np.concatenate([mask, mask[like]]) for name, mask in made.blank.items()}
+    masks = {
+        name: None if mask is None else np.concatenate([mask, mask[like]])
+        for name, mask in (("declares", made.declares), ("rotates", made.rotates))
+    }
+    return replace(made, **grown, **masks, blank=marks, fresh=made.fresh + len(like))

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
-import shutil
-from dataclasses import dataclass, field, fields
+import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from spiritsafe import registry, schema
-from spiritsafe.errors import StorageError, UsageError
+from spiritsafe import schema
+from spiritsafe.errors import UsageError
 from spiritsafe.simulate import _write
-from spiritsafe.simulate._campaign import Campaign
-from spiritsafe.simulate._crowd import Customers
-from spiritsafe.simulate._world import Block, Mode, World, generator
+from spiritsafe.simulate._build import build, names
+from spiritsafe.simulate._sheet import Sheet
+from spiritsafe.simulate._shelf import Shelf
+from spiritsafe.staging import publish, staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from spiritsafe.simulate._corpus import Corpus
+    from spiritsafe.simulate._orders import Order
+    from spiritsafe.simulate._world import Mode
+    from spiritsafe.simulate._write import Format
 
 INFRASTRUCTURE = (
     "payment_id",
@@ -35,6 +34,8 @@ INFRASTRUCTURE = (
     "account_created",
 )
 DEFAULT_START = int(datetime(2026, 9, 7, tzinfo=UTC).timestamp()) * 1_000_000
+LONGEST = 3_650.0
+CLAIM = "composed data: real prompts and published traffic shapes, simulated accounts and campaigns"
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,15 @@ class Population:
     """One family at one size.
 
     ``family`` is a file of this room or an archetype's number such as "A1"; ``options`` are its knobs; ``sources``
-    what it may draw from (none: all that fit); ``name`` names its campaign.
+    what it may draw from (none: all that fit); ``name`` names its campaign, or the victim of somebody's framing.
+    ``where`` is the place in a plan's file, for messages.
     """
 
     family: str
     options: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     name: str = ""
+    where: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Plan:
     """A simulation: when it starts (microseconds since the epoch, UTC; a Monday by default), how many days, who.
 
     ``mode`` "rich" gives every account its own topics and documents, "naive" lets all draw uniformly.
-    ``dropped`` columns are left out of the log (``INFRASTRUCTURE`` is the usual choice).
+    ``dropped`` columns are left out of the log (``INFRASTRUCTURE`` is the usual choice). ``orders`` are the measures
+    that accounts meet.
     """
 
     populations: tuple[Population, ...]
@@ -65,7 +69,8 @@ class Plan:
     start: int = DEFAULT_START
     mode: Mode = "rich"
     dropped: tuple[str, ...] = ()
-    format: Literal["parquet", "jsonl.gz"] = "parquet"
+    format: Format = "parquet"
+    orders: tuple[Order, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,88 +84,87 @@ class Truth:
     campaigns: dict[str, int]
 
 
-def simulate(plan: Plan, out: Path, *, seed: int) -> Truth:
-    """Write ``out/log.parquet`` (or ``log.jsonl.gz``) and ``out/truth.parquet``; same plan and seed, same bytes.
+def silent(stage: str, done: int, total: int) -> None:
+    """Report no progress."""
 
-    ``out`` must not exist; it appears only when complete. Raises UsageError for a plan that makes no sense.
+
+def simulate(
+    plan: Plan, out: Path, *, seed: int, progress: Callable[[str, int, int], None] = silent
+) -> Truth:
+    """Write ``out/log.parquet`` (or ``log.jsonl.gz``, ``log.jsonl.zst``), ``truth.parquet`` and ``simulation.json``.
+
+    Same plan, corpus and seed, same bytes. ``out`` must not exist; it appears only when complete. Raises UsageError
+    for a plan that makes no sense.
     """
-    if out.exists():
+    if out.exists() or out.is_symlink():
         raise UsageError("the output folder is there already", where=str(out), hint="name a new one")
     unknown = set(plan.dropped) - set(schema.NAMES)
     if unknown:
         raise UsageError(f"no column called {', '.join(sorted(unknown))}")
-    sheet = _write.Sheet(build(plan, seed=seed), plan.start, plan.days, seed)
-    part = out.with_name(f"{out.name}.part")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        log = part / f"log.{plan.format}"
-        (_write.write_parquet if plan.format == "parquet" else _write.write_jsonl)(sheet, log, plan.dropped)
-        truth = sheet.truth()
-        pq.write_table(truth, part / "truth.parquet", compression="zstd")
-        part.replace(out)
-    except OSError as error:
-        raise StorageError(str(error), where=str(out)) from error
-    members = truth.group_by(["account_id", "account_campaign"]).aggregate([])
-    named = pc.value_counts(members["account_campaign"].drop_null()).to_pylist()
-    campaigns = {row["values"]: int(row["counts"]) for row in named}
-    return Truth(out / log.name, out / "truth.parquet", truth.num_rows, members.num_rows, campaigns)
+    with staging(out) as work:
+        (work / "columns").mkdir()
+        final = work / "final"
+        final.mkdir()
+        sheet = Sheet(plan.start, plan.days, seed, Shelf(work / "columns"))
+        for number, (family, block) in enumerate(build(plan, sheet.accounts, seed=seed)):
+            sheet.add(family, block)
+            progress("populations", min(number + 1, len(plan.populations)), len(plan.populations))
+        sheet.close()
+        done = 0
+
+        def written(rows: int) -> None:
+            nonlocal done
+            done += rows
+            progress("writing", done, sheet.exchanges)
+
+        log, truth = _write.write(sheet, final, plan.format, plan.dropped, written)
+        accounts, campaigns = sheet.seen()
+        made = Truth(out / log.name, out / truth.name, sheet.exchanges, accounts, campaigns)
+        (final / "simulation.json").write_text(json.dumps(record(plan, made, seed), indent=1) + "\n", "utf-8")
+        publish(final, out)
+    return made
 
 
-def build(plan: Plan, *, seed: int) -> list[tuple[str, Block]]:
-    """The blocks of a plan, each with the name of its family."""
-    if plan.days <= 0:
-        raise UsageError("a simulation lasts longer than nothing", hint="days is a positive number")
-    blocks: list[tuple[str, Block]] = []
-    for number, population in enumerate(plan.populations):
-        family, function, arguments = resolve(population)
-        rng = generator(seed, number, family)
-        world = World(plan.corpus, plan.start, plan.days, plan.mode, rng, number, population.sources)
-        block = function(world, **arguments)
-        if block.campaign is not None:
-            block.campaign = population.name or f"{family}-{number}"
-        blocks.append((family, block))
-    return blocks
+def record(plan: Plan, made: Truth, seed: int) -> dict[str, Any]:
+    """What was simulated, for programs and for whoever finds the folder later."""
+    return {
+        "schema": 1,
+        "claim": CLAIM,
+        "seed": seed,
+        "start": moment(plan.start),
+        "days": plan.days,
+        "mode": plan.mode,
+        "dropped": list(plan.dropped),
+        "log": made.log.name,
+        "truth": made.truth.name,
+        "exchanges": made.exchanges,
+        "accounts": made.accounts,
+        "campaigns": made.campaigns,
+        "orders": len(plan.orders),
+        "populations": [
+            {
+                "family": population.family,
+                "name": name,
+                "sources": list(population.sources),
+                "knobs": dict(sorted(population.options.items())),
+            }
+            for population, name in zip(plan.populations, names(plan), strict=True)
+        ],
+    }
 
 
-def resolve(population: Population) -> tuple[str, Callable[..., Block], dict[str, Any]]:
-    """The family's id, its function, and its arguments from the options; raises UsageError with the nearest name."""
-    found = registry.extensions("simulate")
-    numbers = {getattr(one.module, "ARCHETYPE", ""): name for name, one in found.items()}
-    name = numbers.get(population.family, population.family) if population.family else ""
-    if name not in found:
-        raise UsageError(
-            f"no family called {population.family!r}", hint=_nearest(population.family, list(found))
-        )
-    module = found[name].module
-    knobs_type = Campaign if getattr(module, "ARCHETYPE", "") else Customers
-    knob_names = [one.name for one in fields(knobs_type)]
-    extra_names = [
-        one for one in inspect.signature(found[name].function).parameters if one not in ("world", "knobs")
+def moment(microseconds: int) -> str:
+    """A time since the epoch as RFC 3339."""
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat().replace("+00:00", "Z")
+
+
+def summary(made: Truth) -> str:
+    """What was made, for people."""
+    lines = [
+        f"{made.exchanges:,} exchanges of {made.accounts:,} accounts → {made.log}",
+        f"truth → {made.truth}",
     ]
-    knobs = dict(getattr(module, "DEFAULTS", {}))
-    extra: dict[str, Any] = {}
-    for key, value in population.options.items():
-        if key in knob_names:
-            knobs[key] = value
-        elif key in extra_names:
-            extra[key] = value
-        else:
-            raise UsageError(f"{name} has no option {key!r}", hint=_nearest(key, knob_names + extra_names))
-    made = knobs_type(**knobs)
-    _sensible(name, made)
-    return name, cast("Callable[..., Block]", found[name].function), {"knobs": made, **extra}
-
-
-def _sensible(name: str, knobs: Campaign | Customers) -> None:
-    if knobs.accounts < 1 or knobs.rate <= 0 or not 0 <= knobs.sigma <= 5:
-        raise UsageError(f"{name}: accounts >= 1, rate > 0 and 0 <= sigma <= 5 are needed")
-    if isinstance(knobs, Campaign):
-        for share in ("share", "payment", "device", "network", "client", "mail", "refused"):
-            if not 0.0 <= getattr(knobs, share) <= 1.0:
-                raise UsageError(f"{name}: {share} is a share between 0 and 1")
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(sorted(known))}"
+    lines += [f"  {name}: {accounts:,} accounts" for name, accounts in sorted(made.campaigns.items())]
+    if not made.campaigns:
+        lines.append("  no campaign among them")
+    return "\n".join([*lines, f"This is {CLAIM}."])

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 Paraphrase = Literal["none", "slots", "account", "call"]
+Mask: TypeAlias = "NDArray[np.bool_] | bool"
 _SEGMENT = re.compile(r"\[\[(.*?)\]\]|\{(\w+)\}", re.DOTALL)
 
 
@@ -34,28 +35,46 @@ class Recipe:
     parts: tuple[tuple[Any, Ints], ...]
 
     def render(self, rows: Ints) -> Any:
-        """The text of ``rows`` as a pyarrow string array; null where no part of a row has text."""
-        columns = [_taken(strings, index[rows]) for strings, index in self.parts]
-        if len(columns) == 1:
-            return columns[0]
+        """The text of ``rows`` as a pyarrow string array; for looking at a few of them (``_sheet`` writes many)."""
+        columns = [strings.take(pa.array(index[rows], mask=index[rows] < 0)) for strings, index in self.parts]
         return pc.binary_join_element_wise(
             *columns, pa.scalar("", pa.string()), null_handling="replace", null_replacement=""
         )
 
     def take(self, rows: Ints) -> Recipe:
         """The recipe of the given rows only."""
-        return Recipe(tuple((strings, index[rows]) for strings, index in self.parts))
+        return Recipe(tuple((strings, taken(index, rows)) for strings, index in self.parts))
+
+
+def everywhere(value: int, size: int) -> Ints:
+    """``value`` in each of ``size`` rows, in the memory of one."""
+    return np.broadcast_to(np.int64(value), size)
+
+
+def constant(index: Ints) -> bool:
+    """Whether the array was made by :func:`everywhere`."""
+    return index.strides == (0,)
+
+
+def small(index: Ints) -> Ints:
+    """The same numbers in the least width that holds them; -1 fits too."""
+    if constant(index) or not len(index):
+        return index
+    top = int(index.max())
+    for kind in (np.int8, np.int16, np.int32):
+        if top <= np.iinfo(kind).max:
+            return index.astype(kind)  # type: ignore[return-value] - whole numbers all the same
+    return index
+
+
+def taken(index: Ints, rows: Ints) -> Ints:
+    """``index[rows]``; what is the same everywhere stays so."""
+    return everywhere(int(index[0]), len(rows)) if constant(index) and len(index) else index[rows]
 
 
 def plain(strings: Any, index: Ints) -> Recipe:
     """Text taken as it is from an array of strings."""
     return Recipe(((strings, index),))
-
-
-def _taken(strings: Any, index: Ints) -> Any:
-    if (index < 0).any():
-        return strings.take(pa.array(index, mask=index < 0))
-    return strings.take(pa.array(index))
 
 
 @cache
@@ -99,36 +118,71 @@ def compose(
     texts, words = templates(family)
     picked = [texts[i] for i in choose] if choose is not None else list(texts)
     which = _chosen(rng, len(picked), account, paraphrase)
-    slots = dict(fill)
+    slots = {name: (strings, small(index)) for name, (strings, index) in fill.items()}
     level: Paraphrase = "call" if paraphrase == "slots" else paraphrase
     for name in sorted(words):
         slots[name] = (pa.array(words[name]), _chosen(rng, len(words[name]), account, level))
 
-    def parts_of(text: str, mine: NDArray[np.bool_]) -> list[tuple[Any, Ints]]:
+    def parts_of(text: str, mine: Mask) -> list[tuple[Any, Ints]]:
         parts: list[tuple[Any, Ints]] = []
         for segment in grammar(text):
             if isinstance(segment, str):
                 strings, index = slots[segment]
-                parts.append((strings, np.where(mine, index, -1)))
+                parts.append((strings, _where(mine, index)))
                 continue
             index = _chosen(rng, len(segment), account, paraphrase)
             if any(_SEGMENT.search(alternative) for alternative in segment):
                 for number, alternative in enumerate(segment):
-                    parts += parts_of(alternative, mine & (index == number))
+                    parts += parts_of(alternative, _both(mine, _equal(index, number)))
             else:
-                parts.append((pa.array(segment), np.where(mine, index, -1)))
+                parts.append((pa.array(segment), _where(mine, index)))
         return parts
 
-    found = [part for number, text in enumerate(picked) for part in parts_of(text, which == number)]
-    return Recipe(tuple((strings, index) for strings, index in found if (index >= 0).any()))
+    found = [part for number, text in enumerate(picked) for part in parts_of(text, _equal(which, number))]
+    return Recipe(_merged([(strings, index) for strings, index in found if (index >= 0).any()]))
+
+
+def _merged(parts: list[tuple[Any, Ints]]) -> tuple[tuple[Any, Ints], ...]:
+    """Neighbours that are the same in all rows become one part."""
+    made: list[tuple[Any, Ints]] = []
+    for strings, index in parts:
+        if constant(index):
+            word = strings[int(index[0])].as_py() or ""
+            if made and constant(made[-1][1]) and made[-1][1][0] >= 0:
+                word = (made.pop()[0][0].as_py()) + word
+            made.append((pa.array([word]), everywhere(0, len(index))))
+        else:
+            made.append((strings, index))
+    return tuple(made)
+
+
+def _equal(index: Ints, number: int) -> Mask:
+    return bool(index[0] == number) if constant(index) and len(index) else index == number
+
+
+def _both(one: Mask, other: Mask) -> Mask:
+    if isinstance(one, bool):
+        return other if one else False
+    if isinstance(other, bool):
+        return one if other else False
+    return one & other
+
+
+def _where(mine: Mask, index: Ints) -> Ints:
+    if isinstance(mine, bool):
+        return index if mine else everywhere(-1, len(index))
+    if constant(index) and len(index):
+        kind = np.int8 if index[0] <= np.iinfo(np.int8).max else np.int32
+        return np.where(mine, kind(index[0]), kind(-1))  # type: ignore[return-value] - whole numbers all the same
+    return np.where(mine, index, -1)
 
 
 def _chosen(rng: np.random.Generator, options: int, account: Ints, level: str) -> Ints:
     if options == 1:
-        return np.zeros(len(account), dtype=np.int64)
+        return everywhere(0, len(account))
     if level == "call":
-        return rng.integers(options, size=len(account))
+        return small(rng.integers(options, size=len(account)))
     if level == "account":
         people = int(account.max()) + 1 if len(account) else 0
-        return rng.integers(options, size=people)[account]
-    return np.full(len(account), rng.integers(options), dtype=np.int64)
+        return small(rng.integers(options, size=people))[account]
+    return everywhere(int(rng.integers(options)), len(account))

@@ -83,6 +83,16 @@ class Block:
     traffic: list[Traffic] = field(default_factory=list)
     campaign: str | None = None
     label: str | None = None
+    number: int = 0
+    """Tells the block's codes from those of others."""
+    suspended: Ints | None = None
+
+    def until(self) -> Ints:
+        """When the suspension of each account ends (0: it has none), in microseconds from the start."""
+        found = np.zeros(len(self.accounts), dtype=np.int64)
+        if self.suspended is not None:
+            found[: len(self.suspended)] = self.suspended
+        return found
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:

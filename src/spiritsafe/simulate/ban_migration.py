@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spiritsafe.simulate import _campaign
+from spiritsafe.simulate._knobs import HOURS, SHARE
 from spiritsafe.simulate._timing import DAY
 from spiritsafe.simulate._world import Block, Traffic
 
@@ -18,6 +19,7 @@ ARCHETYPE = "A15"
 KINDS = ("atk_cot_elicit", "atk_")
 ITEMS = ("item_", "ben_search", "ben_", "")
 DEFAULTS = {"refused": 0.01}
+LIMITS = {"ban": SHARE, "gap_hours": HOURS}
 
 
 def ban_migration(world: World, *, knobs: Campaign, ban: float = 0.5, gap_hours: float = 1.0) -> Block:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spiritsafe.simulate import _crowd, _people
+from spiritsafe.simulate._knobs import SHARE
 from spiritsafe.simulate._text import plain
 from spiritsafe.simulate._world import Block
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 READY = ("hn_app_system_prompt", "hn_app")
 ITEMS = ("doc_note", "doc_", "ben_forum", "ben_", "")
 DEFAULTS = {"accounts": 300, "rate": 5.0, "sigma": 1.2, "burst": 1.2}
+LIMITS = {"declared": SHARE}
 
 
 def byo_key_app(world: World, *, knobs: Customers, declared: float = 0.6) -> Block:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spiritsafe.simulate import _crowd, _people, _timing
+from spiritsafe.simulate._knobs import Whole
 from spiritsafe.simulate._world import Block
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 READY = ("hn_eval_benchmark", "hn_eval")
 ITEMS = ("item_", "ben_search", "ben_", "")
 DEFAULTS = {"accounts": 40, "rate": 0.7, "sigma": 0.0}
+LIMITS = {"items": Whole(1, 1_000_000)}
 
 
 def evaluation_harness(world: World, *, knobs: Customers, items: int = 80) -> Block:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spiritsafe.simulate import _crowd, _people
+from spiritsafe.simulate._knobs import SHARE, Whole
 from spiritsafe.simulate._world import Block
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 KINDS = ("ben_", "chat_", "plain", "")
 DEFAULTS = {"accounts": 60, "rate": 8.0}
+LIMITS = {"group": Whole(2, 1_000), "sharing": SHARE}
 
 
 def friends_relay(world: World, *, knobs: Customers, group: int = 6, sharing: float = 0.7) -> Block:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spiritsafe.simulate import _crowd, _people, _timing
+from spiritsafe.simulate._knobs import SHARE
 from spiritsafe.simulate._world import Block
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 KINDS = ("ben_", "chat_", "plain", "")
 NEW_MODEL = 3
 DEFAULTS = {"accounts": 250, "rate": 6.0}
+CELLS = True
+LIMITS = {"release": SHARE}
 
 
 def launch_adopters(world: World, *, knobs: Customers, release: float = 0.4) -> Block:

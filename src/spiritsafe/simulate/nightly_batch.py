@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spiritsafe.simulate import _crowd, _people, _timing
+from spiritsafe.simulate._knobs import Number
 from spiritsafe.simulate._world import Block
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 READY = ("hn_template",)
 ITEMS = ("doc_", "ben_forum", "ben_", "")
 DEFAULTS = {"accounts": 60, "rate": 60.0, "sigma": 1.3, "burst": 0.2}
+LIMITS = {"spread": Number(0.0, 24.0, above=True)}
 
 
 def nightly_batch(world: World, *, knobs: Customers, spread: float = 2.0) -> Block:

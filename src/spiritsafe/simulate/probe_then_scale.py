@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spiritsafe.simulate import _campaign
+from spiritsafe.simulate._knobs import SHARE
 from spiritsafe.simulate._text import templates
 from spiritsafe.simulate._world import Block, Traffic
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 ARCHETYPE = "A14"
 ITEMS = ("item_", "ben_search", "ben_", "")
+LIMITS = {"probing": SHARE, "probers": SHARE}
 
 
 def probe_then_scale(world: World, *, knobs: Campaign, probing: float = 0.2, probers: float = 0.05) -> Block:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spiritsafe.simulate import _crowd, _people, _timing
+from spiritsafe.simulate._knobs import SHARE
 from spiritsafe.simulate._world import Block
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 KINDS = ("hn_app", "ben_", "chat_", "")
 DEFAULTS = {"accounts": 20, "rate": 60.0, "sigma": 0.8, "burst": 0.3}
+LIMITS = {"failing": SHARE}
 
 
 def provider_fallback(world: World, *, knobs: Customers, failing: float = 0.05) -> Block:

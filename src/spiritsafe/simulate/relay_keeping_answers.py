@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,7 @@ def relay_keeping_answers(world: World, *, knobs: Campaign) -> Block:
     person = np.sort(rng.choice(customers, size=total, p=_heavy(rng, customers)))
     time = np.sort(rng.integers(0, max(1, int(world.days * DAY)), total))
     shuffled = rng.permutation(total)
-    account, _, _ = _campaign.schedule(world, knobs, pool)
+    account, _, _ = _campaign.schedule(world, replace(knobs, share=1.0, warmup_days=0.0), pool)
     traffic = _crowd.job(account[:total], time, _crowd.walk(world, pool, person)[shuffled], pool)
     traffic.campaign = True
     return Block(accounts, [traffic], "relay", "pool")

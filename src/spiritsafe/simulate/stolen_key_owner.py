@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spiritsafe.simulate import _crowd, _people
+from spiritsafe.simulate._knobs import SHARE
 from spiritsafe.simulate._world import Block
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 READY = ("hn_template", "hn_app", "hn_")
 KINDS = ("ben_", "chat_", "plain", "")
 DEFAULTS = {"accounts": 15, "rate": 40.0, "sigma": 0.8, "burst": 0.4}
+LIMITS = {"theft": SHARE}
 
 
 def stolen_key_owner(world: World, *, knobs: Customers, theft: float = 0.5) -> Block:

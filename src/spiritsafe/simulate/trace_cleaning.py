@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spiritsafe.simulate import _campaign
+from spiritsafe.simulate._knobs import Number
 from spiritsafe.simulate._timing import SECOND
 from spiritsafe.simulate._world import Block, Traffic
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 ARCHETYPE = "A13"
 ITEMS = ("item_", "ben_search", "ben_", "")
 DEFAULTS = {"accounts": 300, "rate": 8.0}
+LIMITS = {"redeemed": Number(0.0, 1.0, above=True), "cleaned": Number(0.0, 1.0, above=True)}
 
 
 def trace_cleaning(world: World, *, knobs: Campaign, redeemed: float = 0.5, cleaned: float = 0.3) -> Block:

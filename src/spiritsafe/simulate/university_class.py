@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spiritsafe.simulate import _crowd, _people, _timing
+from spiritsafe.simulate._knobs import Whole
 from spiritsafe.simulate._text import compose
 from spiritsafe.simulate._world import Block, Traffic
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 ITEMS = ("item_", "ben_search", "ben_", "")
 DEFAULTS = {"accounts": 120, "rate": 4.0, "sigma": 0.8, "burst": 1.0}
+LIMITS = {"exercises": Whole(1, 1_000)}
 
 
 def university_class(world: World, *, knobs: Customers, exercises: int = 8) -> Block:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from spiritsafe.simulate import _crowd, _people, _timing
+from spiritsafe.simulate._knobs import SHARE
 from spiritsafe.simulate._text import compose
 from spiritsafe.simulate._world import Block, Traffic
 
@@ -26,6 +27,7 @@ EXTRAS = (
     " lol",
 )
 DEFAULTS = {"accounts": 400, "rate": 4.0}
+LIMITS = {"infected": SHARE}
 
 
 def viral_prompt(world: World, *, knobs: Customers, infected: float = 0.6) -> Block:

@@ -1,0 +1,132 @@
+"""From a plan to blocks, one population at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from spiritsafe import registry
+from spiritsafe.errors import UsageError
+from spiritsafe.simulate._campaign import Campaign
+from spiritsafe.simulate._disguise import blank, frame
+from spiritsafe.simulate._knobs import KnobError, nearest, resolve
+from spiritsafe.simulate._orders import Meeting, churned, meet
+from spiritsafe.simulate._world import World, generator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from spiritsafe.simulate._orders import Order
+    from spiritsafe.simulate._plan import Plan
+    from spiritsafe.simulate._register import Register
+    from spiritsafe.simulate._world import Block
+
+CELL = 2_000_000
+"""Exchanges above which a family of independent customers (``CELLS``) is made in several goes."""
+
+
+def names(plan: Plan) -> list[str]:
+    """The name of each population; raises UsageError when two have the same."""
+    found: list[str] = []
+    for number, population in enumerate(plan.populations):
+        name = population.name or f"{_resolved(plan, number)[0]}-{number}"
+        if name in found:
+            raise UsageError(f"two populations are called {name!r}", where=population.where)
+        found.append(name)
+    return found
+
+
+def check(plan: Plan) -> None:
+    """Raise UsageError, with the place, for a plan that makes no sense."""
+    if not 0 < plan.days <= 3_650:
+        raise UsageError(
+            "a simulation lasts longer than nothing", hint="days is a number above 0, up to 3,650"
+        )
+    known = names(plan)
+    for number, population in enumerate(plan.populations):
+        knobs = _resolved(plan, number)[2]["knobs"]
+        if population.sources:
+            try:
+                plan.corpus.only(population.sources)
+            except UsageError as error:
+                raise _placed(
+                    KnobError("sources", error.message, hint=error.hint), population.where
+                ) from error
+        others = [name for name in known if name != known[number]]
+        if isinstance(knobs, Campaign) and knobs.frames and knobs.frames not in others:
+            message, hint = f"no other population is called {knobs.frames!r}", nearest(knobs.frames, others)
+            raise _placed(KnobError("frames", message, hint=hint), population.where)
+    for order in plan.orders:
+        if order.campaign and order.campaign not in known:
+            raise UsageError(
+                f"no campaign called {order.campaign!r}",
+                where=order.where,
+                hint=nearest(order.campaign, known),
+            )
+
+
+def build(plan: Plan, register: Register, *, seed: int) -> Iterator[tuple[str, Block]]:
+    """The blocks of a plan, each with the name of its family; a block must be registered before the next is asked for."""
+    check(plan)
+    known = names(plan)
+    met: set[Order] = set()
+    for number in range(len(plan.populations)):
+        for family, block in _population(plan, number, seed):
+            knobs = _resolved(plan, number)[2]["knobs"]
+            if isinstance(knobs, Campaign) and knobs.frames:
+                victim = known.index(knobs.frames)
+                _, copied = next(_population(plan, victim, seed))
+                frame(generator(seed, number, family, "framing"), knobs, block, copied)
+            if block.campaign is not None:
+                block.campaign = known[number]
+            rng = generator(seed, number, family, "orders")
+            if isinstance(knobs, Campaign) and knobs.churn:
+                churned(rng, block, knobs, plan.days)
+            if plan.orders:
+                meeting = Meeting(plan.orders, known[number], block, register)
+                met |= meet(rng, plan.orders, block, knobs, meeting, plan.start)
+            if knobs.nulls:
+                blank(generator(seed, number, family, "nulls"), block, knobs.nulls)
+            yield family, block
+    for order in plan.orders:
+        if order not in met:
+            who = order.campaign or order.account_id
+            raise UsageError(
+                f"the order meets nobody: {who!r}",
+                where=order.where,
+                hint="account ids depend on plan and seed",
+            )
+
+
+def _population(plan: Plan, number: int, seed: int) -> Iterator[tuple[str, Block]]:
+    population = plan.populations[number]
+    family, function, arguments = _resolved(plan, number)
+    knobs = arguments["knobs"]
+    divisible = getattr(registry.extensions("simulate")[family].module, "CELLS", False)
+    expected = knobs.accounts * knobs.rate * plan.days
+    cells = min(knobs.accounts, -(-int(expected) // CELL)) if divisible and expected > CELL else 1
+    for cell in range(cells):
+        rng = generator(seed, number, family, *([cell] if cell else []))
+        mine = knobs.accounts // cells + (cell < knobs.accounts % cells)
+        world = World(plan.corpus, plan.start, plan.days, plan.mode, rng, number, population.sources)
+        try:
+            block = function(world, **{**arguments, "knobs": replace(knobs, accounts=mine)})
+        except UsageError as error:
+            raise _placed(error, population.where) from error
+        block.number = number + cell * len(plan.populations)
+        yield family, block
+
+
+def _resolved(plan: Plan, number: int) -> tuple[str, Any, dict[str, Any]]:
+    population = plan.populations[number]
+    try:
+        return resolve(population.family, population.options, plan.days)
+    except KnobError as error:
+        raise _placed(error, population.where) from error
+
+
+def _placed(error: UsageError, where: str | None) -> UsageError:
+    if error.where is None:
+        error.where = where
+    return error
