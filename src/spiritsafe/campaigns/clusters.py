@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
 
 LEAST_PARTIES = 5
+PICKED = frozenset({"role", "dense", "tied"})
+"""Kinds whose exchanges were chosen by their role."""
 _RESOLUTIONS = (0.5, 0.02)
 _BLOCKS = 8
 _SCALE = 1000.0
@@ -51,7 +53,7 @@ class Candidate:
     @property
     def picked(self) -> bool:
         """True when the exchanges were chosen by their role: intent is then judged on all the parties send."""
-        return self.kind in {"role", "dense", "tied"}
+        return self.kind in PICKED
 
     @property
     def tied(self) -> bool:

@@ -95,7 +95,14 @@ def record(
         },
         "layers": [_layer(log, verdict, layer) for layer in layers.values()],
         "independent_layers": sorted(grounds.kinds(counted, verdict.bar)),
-        "leave_one_out": [_left_out(verdict, test) for test in counted] + _hubs(verdict),
+        "leave_one_out": [
+            *(
+                _left_out(verdict, test)
+                for test in verdict.tests
+                if test in counted or test.name in grounds.TIES
+            ),
+            *_hubs(verdict),
+        ],
         "evidence_bits": [
             {"label": test.question, "test": test.name, "bits": _bits(test.log_e)}
             for test in sorted(counted, key=lambda test: -test.log_e)

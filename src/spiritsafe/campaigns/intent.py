@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spiritsafe.campaigns.clusters import PICKED
 from spiritsafe.campaigns.evidence import Margins
 from spiritsafe.errors import UsageError
 
@@ -48,9 +49,11 @@ class Reference:
         """Scores of benign clusters of the same kind and class of width (fewer than ``WIDE`` parties, or not).
 
         Classes are fixed, so that the p-value is exact within each (Mondrian conformal prediction, Vovk et al. 2005).
+        Kinds picked by role are one class: their scores are shares of all that few or many parties send.
         """
         kind = kind if (self.kinds == kind).any() else _STAND_IN.get(kind, kind)
-        return self.scores[(self.kinds == kind) & ((self.parties >= WIDE) == (parties >= WIDE))]
+        same = self.kinds == kind
+        return self.scores[same if kind in PICKED else same & ((self.parties >= WIDE) == (parties >= WIDE))]
 
     def p_value(self, score: float, kind: str, parties: int) -> float:
         """Share of comparable benign clusters with at least this intent (conformal: the cluster itself counts)."""
