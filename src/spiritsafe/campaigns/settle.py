@@ -2,7 +2,7 @@
 
 Accused candidates are taken largest first. One whose parties are mostly in a home of the same face (its main role)
 joins it; the rest founds a home of its own. A candidate gathered by role alone that covers two separate accused templates
-is two campaigns, not one, and founds nothing.
+is two campaigns, not one, and founds nothing. One gathered by near text founds nothing either, and brings no party.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ def settle(log: Log, told: list[Verdict]) -> list[Verdict]:
     accused.sort(key=lambda v: (v.candidate.kind == "infrastructure", -v.parties.size, -v.rows.size))
     homes: list[Verdict] = []
     for verdict in accused:
-        if _covers_two(verdict, accused, face) or (
-            verdict.candidate.kind == "infrastructure" and face[id(verdict)] is None
+        if (
+            verdict.candidate.alike
+            or _covers_two(verdict, accused, face)
+            or (verdict.candidate.kind == "infrastructure" and face[id(verdict)] is None)
         ):
             continue
         near = [(_overlap(verdict, home), home) for home in homes]
@@ -46,6 +48,9 @@ def settle(log: Log, told: list[Verdict]) -> list[Verdict]:
             _absorb(home, verdict)
         else:
             _found(log, homes, verdict)
+    for verdict in accused:
+        if verdict.candidate.alike:
+            _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
     others = [v for v in told if v.label != "campaign"]
     others.sort(key=lambda v: (_ORDER[v.label], v.candidate.kind == "infrastructure", -v.view.rows.size))
     kept = sorted(homes, key=lambda v: -v.rows.size)
@@ -94,6 +99,17 @@ def _absorb(home: Verdict, verdict: Verdict) -> None:
     home.rows = np.union1d(home.rows, verdict.rows)
 
 
+def _widen(log: Log, homes: list[Verdict], verdict: Verdict) -> None:
+    """Exchanges of members whose text is near join them. That alone accuses nobody: innocent texts may lie as near.
+
+    A crowd of judges writes like a campaign of judges. So a topic that passed every test, too, is for a person to see.
+    """
+    for home in homes:
+        inside = np.isin(log.row_party[verdict.rows], home.parties)
+        home.rows = np.union1d(home.rows, verdict.rows[inside])
+    verdict.label = "insufficient"
+
+
 def _found(log: Log, homes: list[Verdict], verdict: Verdict) -> None:
     """A home of its own for what no other home holds; what another one holds gives it the exchanges with a role."""
     held = np.concatenate([home.parties for home in homes]) if homes else np.zeros(0, np.int64)
@@ -118,16 +134,8 @@ def _join(log: Log, verdict: Verdict) -> None:
         parties = np.unique(log.row_party[rows])
         probability = np.ones(parties.size)
     inside = probability >= _MOSTLY
-    if verdict.candidate.alike:
-        inside &= _vouched(log, rows)
     verdict.parties, verdict.probability = parties[inside], probability[inside]
     verdict.rows = np.sort(rows[np.isin(log.row_party[rows], verdict.parties)])
-
-
-def _vouched(log: Log, rows: Any) -> Any:
-    """Boolean by party of ``rows``: text like the campaign's, sent once and without its role, is a coincidence."""
-    _, party = np.unique(log.row_party[rows], return_inverse=True)
-    return (np.bincount(party) > 1) | (np.bincount(party, weights=log.has_role(rows)) > 0)
 
 
 def _working(log: Log, rows: Any) -> Any:
