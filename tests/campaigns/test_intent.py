@@ -89,7 +89,11 @@ def test_the_shipped_reference_knows_every_kind_of_candidate_that_is_common():
     known = intent.shipped()
     assert known.scores.size == known.parties.size == known.kinds.size > 1000
     assert ((known.scores >= 0) & (known.scores <= 1)).all()
-    assert {"template", "items", "role", "infrastructure", "tied", "dense"} >= set(known.kinds.tolist())
+    kinds = {"template", "items", "role", "infrastructure", "tied", "dense", "topic"}
+    assert set(known.kinds.tolist()) == kinds
+    for kind in kinds:
+        assert known.peers(kind, 5).size >= 20, "fewer could never be unusual at 5 %"
+        assert known.peers(kind, 500).size >= 20
     assert known.p_value(1.0, "template", 40) < 0.05
 
 

@@ -48,10 +48,13 @@ def patterns() -> list[tuple[int, list[tuple[str, bool]]]]:
     out: list[tuple[int, list[tuple[str, bool]]]] = []
     for bit, kind, entry in lexicon.rules():
         words = list(fold(entry)) if kind == "substring" else fold(entry).split()
-        out.append(
-            (bit, [(word.removesuffix("*"), kind == "prefix" or word.endswith("*")) for word in words])
-        )
+        out.append((bit, [(word.removesuffix("*"), goes_on(word, star=kind == "prefix")) for word in words]))
     return out
+
+
+def goes_on(word: str, *, star: bool) -> bool:
+    """Whether a word may go on: a stem has three letters, or one in the scripts from U+0590 on."""
+    return (star or word.endswith("*")) and (len(word.removesuffix("*")) >= 3 or word >= "\u0590")
 
 
 def marks(text: str) -> int:

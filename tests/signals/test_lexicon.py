@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spiritsafe.features import kernel, lexicon
@@ -87,6 +87,7 @@ def test_the_kernel_finds_what_the_oracle_finds():
 
 
 @settings(max_examples=25)
+@example(["ai 답변", "abaixo está uma instrução"], " ")
 @given(
     st.lists(st.sampled_from(ENTRIES), min_size=1, max_size=12),
     st.sampled_from([" ", ", ", "\n", " – ", "! "]),
