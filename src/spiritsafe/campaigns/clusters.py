@@ -83,10 +83,16 @@ def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candida
     # Of candidates with the same exchanges stays the one chosen by least of the evidence; and a pool, whatever it does.
     for one in sorted(found, key=lambda c: (-c.rows.size, c.tied, c.picked, c.kind)):
         key = one.rows.tobytes(), one.kind == "infrastructure"
-        if key not in seen and np.unique(log.row_party[one.rows]).size >= LEAST_PARTIES:
+        if key not in seen and _wide(log.row_party[one.rows]):
             seen.add(key)
             kept.append(one)
     return kept
+
+
+def _wide(party: Any) -> bool:
+    """Whether exchanges come from enough parties. A few exchanges of each tell; the rest need not be sorted."""
+    few = party[:: max(1, party.size // 256)]
+    return np.unique(few).size >= LEAST_PARTIES or np.unique(party).size >= LEAST_PARTIES
 
 
 def _by_template(log: Log, rows: Any) -> Iterator[Candidate]:
@@ -223,7 +229,10 @@ def _by_topic(log: Log, rows: Any) -> Iterator[Candidate]:
 
 
 def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candidate]:
-    """Dense blocks of the graph of parties and everything they may share; of their exchanges, those with a role."""
+    """Dense blocks of the graph of parties that play a role and everything they may share; of that, what has the role."""
+    plays = np.zeros(log.parties, bool)
+    plays[log.row_party[rows[log.has_role(rows)]]] = True
+    rows = rows[plays[log.row_party[rows]]]
     party = log.row_party[rows].astype(np.int64)
     _, item = np.unique(log.exact[rows], return_inverse=True)
     fixed = log.template[rows] >= 0
@@ -231,7 +240,10 @@ def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candi
         (party, item.astype(np.int64)),
         (party[fixed], log.template[rows][fixed].astype(np.int64)),
     ]
-    columns += [(layer.party, layer.value) for name, layer in layers.items() if name in STRONG]
+    for name, layer in layers.items():
+        if name in STRONG:
+            kept = np.isin(layer.party, np.flatnonzero(plays))
+            columns.append((layer.party[kept], layer.value[kept]))
     who: list[Any] = []
     what: list[Any] = []
     base = 0

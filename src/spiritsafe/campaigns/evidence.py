@@ -36,6 +36,8 @@ DECISIVE = (*GROUPS, "shared_payment", "shared_device")
 
 _MOST_ROWS = 60_000
 _PARTS = 30
+_COMMON, _COMMON_SHARE = 8, 0.2
+"""Items in common in the hours of the choice, and their share, without which multiplicities are not worth a test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,8 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
             1.0,
         )
     )
-    found.append(_multiplicity(item, label))
+    if _shared_pool(log, seen.screen):
+        found.append(_multiplicity(item, label))
     part = log.time[seen.test] // (3_600_000_000 // _PARTS)
     hour, slot = np.divmod(part, _PARTS)
     hours = np.unique(hour, return_inverse=True)[1]
@@ -159,6 +162,13 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
         )
     )
     return found
+
+
+def _shared_pool(log: Log, rows: Any) -> bool:
+    """Whether enough items were sent by two or more parties to ask how regularly that happens."""
+    _, item = np.unique(log.exact[rows], return_inverse=True)
+    holders = np.bincount(np.unique(item.astype(np.int64) * log.parties + log.row_party[rows]) // log.parties)
+    return bool((holders > 1).sum() >= max(_COMMON, _COMMON_SHARE * holders.size))
 
 
 def _multiplicity(item: Any, party: Any) -> Test:

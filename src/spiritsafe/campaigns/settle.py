@@ -34,6 +34,7 @@ def settle(log: Log, told: list[Verdict]) -> list[Verdict]:
     face = {id(v): _face(log, v) for v in accused}
     accused.sort(key=lambda v: (v.candidate.kind == "infrastructure", -v.parties.size, -v.rows.size))
     homes: list[Verdict] = []
+    grown: list[Verdict] = []
     for verdict in accused:
         if (
             verdict.candidate.alike
@@ -46,8 +47,12 @@ def settle(log: Log, told: list[Verdict]) -> list[Verdict]:
         share, home = max(same, key=lambda pair: pair[0], default=(0.0, None))
         if home is not None and share > _MOSTLY:
             _absorb(home, verdict)
+            grown.append(home)
         else:
             _found(log, homes, verdict)
+    for home in {id(home): home for home in grown}.values():
+        # Who looked like a member of a small part may not look like one of the whole.
+        _members(log, home, home.rows)
     for verdict in accused:
         if verdict.candidate.alike:
             _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
@@ -127,12 +132,15 @@ def _join(log: Log, verdict: Verdict) -> None:
     """Members of one verdict, and which of their exchanges belong to it."""
     rows = verdict.view.rows
     if verdict.label == "campaign":
-        whole = verdict.candidate.kind == "infrastructure"
-        rows = _working(log, rows) if whole else rows
-        parties, probability = members.membership(log, rows, whole=whole)
+        _members(log, verdict, _working(log, rows) if verdict.candidate.kind == "infrastructure" else rows)
     else:
-        parties = np.unique(log.row_party[rows])
-        probability = np.ones(parties.size)
+        verdict.parties = np.unique(log.row_party[rows])
+        verdict.probability = np.ones(verdict.parties.size)
+        verdict.rows = np.sort(rows)
+
+
+def _members(log: Log, verdict: Verdict, rows: Any) -> None:
+    parties, probability = members.membership(log, rows, whole=verdict.candidate.kind == "infrastructure")
     inside = probability >= _MOSTLY
     verdict.parties, verdict.probability = parties[inside], probability[inside]
     verdict.rows = np.sort(rows[np.isin(log.row_party[rows], verdict.parties)])
