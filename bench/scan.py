@@ -16,7 +16,7 @@ import gzip
 import itertools
 import json
 import math
-import os
+import multiprocessing
 import resource
 import statistics
 import sys
@@ -103,17 +103,9 @@ def measure(path: Path, out: Path, settings: Settings) -> dict[str, Any]:
 
 
 def apart(path: Path, out: Path, settings: Settings) -> dict[str, Any]:
-    """The same in a process of its own, so that peak memory and caches are its own."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(writer, json.dumps(measure(path, out, settings)).encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as answer:
-        found = answer.read()
-    os.waitpid(child, 0)
-    return json.loads(found)
+    """The same in a fresh process, so that peak memory and caches are its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, (path, out, settings))
 
 
 def main() -> None:
