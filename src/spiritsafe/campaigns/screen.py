@@ -153,7 +153,7 @@ def _campaigns(found: list[Mapping[str, Any]]) -> RenderableType:
             Text(plain(entry.get("campaign_id"), limit=40), style="bold red"),
             count(len(cast("list[object]", accounts))) if isinstance(accounts, list) else "?",
             count(entry.get("exchanges")),
-            Text(", ".join(roles) or "–"),
+            Text(", ".join(roles) or "no known role"),
             bits_text(_bits(entry)),
             Text(first if first == last else f"{first}\n{last}"),
         )
