@@ -121,12 +121,14 @@ def test_parties_that_send_the_same_prompts_are_a_candidate_with_the_same_kind_o
     assert found[0].rows.tolist() == list(range(24)), "own items of the same look are theirs too"
 
 
-def test_a_role_counts_from_the_third_exchange_of_a_party(make_log: MakeLog):
-    who = np.repeat(np.arange(8), [3] * 5 + [2] * 3)
-    log = make_log(who, roles=np.full(who.size, GRADE | TRANSLATE))
+def test_a_role_counts_from_the_second_exchange_of_a_party_in_the_hours_of_the_choice(make_log: MakeLog):
+    # Five parties play it twice in an even hour; three play it once there and again in an odd hour, which must not count.
+    who = np.repeat(np.arange(8), 2)
+    time = np.where((who >= 5) & (np.arange(16) % 2 == 1), 3_600_000_000, 0)
+    log = make_log(who, roles=np.full(who.size, GRADE | TRANSLATE), time=time)
     (one,) = candidates(log, {}, seed=0)
     assert (one.kind, members(log, one)) == ("role", set(range(5)))
-    assert candidates(make_log(who, roles=np.full(who.size, TRANSLATE)), {}, seed=0) == []
+    assert candidates(make_log(who, roles=np.full(who.size, TRANSLATE), time=time), {}, seed=0) == []
 
 
 def test_shared_cards_propose_all_their_holders_send_and_what_of_it_has_a_role(

@@ -11,6 +11,7 @@ large graphs (Fortunato & Barthélemy 2007).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import graspologic_native
@@ -82,7 +83,7 @@ def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candida
     kept: list[Candidate] = []
     # Of candidates with the same exchanges stays the one chosen by least of the evidence; and a pool, whatever it does.
     for one in sorted(found, key=lambda c: (-c.rows.size, c.tied, c.picked, c.kind)):
-        key = one.rows.tobytes(), one.kind == "infrastructure"
+        key = blake2b(one.rows.tobytes(), digest_size=16).digest(), one.kind == "infrastructure"
         if key not in seen and _wide(log.row_party[one.rows]):
             seen.add(key)
             kept.append(one)
@@ -186,7 +187,9 @@ def _by_layer(log: Log, rows: Any, layers: dict[str, Layer], seed: int) -> Itera
     groups = list(communities(csr_array(total), seed))
     for layer in strong:
         big = np.flatnonzero(layer.population >= LEAST_PARTIES)
-        groups += [layer.party[layer.value == v] for v in big[np.argsort(-layer.population[big])][:50]]
+        groups += [
+            layer.party[layer.value == v] for v in big[np.argsort(-layer.population[big], kind="stable")][:50]
+        ]
     sent = _Sent(log.row_party[rows])
     for members in groups:
         inside = rows[sent.by(members)]
@@ -201,8 +204,9 @@ def _by_role(log: Log, rows: Any) -> Iterator[Candidate]:
         if not int(mask) & log.extraction:
             continue
         mine = rows[(log.roles[rows] & mask) != 0]
-        count = np.bincount(log.row_party[mine], minlength=log.parties)
-        mine = mine[count[log.row_party[mine]] >= 3]
+        # Counted in the hours of the choice only: a choice by all hours would make the tested loads look even.
+        early = np.bincount(log.row_party[mine[log.screening(mine)]], minlength=log.parties)
+        mine = mine[early[log.row_party[mine]] >= 2]
         yield Candidate("role", mine, np.unique(log.template[mine]))
 
 
@@ -213,7 +217,8 @@ def _by_topic(log: Log, rows: Any) -> Iterator[Candidate]:
     role, so do those: templates near by that play it belong to the candidate, all others are other people's.
     """
     fixed = rows[(log.template[rows] >= 0) & log.screening(rows)]
-    uses = np.bincount(log.template[fixed], minlength=log.template_key.size)
+    # The last cell is for exchanges without a template (-1).
+    uses = np.bincount(log.template[fixed], minlength=log.template_key.size + 1)
     plays = np.bincount(log.template[fixed], weights=log.has_role(fixed), minlength=uses.size)
     playing = (plays > 0) & (plays >= _MARKED * uses)
     rows = rows[log.near[rows] >= 0]

@@ -154,7 +154,10 @@ def burst_starts(labels: Any, times: Any) -> Any:
     gap = np.diff(times[order])
     same = np.diff(labels[order]) == 0
     close = float(times.max() - times.min()) * np.unique(labels).size / labels.size / 20
+    ticks = np.unique(times)
     first = np.ones(labels.size, bool)
+    if ticks.size < 2 or int(np.gcd.reduce(np.diff(ticks))) > close:
+        return first  # the clock is coarser than what is close
     first[order[1:]] = ~same | (gap > close)
     return first
 

@@ -14,7 +14,7 @@ import numpy as np
 from spiritsafe.campaigns import coordination as co
 from spiritsafe.campaigns import multiplicity, traces
 from spiritsafe.campaigns.coordination import Test
-from spiritsafe.campaigns.log import LAYERS, STRONG
+from spiritsafe.campaigns.log import STRONG
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.clusters import Candidate
@@ -60,7 +60,10 @@ class View:
 
 def view(log: Log, candidate: Candidate) -> View:
     """Split a candidate's exchanges by hour; the parties come from the screening half only."""
-    rows = candidate.rows[np.argsort(log.time[candidate.rows], kind="stable")]
+    # Within one tick of a coarse clock the order of a file says nothing (it may be sorted by account): it is mixed.
+    tie = candidate.rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    tie = (tie ^ (tie >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    rows = candidate.rows[np.lexsort((tie, log.time[candidate.rows]))]
     early = log.screening(rows)
     parties = np.unique(log.row_party[rows[early]])
     test = rows[~early]
@@ -187,20 +190,23 @@ def _multiplicity(item: Any, party: Any) -> Test:
 
 
 def _topics(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]:
-    base = np.asarray(projections[np.sort(seen.screen[:_MOST_ROWS])], np.float32)
+    base = np.asarray(projections[np.sort(seen.screen[:_MOST_ROWS])], np.float64)
     if base.shape[0] < 16 or seen.test.size < 16:
         return []
     test = seen.test[:_MOST_ROWS]
     order = np.sort(test)
-    points = np.asarray(projections[order], np.float32)
-    centre = base.mean(axis=0)
-    _, axes = np.linalg.eigh(np.cov((base - centre).T) + np.eye(base.shape[1]) * 1e-6)
-    axes = axes[:, -4:]
-    scores, cut = (base - centre) @ axes, None
+    # Whole numbers below 2^53 and axes rounded to whole numbers: sums and scores are exact in any order, on any machine,
+    # and a text that lies on the cut lies on it everywhere.
+    points = np.asarray(projections[order], np.float64)
+    total, size = base.sum(axis=0), base.shape[0]
+    spread = (size * (base.T @ base) - np.outer(total, total)) / (size * (size - 1.0))
+    _, axes = np.linalg.eigh(spread + np.eye(base.shape[1]) * 1e-6)
+    axes = np.rint(axes[:, -4:] * 4096)
+    scores = base @ axes
     cut = np.median(scores, axis=0)
     powers = 1 << np.arange(4)
     prior = np.bincount((scores > cut) @ powers, minlength=16) + 1.0
-    bucket = (((points - centre) @ axes) > cut) @ powers
+    bucket = ((points @ axes) > cut) @ powers
     party = np.searchsorted(seen.parties, log.row_party[order])
     table = np.bincount(party * 16 + bucket, minlength=seen.parties.size * 16).reshape(-1, 16)
     return [
@@ -243,14 +249,12 @@ def ties(seen: View, layers: dict[str, Layer]) -> list[Test]:
     found: list[Test] = []
     for layer in layers.values():
         value = layer.designated[seen.parties]
-        value = value[value >= 0]
-        if layer.name not in LAYERS and value.size < 2:
-            continue  # events have tests of their own; what nobody has is no test
-        holders = np.bincount(value, minlength=layer.population.size)
+        kinds, dense = np.unique(value[value >= 0], return_inverse=True)
+        counted = layer.designations[kinds]
+        holders = np.bincount(dense, minlength=kinds.size)
         together = int(holders[holders > 1].sum())
-        counted = layer.designations
-        pool = int(counted.sum())
-        expected = float((value.size * (counted[value] - 1) / max(1, pool - 1)).sum()) if value.size else 0.0
+        pool = layer.designated_parties
+        expected = float((dense.size * (counted[dense] - 1) / max(1, pool - 1)).sum())
         found.append(
             Test(
                 f"shared_{layer.name}",
@@ -258,9 +262,9 @@ def ties(seen: View, layers: dict[str, Layer]) -> list[Test]:
                 "the accounts are a random draw from all accounts of the log",
                 "accounts that share a value with another",
                 float(together),
-                min(expected, float(value.size)),
-                co.shared(value, counted, pool),
-                int(value.size),
+                min(expected, float(dense.size)),
+                co.shared(dense, counted, pool),
+                int(dense.size),
                 layer.weight,
                 note="context only" if layer.weight < 0.1 else "",  # noqa: PLR2004
             )

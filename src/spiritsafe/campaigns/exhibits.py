@@ -31,15 +31,19 @@ def exhibits(
     show_text: bool,
 ) -> list[dict[str, object]]:
     """The exhibits of one verdict. ``texts(rows)`` gives the stored prompt text of a few rows."""
-    found = [
-        *skeletons(log, verdict, texts, show_text=show_text),
-        _loads(log, verdict),
-        _timeline(log, verdict),
-        _links(log, verdict, layers),
-        _overlap(log, verdict),
-        _matrix(log, verdict),
-        _graph(log, verdict, layers),
-    ]
+    if verdict.label in {"pool", "reseller"}:
+        # No accusation, and a large service has many: what ties them is enough.
+        found = [_loads(log, verdict), _links(log, verdict, layers), _graph(log, verdict, layers)]
+    else:
+        found = [
+            *skeletons(log, verdict, texts, show_text=show_text),
+            _loads(log, verdict),
+            _timeline(log, verdict),
+            _links(log, verdict, layers),
+            _overlap(log, verdict),
+            _matrix(log, verdict),
+            _graph(log, verdict, layers),
+        ]
     return [one for one in found if one][:10]
 
 
@@ -191,7 +195,11 @@ def _matrix(log: Log, verdict: Verdict) -> dict[str, object]:
     keys = [key for key, _ in Counter(stream.tolist()).most_common(10)]
     wanted = set(np.unique(log.stream(verdict.rows) & 0xFFFFFFFF).tolist())
     keys.sort(key=lambda key: key not in wanted)
-    grid = [[int(((log.row_party[mine] == p) & (stream == key)).sum()) for key in keys] for p in top]
+    row, known = np.argsort(top)[np.searchsorted(np.sort(top), log.row_party[mine])], np.isin(stream, keys)
+    order = np.argsort(keys)
+    column = order[np.searchsorted(np.array(keys)[order], stream[known])]
+    size = top.size * len(keys)
+    grid = np.bincount(row[known] * len(keys) + column, minlength=size).reshape(top.size, len(keys)).tolist()
     return {
         "kind": "matrix",
         "title": "Exchanges by account and stream",

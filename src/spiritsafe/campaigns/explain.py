@@ -78,7 +78,7 @@ def record(
             "p_value": round(verdict.p_value, 6),
             "e_value": round(0.5 * verdict.p_value**-0.5, 4),
             "by": "elimination" if eliminated else "role",
-            "note": "no known role, and no product's work: one fixed text, shared out beyond doubt in two ways"
+            "note": f"no known role, and no product's work: one {_what(verdict)}, shared out beyond doubt in two ways"
             if eliminated
             else "",
             "question": "Do more of the exchanges play an extraction role than in benign clusters?",
@@ -117,6 +117,10 @@ def record(
     return entry
 
 
+def _what(verdict: Verdict) -> str:
+    return "pool of items" if verdict.candidate.kind == "items" else "fixed text"
+
+
 def _identifier(names: list[tuple[str, float]], log: Log, verdict: Verdict) -> str:
     digest = hashlib.sha256(verdict.label.encode())
     for name, _ in names:
@@ -135,7 +139,8 @@ def _headline(
     if verdict.label == "insufficient":
         return f"{accounts:,} accounts do similar work ({exchanges:,} exchanges in {time}); the evidence does not suffice."
     kind = "One hand holds" if verdict.label == "pool" else "A reseller seems to stand behind"
-    return f"{kind} {accounts:,} accounts ({exchanges:,} exchanges in {time}); no sign of harvesting."
+    harvest = "some of it looks like harvesting" if named(verdict) else "no sign of harvesting"
+    return f"{kind} {accounts:,} accounts ({exchanges:,} exchanges in {time}); {harvest}."
 
 
 def _finite(log_e: float) -> float:
@@ -159,7 +164,9 @@ def _test(test: Test) -> dict[str, Any]:
         "bits": _bits(test.log_e),
         "weight": test.weight,
         "n": test.n,
-        "window": "odd hours (candidates were chosen on even hours)",
+        "window": "all hours"
+        if test.name.startswith("shared_") or test.note.startswith("all hours")
+        else "odd hours (candidates were chosen on even hours)",
         "note": test.note,
     }
 

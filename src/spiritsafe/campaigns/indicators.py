@@ -25,15 +25,16 @@ def indicators(
 ) -> dict[str, Any]:
     """The content of ``indicators.json``. Only campaigns give indicators; a pool is no accusation."""
     found: list[dict[str, Any]] = []
+    total = np.bincount(log.template[log.live & (log.template >= 0)]) if log else None
     for entry, verdict in zip(record["campaigns"], told, strict=True):
-        if log is None or entry["label"] != "campaign":
+        if log is None or total is None or entry["label"] != "campaign":
             continue
         template, counts = np.unique(log.template[verdict.rows], return_counts=True)
         for key, count in zip(template.tolist(), counts.tolist(), strict=True):
             if key < 0:
                 continue
             anchors = log.template_anchors[key][:_MOST_ANCHORS]
-            elsewhere = int(((log.template == key) & log.live).sum()) - count
+            elsewhere = int(total[key]) - count
             if elsewhere > count:
                 continue  # it would match others more often than the campaign
             found.append(

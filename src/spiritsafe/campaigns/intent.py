@@ -117,10 +117,9 @@ def score(log: Log, candidate: Candidate, rows: Any) -> float:
         return 0.0
     if not candidate.picked:
         return float(log.has_role(rows).mean())
-    mine = np.zeros(log.parties, bool)
-    mine[log.row_party[rows]] = True
-    everything = np.flatnonzero(log.live & mine[log.row_party])
-    return float(log.has_role(everything[log.screening(everything)]).mean())
+    sent, played = log.screened_play()
+    who = np.unique(log.row_party[rows])
+    return float(played[who].sum() / sent[who].sum())
 
 
 def roles(log: Log, rows: Any) -> list[tuple[str, int]]:

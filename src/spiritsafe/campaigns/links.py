@@ -42,6 +42,11 @@ class Layer:
     designated: Any
     designations: Any
 
+    @property
+    def designated_parties(self) -> int:
+        """How many parties have a value of this layer."""
+        return int(self.designations.sum())
+
 
 def layers(engine: DuckDB, log: Log) -> dict[str, Layer]:
     """All account-level layers whose column the log has."""

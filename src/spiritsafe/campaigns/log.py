@@ -60,6 +60,7 @@ class Log:
     row_party: Any = None
     combination: Any = None
     traces: Any = None
+    played: Any = None
 
     def __post_init__(self) -> None:
         """``row_party`` int32 by exchange: the party that sent it."""
@@ -71,6 +72,18 @@ class Log:
             self.topic[rows] >= 0, self.template_key.size + 1 + self.topic[rows], self.template[rows] + 1
         )
         return self.acc[rows].astype(np.int64) << 32 | kind
+
+    def screened_play(self) -> tuple[Any, Any]:
+        """Exchanges, and exchanges with an extraction role, of each party in the screening hours (int64)."""
+        if self.played is None:
+            rows = np.flatnonzero(self.live)
+            rows = rows[self.screening(rows)]
+            party = self.row_party[rows]
+            self.played = (
+                np.bincount(party, minlength=self.parties),
+                np.bincount(party[self.has_role(rows)], minlength=self.parties),
+            )
+        return self.played
 
     def screening(self, rows: Any) -> Any:
         """Boolean by row: True in the hours used to choose candidates (even), False in those used to test them."""

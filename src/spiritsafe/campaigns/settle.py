@@ -58,11 +58,25 @@ def settle(log: Log, told: list[Verdict]) -> list[Verdict]:
             _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
     others = [v for v in told if v.label != "campaign"]
     others.sort(key=lambda v: (_ORDER[v.label], v.candidate.kind == "infrastructure", -v.view.rows.size))
-    kept = sorted(homes, key=lambda v: -v.rows.size)
+    kept = _apart(log, homes)
     for verdict in others:
         known = np.concatenate([k.parties for k in kept]) if kept else np.zeros(0, np.int64)
         if verdict.parties.size >= LEAST_PARTIES and np.isin(verdict.parties, known).mean() <= _MOSTLY:
             kept.append(verdict)
+    return kept
+
+
+def _apart(log: Log, homes: list[Verdict]) -> list[Verdict]:
+    """The homes, largest first, each exchange in one of them only."""
+    used = np.zeros(log.acc.size, bool)
+    kept: list[Verdict] = []
+    for home in sorted(homes, key=lambda v: -v.rows.size):
+        home.rows = home.rows[~used[home.rows]]
+        stays = np.isin(home.parties, log.row_party[home.rows])
+        home.parties, home.probability = home.parties[stays], home.probability[stays]
+        if home.parties.size >= LEAST_PARTIES:
+            used[home.rows] = True
+            kept.append(home)
     return kept
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spiritsafe.campaigns import coordination, evidence, grounds, hypotheses, intent
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
-from spiritsafe.campaigns.decide import e_bh
 from spiritsafe.campaigns.log import STRONG
 from spiritsafe.campaigns.settle import settle
 
@@ -93,12 +92,13 @@ def verdicts(
 
 def _decide(screened: Sequence[Verdict], settings: Settings) -> None:
     """Label campaigns by e-BH, grounds and explanations; what comes near is ``insufficient``."""
-    chosen = e_bh([v.log_e for v in screened], fdr=settings.fdr)
-    bar = float(np.log(max(1, len(screened)) / (max(1, chosen.sum()) * settings.fdr)))
-    for verdict, passed in zip(screened, chosen, strict=True):
+    # Many candidates tell of one campaign, and some that pass are excused: e-BH's lower bar for the k-th of k rejections
+    # would count all of them. The bar for one rejection holds whatever is merged or withheld afterwards.
+    bar = float(np.log(max(1, len(screened)) / settings.fdr))
+    for verdict in screened:
         verdict.bar = bar
         excused = any(h.fits == "yes" for h in verdict.hypotheses)
-        if passed and not excused and stands(verdict, verdict.tests):
+        if not excused and stands(verdict, verdict.tests):
             verdict.label = "campaign"
         elif named(verdict) and verdict.log_e >= bar / 2:
             verdict.label = "insufficient"
@@ -174,7 +174,7 @@ def named(verdict: Verdict) -> bool:
 
 
 def _pool(log: Log, verdict: Verdict, settings: Settings) -> None:
-    strong = [t for t in verdict.tests if t.name in {"shared_payment", "shared_device"}]
+    strong = [replace(t, weight=1.0) for t in verdict.tests if t.name in grounds.TIES]
     if verdict.view.parties.size < 2 * LEAST_PARTIES or coordination.average(strong) < np.log(
         1000 / settings.fdr
     ):
