@@ -38,7 +38,7 @@ def settle(log: Log, told: list[Verdict]) -> list[Verdict]:
     for verdict in accused:
         if (
             verdict.candidate.alike
-            or _covers_two(verdict, accused, face)
+            or _coarse(verdict, accused, face)
             or (verdict.candidate.kind == "infrastructure" and face[id(verdict)] is None)
         ):
             continue
@@ -46,7 +46,7 @@ def settle(log: Log, told: list[Verdict]) -> list[Verdict]:
         same = [(share, home) for share, home in near if face[id(home)] == face[id(verdict)]]
         share, home = max(same, key=lambda pair: pair[0], default=(0.0, None))
         if home is not None and share > _MOSTLY:
-            _absorb(home, verdict)
+            _absorb(log, homes, home, verdict)
             grown.append(home)
         else:
             _found(log, homes, verdict)
@@ -93,7 +93,8 @@ def _overlap(verdict: Verdict, home: Verdict) -> float:
     return float(np.isin(verdict.parties, home.parties).mean())
 
 
-def _covers_two(verdict: Verdict, accused: list[Verdict], face: dict[int, str | None]) -> bool:
+def _coarse(verdict: Verdict, accused: list[Verdict], face: dict[int, str | None]) -> bool:
+    """Whether a candidate picked by role is mostly one accused template's or pool's, or has two of them in it."""
     if not verdict.candidate.picked:
         return False
     inside = [
@@ -104,18 +105,20 @@ def _covers_two(verdict: Verdict, accused: list[Verdict], face: dict[int, str | 
         and one.parties.size >= _LARGE * verdict.parties.size
         and _overlap(one, verdict) >= _INSIDE
     ]
-    return any(
+    return any(one.parties.size >= _MOSTLY * verdict.parties.size for one in inside) or any(
         _overlap(a, b) < _APART and _overlap(b, a) < _APART for n, a in enumerate(inside) for b in inside[:n]
     )
 
 
-def _absorb(home: Verdict, verdict: Verdict) -> None:
-    new = ~np.isin(verdict.parties, home.parties)
+def _absorb(log: Log, homes: list[Verdict], home: Verdict, verdict: Verdict) -> None:
+    """Let a home take in a verdict: those of its parties that no other home holds, and the exchanges of the home's."""
+    held = np.concatenate([one.parties for one in homes])
+    new = ~np.isin(verdict.parties, held)
     parties = np.concatenate([home.parties, verdict.parties[new]])
     probability = np.concatenate([home.probability, verdict.probability[new]])
     order = np.argsort(parties, kind="stable")
     home.parties, home.probability = parties[order], probability[order]
-    home.rows = np.union1d(home.rows, verdict.rows)
+    home.rows = np.union1d(home.rows, verdict.rows[np.isin(log.row_party[verdict.rows], parties)])
 
 
 def _widen(log: Log, homes: list[Verdict], verdict: Verdict) -> None:
