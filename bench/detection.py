@@ -26,6 +26,10 @@ from spiritsafe import pipeline
 from spiritsafe.settings import Settings
 from spiritsafe.simulate import load_corpus, simulate
 
+_COLUMNS = (
+    *("case", "runs", "innocent accounts accused", "runs with any", "rate, 95 % upper", "campaigns found"),
+    *("recall, mean", "recall, worst", "purity, worst", "own purity, worst"),
+)
 RESULT = Path(__file__).with_name("results") / "detection.json"
 
 
@@ -79,15 +83,20 @@ def run(case: compose.Case, name: str, seed: int, folder: Path) -> dict[str, Any
     }
 
 
+def _key(one: dict[str, Any]) -> str:
+    columns = "" if one["infrastructure"] else ", no infrastructure columns"
+    return f"{one['case']}, {one['mode']}, {one['half']} half{columns}"
+
+
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """One entry a case and mode: worst and mean recall and purity, innocent accounts accused with an upper bound."""
+    """One entry a case, mode, half and set of columns: recall, purity, innocent accounts accused with an upper bound."""
     told: dict[str, Any] = {}
-    for key in sorted({(one["case"], one["mode"]) for one in runs}):
-        mine = [one for one in runs if (one["case"], one["mode"]) == key]
+    for key in sorted({_key(one) for one in runs}):
+        mine = [one for one in runs if _key(one) == key]
         found = [campaign for one in mine for campaign in one["campaigns"].values()]
         innocent = sum(one["innocent_accounts"] for one in mine)
         wrong = sum(one["innocent_accused"] for one in mine)
-        told[" / ".join(key)] = {
+        told[key] = {
             "runs": len(mine),
             "innocent_accounts": innocent,
             "innocent_accused": wrong,
@@ -97,9 +106,48 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
             "found": sum(one["recall"] >= 0.5 for one in found),  # noqa: PLR2004 - found: half of it or more
             "recall_mean": round(float(np.mean([one["recall"] for one in found])), 4) if found else None,
             "recall_worst": min((one["recall"] for one in found), default=None),
+            "own_purity_worst": min((one["own_purity"] for one in found if one["own_purity"]), default=None),
             "purity_worst": min((one["purity"] for one in found if one["purity"]), default=None),
         }
     return told
+
+
+def earlier(paths: list[Path]) -> list[dict[str, Any]]:
+    """The runs of result files made before, each with its half and columns."""
+    found: list[dict[str, Any]] = []
+    for path in paths:
+        made = json.loads(path.read_text("utf-8"))
+        where = {key: made[key] for key in ("half", "infrastructure") if key in made}
+        found += [{**where, **one} for one in made["runs"]]
+    return found
+
+
+def write(runs: list[dict[str, Any]], out: Path) -> None:
+    """``out`` (JSON: summary and runs) and the table beside it."""
+    told = summary(runs)
+    out.write_text(json.dumps({"summary": told, "runs": runs}, indent=1) + "\n", "utf-8")
+    lines = [
+        "# Detection on composed logs",
+        "",
+        "Made by `bench/detection.py`: real prompts of the named half of the development sources, simulated accounts; the",
+        "shipped calibration comes from the *calibration* half. These are claims about composed data. Recall and purity are of",
+        "accounts; purity counts members of any campaign; the upper bound takes accounts as independent.",
+        "",
+        f"| {' | '.join(_COLUMNS)} |",
+        f"|{'---|' * len(_COLUMNS)}",
+    ]
+    for name, row in told.items():
+        cells = [
+            name,
+            row["runs"],
+            f"{row['innocent_accused']} of {row['innocent_accounts']:,}",
+            row["runs_with_innocent_accused"],
+            row["rate_upper_95"],
+            f"{row['found']} of {row['campaigns']}",
+            *(row[key] for key in ("recall_mean", "recall_worst", "purity_worst", "own_purity_worst")),
+        ]
+        lines.append(f"| {' | '.join('–' if cell is None else str(cell) for cell in cells)} |")
+    out.with_suffix(".md").write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def main() -> int:
@@ -108,7 +156,10 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--case", action="append", required=True)
+    parser.add_argument("--case", action="append", default=[])
+    parser.add_argument(
+        "--add", action="append", type=Path, default=[], help="result files to take runs from"
+    )
     parser.add_argument("--mode", action="append", choices=("rich", "naive"))
     parser.add_argument("--half", choices=sorted(compose.HALVES), default="report")
     parser.add_argument("--seeds", type=int, default=3)
@@ -118,13 +169,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULT)
     args = parser.parse_args()
     corpus = compose.matched(load_corpus(args.corpus), args.half)
-    runs: list[dict[str, Any]] = []
+    runs = earlier(args.add)
     for mode in args.mode or ["rich"]:
         case = compose.Case(corpus, args.days, mode, infrastructure=not args.no_infrastructure)
         for name in args.case:
             for seed in range(args.first, args.first + args.seeds):
                 with tempfile.TemporaryDirectory() as folder:
-                    runs.append(run(case, name, seed, Path(folder)))
+                    made = run(case, name, seed, Path(folder))
+                runs.append({"half": args.half, "infrastructure": not args.no_infrastructure, **made})
                 sys.stdout.write(json.dumps(runs[-1]) + "\n")
                 sys.stdout.flush()
                 told = {
@@ -133,6 +185,7 @@ def main() -> int:
                     "summary": summary(runs),
                 }
                 args.out.write_text(json.dumps({**told, "runs": runs}, indent=1) + "\n", "utf-8")
+    write(runs, args.out)
     sys.stdout.write(json.dumps(summary(runs), indent=1) + "\n")
     return int(any(one["innocent_accused"] for one in runs))
 
