@@ -11,7 +11,7 @@ from scipy.stats import hypergeom, multinomial
 
 from spiritsafe.campaigns import coordination as co
 from spiritsafe.campaigns.coordination import Test
-from spiritsafe.campaigns.decide import e_bh
+from spiritsafe.campaigns.decide import bar, e_bh
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,6 +178,15 @@ def test_e_bh_controls_the_false_discovery_rate() -> None:
         found.append(chosen[40:].mean())
     assert np.mean(false) <= fdr
     assert np.mean(found) > 0.9
+
+
+def test_merging_what_e_bh_rejects_asks_for_the_bar_of_what_is_left() -> None:
+    # Forty views of one campaign, and one innocent group just over the bar for forty-one rejections.
+    fdr, views, innocent = 0.01, [500.0] * 40, bar(41, 41, fdr=0.01) + 0.1
+    assert e_bh([*views, innocent], fdr=fdr).all()
+    assert innocent < bar(41, 2, fdr=fdr) < bar(41, 1, fdr=fdr)
+    assert bar(100, 1, fdr=0.01) == pytest.approx(np.log(1e4))
+    assert bar(0, 0, fdr=0.01) == pytest.approx(np.log(100))
 
 
 def test_e_bh_closed_cases() -> None:

@@ -27,3 +27,8 @@ def e_bh(log_e: Any, *, fdr: float, candidates: int | None = None) -> Any:
     if passed.size:
         chosen[order[: passed[-1] + 1]] = True
     return chosen
+
+
+def bar(candidates: int, accused: int, *, fdr: float) -> float:
+    """The log e-value that each of ``accused`` rejections among ``candidates`` must reach: ``log(K / (k * fdr))``."""
+    return float(np.log(max(1, candidates) / (max(1, accused) * fdr)))

@@ -9,6 +9,7 @@ import numpy as np
 
 from spiritsafe.campaigns import coordination, evidence, grounds, hypotheses, intent
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
+from spiritsafe.campaigns.decide import bar, e_bh
 from spiritsafe.campaigns.log import STRONG
 from spiritsafe.campaigns.settle import settle
 
@@ -78,30 +79,48 @@ def verdicts(
             heard.append(_hear(log, candidate, seen, layers, projections, reference, margins))
         if progress:
             progress(index + 1, len(candidates))
-    # Explanations are heard for screened candidates only.
-    _decide([v for v in heard if v.hypotheses], settings)
-    for verdict in heard:
-        if not verdict.label and verdict.candidate.kind == "infrastructure":
-            _pool(log, verdict, settings)
-    told = settle(log, [v for v in heard if v.label])
+    told = _decide(log, heard, settings)
     for verdict in told:
         if verdict.label == "campaign":
             verdict.hubs = _hubs(log, verdict, layers, projections, margins)
     return told
 
 
-def _decide(screened: Sequence[Verdict], settings: Settings) -> None:
-    """Label campaigns by e-BH, grounds and explanations; what comes near is ``insufficient``."""
-    # Many candidates tell of one campaign, and some that pass are excused: e-BH's lower bar for the k-th of k rejections
-    # would count all of them. The bar for one rejection holds whatever is merged or withheld afterwards.
-    bar = float(np.log(max(1, len(screened)) / settings.fdr))
+def _decide(log: Log, heard: Sequence[Verdict], settings: Settings) -> list[Verdict]:
+    """Labels by e-BH, grounds and explanations, settled.
+
+    e-BH's bar falls with the number of rejections, but many candidates tell of one campaign and some that pass are
+    excused. So the number that sets the bar is that of the campaigns told in the end: a self-consistent set, whose false
+    discovery rate is controlled whatever was merged or withheld (Wang & Ramdas 2022, section 4).
+    """
+    screened = [v for v in heard if v.hypotheses]  # explanations are heard for screened candidates only
+    many = max(1, int(e_bh([v.log_e for v in screened], fdr=settings.fdr).sum()))
+    while True:
+        told = settle(
+            log, _labelled(log, heard, screened, bar(len(screened), many, fdr=settings.fdr), settings)
+        )
+        accused = sum(v.label == "campaign" for v in told)
+        if accused >= many or many == 1:
+            return told
+        many = max(1, accused)
+
+
+def _labelled(
+    log: Log, heard: Sequence[Verdict], screened: Sequence[Verdict], least: float, settings: Settings
+) -> list[Verdict]:
+    """The verdicts that get a label when an accusation needs the log e-value ``least``."""
+    for verdict in heard:
+        verdict.label, verdict.bar = "", least
     for verdict in screened:
-        verdict.bar = bar
         excused = any(h.fits == "yes" for h in verdict.hypotheses)
         if not excused and stands(verdict, verdict.tests):
             verdict.label = "campaign"
-        elif named(verdict) and verdict.log_e >= bar / 2:
+        elif named(verdict) and verdict.log_e >= least / 2:
             verdict.label = "insufficient"
+    for verdict in heard:
+        if not verdict.label and verdict.candidate.kind == "infrastructure":
+            _pool(log, verdict, settings)
+    return [v for v in heard if v.label]
 
 
 def _hubs(
