@@ -10,7 +10,7 @@ import numpy as np
 from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.evidence import View
 from spiritsafe.campaigns.indicators import indicators
-from spiritsafe.campaigns.verdicts import Verdict
+from spiritsafe.campaigns.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import numpy as np
 from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.evidence import view
 from spiritsafe.campaigns.settle import settle
-from spiritsafe.campaigns.verdicts import Verdict
+from spiritsafe.campaigns.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable

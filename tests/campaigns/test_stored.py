@@ -17,7 +17,7 @@ from spiritsafe.campaigns import stored
 from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.evidence import View
 from spiritsafe.campaigns.stored import Table
-from spiritsafe.campaigns.verdicts import Verdict
+from spiritsafe.campaigns.verdict import Verdict
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.settings import Settings
 

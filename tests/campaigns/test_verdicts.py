@@ -12,7 +12,8 @@ from spiritsafe.campaigns import clusters, grounds, intent, verdicts
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.evidence import Margins, View
 from spiritsafe.campaigns.log import HOUR
-from spiritsafe.campaigns.verdicts import Verdict, stands
+from spiritsafe.campaigns.verdict import Verdict
+from spiritsafe.campaigns.verdicts import stands
 from spiritsafe.settings import Settings
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
-    from spiritsafe.campaigns.verdicts import Verdict
+    from spiritsafe.campaigns.verdict import Verdict
 
 SLOT = "⟨…⟩"
 _SPECIMENS = 8

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.intent import Reference
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
-    from spiritsafe.campaigns.verdicts import Verdict
+    from spiritsafe.campaigns.verdict import Verdict
     from spiritsafe.settings import Settings
 
 _LARGEST = 1e300

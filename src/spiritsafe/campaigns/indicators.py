@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spiritsafe.campaigns.log import Log
-    from spiritsafe.campaigns.verdicts import Verdict
+    from spiritsafe.campaigns.verdict import Verdict
 
 _MOST_ANCHORS = 64
 

@@ -16,7 +16,7 @@ from spiritsafe.campaigns.clusters import LEAST_PARTIES
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
-    from spiritsafe.campaigns.verdicts import Verdict
+    from spiritsafe.campaigns.verdict import Verdict
 
 _ORDER = {"campaign": 0, "insufficient": 1, "pool": 2, "reseller": 2}
 _MOSTLY = 0.5

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from spiritsafe.campaigns.verdicts import Verdict
+    from spiritsafe.campaigns.verdict import Verdict
     from spiritsafe.engine.duckdb import DuckDB
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from spiritsafe.campaigns.clusters import LEAST_PARTIES
 from spiritsafe.campaigns.decide import bar, e_bh
 from spiritsafe.campaigns.log import STRONG
 from spiritsafe.campaigns.settle import settle
+from spiritsafe.campaigns.verdict import Hub, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.clusters import Candidate
     from spiritsafe.campaigns.coordination import Test
     from spiritsafe.campaigns.evidence import Margins, View
-    from spiritsafe.campaigns.hypotheses import Hypothesis
     from spiritsafe.campaigns.intent import Reference
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
@@ -28,36 +28,6 @@ if TYPE_CHECKING:
 SCREEN = 0.05
 #: Intent by elimination: many parties, one text or one pool of items, and no product's work in it.
 _UNKNOWN_PARTIES, _UNKNOWN_PRODUCT = 20, 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Hub:
-    """A shared value, how many parties hold it, and what is left without them: log e-value, and does it stand."""
-
-    layer: str
-    value: str
-    parties: int
-    log_e: float
-    stands: bool
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What is known of one candidate, and its label. ``bar``: the log e-value that e-BH asks for in this scan."""
-
-    candidate: Candidate
-    view: View
-    score: float
-    p_value: float
-    tests: list[Test] = field(default_factory=list)
-    log_e: float = 0.0
-    bar: float = 0.0
-    hypotheses: list[Hypothesis] = field(default_factory=list)
-    label: str = ""
-    parties: Any = None
-    probability: Any = None
-    rows: Any = None
-    hubs: list[Hub] = field(default_factory=list)
 
 
 def verdicts(

@@ -1,0 +1,42 @@
+"""Verdict: what is known of one candidate while it is judged, settled and explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spiritsafe.campaigns.clusters import Candidate
+    from spiritsafe.campaigns.coordination import Test
+    from spiritsafe.campaigns.evidence import View
+    from spiritsafe.campaigns.hypotheses import Hypothesis
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """A shared value, how many parties hold it, and what is left without them: log e-value, and does it stand."""
+
+    layer: str
+    value: str
+    parties: int
+    log_e: float
+    stands: bool
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What is known of one candidate, and its label. ``bar``: the log e-value that e-BH asks for in this scan."""
+
+    candidate: Candidate
+    view: View
+    score: float
+    p_value: float
+    tests: list[Test] = field(default_factory=list)
+    log_e: float = 0.0
+    bar: float = 0.0
+    hypotheses: list[Hypothesis] = field(default_factory=list)
+    label: str = ""
+    parties: Any = None
+    probability: Any = None
+    rows: Any = None
+    hubs: list[Hub] = field(default_factory=list)
