@@ -10,8 +10,9 @@ from spiritsafe.simulate._corpus import Corpus, Pool, load_corpus, shipped
 from spiritsafe.simulate._crowd import Customers
 from spiritsafe.simulate._orderfile import read_orders
 from spiritsafe.simulate._orders import Order
-from spiritsafe.simulate._plan import INFRASTRUCTURE, Plan, Population, Truth, silent, simulate, summary
+from spiritsafe.simulate._plan import INFRASTRUCTURE, Plan, Population
 from spiritsafe.simulate._planfile import read_plan
+from spiritsafe.simulate._run import Truth, silent, simulate, summary
 from spiritsafe.simulate._world import Block, Traffic, World
 
 __all__ = [
