@@ -1,11 +1,11 @@
 """Clusters: groups of parties that may be one campaign. They propose; tests decide.
 
-Six sources of candidates: templates used by several parties (templates with the same users are merged); communities
-of parties that work on the same items; communities tied by infrastructure; exchanges that play the same extraction role
-without any shared text (paraphrase); dense blocks of the graph of parties and all they share; parties between
-which artefacts or refused requests cross. Communities are Leiden's
-with the constant Potts model (Traag et al. 2019), at two resolutions, because modularity cannot see small groups in
-large graphs (Fortunato & Barthélemy 2007).
+Seven sources of candidates: templates used by several parties (templates with the same users are merged); communities
+of parties that work on the same items; communities tied by infrastructure; exchanges that play the same extraction
+role without any shared text (paraphrase); micro-clusters of texts without a template; dense blocks of the graph of
+parties and all they share; parties between which artefacts or refused requests cross. Communities are Leiden's with
+the constant Potts model (Traag et al. 2019), at two resolutions, because modularity cannot see small groups in large
+graphs (Fortunato & Barthélemy 2007).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Layer:
     ``party`` and ``value`` int64, one entry a distinct pair; ``population`` int64 by value: parties that hold it;
     ``names`` the values as text, for exhibits; ``designated`` int64 by party: the value it shares with most others
     (−1: none), one a party, so that drawing parties at random has an exact chance; ``designations`` int64 by value: for
-    how many parties it is that.
+    how many parties it is that; ``designated_parties`` their sum, the parties that have a value at all.
     """
 
     name: str
@@ -41,11 +41,7 @@ class Layer:
     names: list[str]
     designated: Any
     designations: Any
-
-    @property
-    def designated_parties(self) -> int:
-        """How many parties have a value of this layer."""
-        return int(self.designations.sum())
+    designated_parties: int
 
 
 def layers(engine: DuckDB, log: Log) -> dict[str, Layer]:
@@ -87,7 +83,8 @@ def layer_of(name: str, column: str, weight: float, pairs: Any, parties: int) ->
     designated[party[order][last]] = value[order][last]
     designations = np.bincount(designated[designated >= 0], minlength=population.size)
     names = values.dictionary.to_pylist()
-    return Layer(name, column, weight, party, value, population, names, designated, designations)
+    having = int(designations.sum())
+    return Layer(name, column, weight, party, value, population, names, designated, designations, having)
 
 
 def graph(party: Any, value: Any, parties: int, *, cap: int = CAP) -> csr_array:
