@@ -15,6 +15,7 @@ from spiritsafe.campaigns import clusters
 from spiritsafe.campaigns.clusters import LEAST_PARTIES, Candidate, candidates, communities
 from spiritsafe.campaigns.crossings import Crossings
 from spiritsafe.campaigns.links import CAP, graph
+from spiritsafe.campaigns.log import SLOT
 from spiritsafe.campaigns.traces import Traces
 
 if TYPE_CHECKING:
@@ -121,10 +122,10 @@ def test_parties_that_send_the_same_prompts_are_a_candidate_with_the_same_kind_o
     assert found[0].rows.tolist() == list(range(24)), "own items of the same look are theirs too"
 
 
-def test_a_role_counts_from_the_second_exchange_of_a_party_in_the_hours_of_the_choice(make_log: MakeLog):
-    # Five parties play it twice in an even hour; three play it once there and again in an odd hour, which must not count.
+def test_a_role_counts_from_the_second_exchange_of_a_party_in_the_slots_of_the_choice(make_log: MakeLog):
+    # Five parties play it twice in a slot of the choice; three once there and again in a tested slot, which must not count.
     who = np.repeat(np.arange(8), 2)
-    time = np.where((who >= 5) & (np.arange(16) % 2 == 1), 3_600_000_000, 0)
+    time = np.where((who >= 5) & (np.arange(16) % 2 == 1), SLOT, 0)
     log = make_log(who, roles=np.full(who.size, GRADE | TRANSLATE), time=time)
     (one,) = candidates(log, {}, seed=0)
     assert (one.kind, members(log, one)) == ("role", set(range(5)))
@@ -167,15 +168,14 @@ def test_weak_layers_propose_nothing(make_log: MakeLog, make_layer: MakeLayer):
     assert candidates(log, layers, seed=0) == []
 
 
-def test_crossings_of_the_tested_hours_propose_nothing(make_log: MakeLog):
-    hour = 3_600_000_000
+def test_crossings_of_the_tested_slots_propose_nothing(make_log: MakeLog):
     log = make_log(np.repeat(np.arange(8), 4), roles=np.full(32, GRADE))
     source, target = np.arange(8), (np.arange(8) + 1) % 8
-    for odd in (False, True):
-        events = Crossings(source, target, np.full(8, hour if odd else 0), np.arange(8))
+    for tested in (False, True):
+        events = Crossings(source, target, np.full(8, SLOT if tested else 0), np.arange(8))
         log.traces = Traces(events, None, None, None, None, None)
         found = list(clusters._by_crossing(log, np.arange(32), 0))
-        assert bool(found) is not odd
+        assert bool(found) is not tested
         assert all(one.crossed and not one.tied and members(log, one) == set(range(8)) for one in found)
 
 

@@ -61,6 +61,7 @@ NULLS: dict[str, Callable[[Generator], float]] = {
     "even_load, more unequal": lambda rng: co.even_load(gamma_loads(rng, 1.0, 12, 6), spread=0.25),
     "even_load, light users": lambda rng: co.even_load(gamma_loads(rng, 0.25, 60, 1.5), spread=0.25),
     "even_arrivals, Poisson": lambda rng: co.even_arrivals(rng.poisson(2.0, (3, 30))),
+    "even_arrivals, many": lambda rng: co.even_arrivals(rng.poisson(36.0, (2, 15))),
     "even_arrivals, bursty": lambda rng: co.even_arrivals(rng.poisson(rng.gamma(0.5, 4, (3, 30)))),
     "exchangeable at its margin": lambda rng: co.exchangeable(
         own_topics(rng, 0.05, 12, 8), np.ones(16), correlation=0.05
@@ -99,6 +100,9 @@ PLANTED: dict[str, Callable[[Generator], float]] = {
     ),
     "a pool swept three times": lambda rng: co.swept(
         np.concatenate([rng.permutation(200) for _ in range(3)]).astype(np.uint64)
+    ),
+    "an hour without chance": lambda rng: co.even_arrivals(
+        np.full((1, 15), 36) + rng.integers(0, 2, (1, 15))
     ),
     "regular arrivals": lambda rng: co.even_arrivals(np.full((6, 30), 2) + rng.integers(0, 2, (6, 30))),
     "cards shared by ten": lambda rng: co.shared(

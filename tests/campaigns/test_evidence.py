@@ -1,4 +1,4 @@
-"""Evidence: halves by hour, overlap of work against brute force, ties against chance, and what leaves it unchanged."""
+"""Evidence: halves by slot, overlap of work against brute force, ties against chance, and what leaves it unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spiritsafe.campaigns import evidence
 from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.evidence import Margins, View
-from spiritsafe.campaigns.log import HOUR
+from spiritsafe.campaigns.log import HOUR, SLOT, screening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,19 +44,20 @@ ROWS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=40)
 
 @settings(max_examples=60)
 @given(ROWS, st.randoms())
-def test_a_view_splits_by_hour_and_its_parties_come_from_the_screening_half(
+def test_a_view_splits_by_slot_and_its_parties_come_from_the_screening_half(
     make_log: MakeLog, rows: list[tuple[int, int]], random: Any
 ):
-    who, hour = np.array([p for p, _ in rows], int), np.array([h for _, h in rows], int)
+    who, slot = np.array([p for p, _ in rows], int), np.array([h for _, h in rows], int)
     rng = np.random.default_rng(random.getrandbits(32))
-    log = make_log(who, time=hour * HOUR + rng.permutation(who.size), party=range(6))
+    log = make_log(who, time=slot * SLOT + rng.permutation(who.size), party=range(6))
+    choice = screening(slot * SLOT)
     chosen = np.flatnonzero(rng.random(who.size) < 0.8)
     made = seen(log, chosen)
-    early = {int(who[row]) for row in chosen if hour[row] % 2 == 0}
+    early = {int(who[row]) for row in chosen if choice[row]}
     assert made.parties.tolist() == sorted(early)
     assert sorted(made.rows) == chosen.tolist()
-    assert sorted(made.screen) == [row for row in chosen if hour[row] % 2 == 0]
-    assert sorted(made.test) == [row for row in chosen if hour[row] % 2 == 1 and who[row] in early]
+    assert sorted(made.screen) == [row for row in chosen if choice[row]]
+    assert sorted(made.test) == [row for row in chosen if not choice[row] and who[row] in early]
     for part in (made.rows, made.screen, made.test):
         assert (np.diff(log.time[part]) > 0).all()
 
@@ -78,8 +79,8 @@ WORK = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 3
 @settings(max_examples=80)
 @given(WORK)
 def test_same_work_is_the_overlap_of_all_pairs(make_log: MakeLog, work: list[tuple[int, int, int]]):
-    who, item, hour = np.array(work).T
-    log = make_log(who, item=item, time=hour * HOUR)
+    who, item, slot = np.array(work).T
+    log = make_log(who, item=item, time=slot * SLOT)
     made = seen(log)
     if made.parties.size:
         found = evidence.same_work(log, made)
@@ -92,13 +93,13 @@ def test_same_work_is_the_overlap_of_all_pairs(make_log: MakeLog, work: list[tup
 def test_same_work_knows_no_names_and_no_order(
     make_log: MakeLog, work: list[tuple[int, int, int]], party: list[int], name: list[int], random: Any
 ):
-    who, item, hour = np.array([(0, 0, 0), *work]).T
+    who, item, slot = np.array([(0, 0, 0), *work]).T
     order = np.array(random.sample(range(who.size), who.size))
-    one = make_log(who, item=item, time=hour * HOUR, party=range(6))
+    one = make_log(who, item=item, time=slot * SLOT, party=range(6))
     other = make_log(
         np.array(party)[who][order],
         item=np.array(name)[item][order],
-        time=(hour * HOUR)[order],
+        time=(slot * SLOT)[order],
         party=range(6),
     )
     assert evidence.same_work(other, seen(other)) == pytest.approx(evidence.same_work(one, seen(one)))
@@ -119,7 +120,7 @@ def test_same_work_is_one_for_a_class_and_none_for_work_shared_out(
 def test_same_work_of_one_party_or_nobody_is_none(make_log: MakeLog):
     alone = make_log([0] * 5, item=[1] * 5)
     assert evidence.same_work(alone, seen(alone)) == 0.0
-    late = make_log([0] * 5, item=[1] * 5, time=np.full(5, HOUR))
+    late = make_log([0] * 5, item=[1] * 5, time=np.full(5, SLOT))
     assert evidence.same_work(late, seen(late)) == 0.0
 
 
@@ -254,27 +255,27 @@ def test_neither_the_order_of_rows_nor_unrelated_traffic_changes_what_a_group_is
         assert other[1:] == pytest.approx(one[1:])
 
 
-def test_a_shift_by_whole_days_changes_nothing(make_log: MakeLog):
+def test_a_shift_by_whole_weeks_changes_nothing(make_log: MakeLog):
     rng = np.random.default_rng(2)
     columns, points = group(rng), rng.integers(-50, 50, (1200, 8)).astype(np.int8)
     first = make_log(**columns)
-    later = make_log(**{**columns, "time": columns["time"] + 24 * HOUR * 20_000})
+    later = make_log(**{**columns, "time": columns["time"] + 7 * 24 * HOUR * 2_000})
     assert told(later, seen(later), points) == told(first, seen(first), points)
 
 
 @pytest.mark.parametrize("minute", [0, 14, 30, 50])
 def test_a_steady_stream_is_seen_whenever_in_the_hour_it_begins(make_log: MakeLog, minute: int):
     rng = np.random.default_rng(minute)
-    begin = HOUR + minute * HOUR // 60  # in a tested hour
+    begin = HOUR + minute * HOUR // 60
     steady = np.arange(begin, 13 * HOUR, HOUR // 120) + rng.integers(0, HOUR // 240)
-    # Its parties were seen before, in a screening hour.
+    # Its parties were seen before, in a screening slot.
     time = np.concatenate([np.arange(20), steady])
     log = make_log(np.concatenate([np.arange(20), rng.integers(0, 20, steady.size)]), time=time)
     found = {name: log_e for name, _, log_e, _ in told(log, seen(log), np.zeros((time.size, 8), np.int8))}
     assert found["even_arrivals"] > 20 * np.log(2)
 
 
-def test_nothing_in_the_tested_hours_is_no_evidence(make_log: MakeLog):
+def test_nothing_in_the_tested_slots_is_no_evidence(make_log: MakeLog):
     log = make_log(np.tile(np.arange(8), 10), time=np.arange(80))
     found = told(log, seen(log), np.zeros((80, 8), np.int8))
     assert [log_e for _, _, log_e, _ in found] == [0.0] * len(found)
@@ -293,3 +294,19 @@ def test_layers_that_chose_the_candidate_are_told_and_do_not_count(make_log: Mak
     silenced = [a.name for a, b in zip(free, tied, strict=True) if a.weight > 0 and b.weight == 0]
     assert silenced == ["shared_payment", "shared_device", "shared_network"]
     assert all("chose the candidate" in t.note for t in tied if t.name in silenced)
+
+
+# The slots.
+
+
+def test_of_each_two_slots_one_chooses_and_one_tests():
+    week = screening(np.arange(7 * 24 * 6) * SLOT)
+    assert (week.reshape(-1, 2).sum(axis=1) == 1).all()
+    assert np.array_equal(screening(np.arange(7 * 24 * 6) * SLOT + SLOT - 1), week)
+    assert np.array_equal(screening((np.arange(7 * 24 * 6) + 7 * 24 * 6 * 2900) * SLOT), week)
+
+
+@pytest.mark.parametrize("every", [1, 3, 24])
+def test_jobs_at_the_full_hour_fall_on_both_sides(every: int):
+    runs = np.arange(0, 7 * 24, every) * HOUR
+    assert 0.1 < screening(runs).mean() < 0.9

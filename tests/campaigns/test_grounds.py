@@ -76,7 +76,7 @@ def test_cards_that_chose_the_candidate_are_a_fact_beside_a_tested_one_and_no_e_
     assert not carried([case(chosen, BAR - 1e-9, weight=0.0), case(tested)], log_e=BAR)
     assert grounds.kinds(found, BAR) == {grounds.kind(case(tested))}
     assert grounds.combined(found) == pytest.approx(30.0)
-    assert not carried_unnamed(found, log_e=BAR, by_items=False)
+    assert not carried_unnamed(found, log_e=BAR)
 
 
 def test_cards_and_devices_that_chose_the_candidate_are_not_enough_together():
@@ -87,7 +87,7 @@ def test_cards_and_devices_that_chose_the_candidate_are_not_enough_together():
 
 def test_no_tests_carry_nothing_and_are_no_evidence():
     assert not carried([], log_e=0.0)
-    assert not carried_unnamed([], log_e=0.0, by_items=False)
+    assert not carried_unnamed([], log_e=0.0)
     assert grounds.combined([]) == 0.0
     assert grounds.kinds([], 0.0) == set()
 
@@ -116,9 +116,7 @@ def test_two_kinds_one_of_them_proof_against_clones(names: tuple[str, ...], hold
 @pytest.mark.parametrize("rule", ["named", "unnamed"])
 def test_each_kind_must_reach_the_bar_alone(rule: str):
     bar = BAR if rule == "named" else 20.0
-    holds = (
-        carried if rule == "named" else lambda t, *, log_e: carried_unnamed(t, log_e=log_e, by_items=False)
-    )
+    holds = carried if rule == "named" else lambda t, *, log_e: carried_unnamed(t, log_e=log_e)
     assert holds([case("shared_payment", bar), case("taken_in_turn", bar)], log_e=bar)
     assert not holds([case("shared_payment", bar), case("taken_in_turn", bar - 1e-9)], log_e=bar)
     assert not holds([case("shared_payment", bar - 1e-9), case("taken_in_turn", bar)], log_e=bar)
@@ -131,8 +129,8 @@ def test_without_a_role_each_kind_needs_twenty_bits_however_low_the_bar():
     assert pytest.approx(20 * np.log(2)) == UNNAMED
     enough, less = cases("swept_items", log_e=UNNAMED), cases("even_load", log_e=UNNAMED - 1e-9)
     assert carried([*enough, *less], log_e=1.0)
-    assert not carried_unnamed([*enough, *less], log_e=1.0, by_items=False)
-    assert carried_unnamed([*enough, case("even_load", UNNAMED)], log_e=1.0, by_items=False)
+    assert not carried_unnamed([*enough, *less], log_e=1.0)
+    assert carried_unnamed([*enough, case("even_load", UNNAMED)], log_e=1.0)
 
 
 @pytest.mark.parametrize(
@@ -154,19 +152,19 @@ def test_without_a_role_each_kind_needs_twenty_bits_however_low_the_bar():
 def test_without_a_role_work_is_shared_out_in_a_way_no_clones_and_no_clocks_give(
     names: tuple[str, ...], holds: bool
 ):
-    assert carried_unnamed(cases(*names), log_e=BAR, by_items=False) is holds
+    assert carried_unnamed(cases(*names), log_e=BAR) is holds
 
 
 @pytest.mark.parametrize("marginal", sorted(grounds.MARGINAL))
 def test_without_a_role_nothing_may_speak_against_one_hand(marginal: str):
     strong = cases("swept_items", "shared_payment")
-    assert carried_unnamed([*strong, case(marginal, -UNNAMED + 1e-9)], log_e=BAR, by_items=False)
-    assert not carried_unnamed([*strong, case(marginal, -UNNAMED)], log_e=BAR, by_items=False)
+    assert carried_unnamed([*strong, case(marginal, -UNNAMED + 1e-9)], log_e=BAR)
+    assert not carried_unnamed([*strong, case(marginal, -UNNAMED)], log_e=BAR)
     assert carried([*strong, case(marginal, -UNNAMED)], log_e=BAR), "a role says what it is for"
 
 
 def test_who_was_found_by_their_items_must_work_through_a_pool():
-    assert carried_unnamed(cases("shared_payment", "taken_in_turn"), log_e=BAR, by_items=False)
+    assert carried_unnamed(cases("shared_payment", "taken_in_turn"), log_e=BAR)
     assert not carried_unnamed(cases("shared_payment", "taken_in_turn"), log_e=BAR, by_items=True)
     assert carried_unnamed(cases("shared_payment", "taken_in_turn", "swept_items"), log_e=BAR, by_items=True)
     weak = [*cases("shared_payment", "taken_in_turn"), case("swept_items", UNNAMED - 1e-9)]
@@ -260,3 +258,20 @@ def test_a_hub_may_leave_nobody(make_log: Callable[..., Log], make_layer: Callab
     left = grounds.without_hub(log, whole(log), layer)
     assert left is not None
     assert left[1].parties.tolist() == list(range(holders, 6))
+
+
+@pytest.mark.parametrize(
+    ("work", "tie", "holds"),
+    [
+        ("taken_in_turn", UNNAMED, True),
+        ("even_arrivals", UNNAMED, True),
+        ("shared_device", UNNAMED, False),
+        ("taken_in_turn", UNNAMED - 0.1, False),
+    ],
+)
+def test_ties_that_chose_a_doubtful_candidate_are_one_kind_beside_work_that_is_shared_out(
+    work: str, tie: float, holds: bool
+):
+    tests = [case(work, UNNAMED), case("shared_payment", tie, weight=0.0)]
+    assert carried_unnamed(tests, log_e=BAR, by_ties=True) is holds
+    assert not carried_unnamed(tests, log_e=BAR)

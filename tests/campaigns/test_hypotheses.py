@@ -11,6 +11,7 @@ from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.evidence import view
 from spiritsafe.campaigns.hypotheses import SAME_WORK, heard
+from spiritsafe.campaigns.log import SLOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,11 +74,10 @@ def test_an_app_with_many_owners_shows_in_loads_and_topics_of_their_own(
 
 @pytest.mark.parametrize(("once", "fits"), [(8, "partly"), (7, "no")])
 def test_a_prompt_that_went_around_is_used_once_by_most(make_log: MakeLog, once: int, fits: str):
-    # Ten accounts; all are seen in a screening hour, and in a tested hour once or twice.
-    hour = 3_600_000_000
+    # Ten accounts; all are seen in a screening slot, and in a tested slot once or twice.
     again = np.concatenate([np.arange(10), np.arange(once, 10)])
     who = np.concatenate([np.arange(10), again])
-    time = np.concatenate([np.zeros(10, int), np.full(again.size, hour)]) + np.arange(who.size)
+    time = np.concatenate([np.zeros(10, int), np.full(again.size, SLOT)]) + np.arange(who.size)
     assert said(make_log(who, time=time))[PROMPT] == fits
 
 

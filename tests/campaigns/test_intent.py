@@ -14,6 +14,7 @@ from spiritsafe.campaigns import intent
 from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.evidence import Margins
 from spiritsafe.campaigns.intent import MOST, Reference
+from spiritsafe.campaigns.log import SLOT
 from spiritsafe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -111,16 +112,15 @@ def test_the_score_is_the_share_of_exchanges_with_an_extraction_role(make_log: M
 
 
 @pytest.mark.parametrize("kind", ["role", "dense", "tied"])
-def test_who_was_picked_by_role_is_judged_on_all_they_send_in_the_screening_hours(
+def test_who_was_picked_by_role_is_judged_on_all_they_send_in_the_screening_slots(
     make_log: MakeLog, kind: str
 ):
-    hour = 3_600_000_000
-    # Party 0: one graded, three plain, a duplicate, one plain in a tested hour; party 1 is somebody else.
+    # Party 0: one graded, three plain, a duplicate, one plain in a tested slot; party 1 is somebody else.
     log = make_log(
         [0, 0, 0, 0, 0, 0, 1],
         roles=[1, 0, 0, 0, 0, 0, 1],
         live=[True, True, True, True, False, True, True],
-        time=[0, 1, 2, 3, 4, hour, 5],
+        time=[0, 1, 2, 3, 4, SLOT, 5],
     )
     assert intent.score(log, candidate(kind, [0]), np.array([0])) == pytest.approx(1 / 4)
     assert intent.score(log, candidate("template", [0]), np.array([0])) == 1.0

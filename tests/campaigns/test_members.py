@@ -94,6 +94,32 @@ def test_probabilities_mean_what_they_say_where_members_and_bystanders_are_hard_
     assert abs(chance.mean() - member.mean()) <= 0.1
 
 
+def test_who_has_nothing_of_the_text_that_all_others_have_is_beside(make_log: MakeLog):
+    # Two hundred share a template; four were gathered with them for one exchange of their own that plays the role by chance.
+    wrong, missed = [], []
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        many = np.concatenate([1 + rng.poisson(3, 200), np.ones(4, int)])
+        who = np.repeat(np.arange(204), many)
+        log = make_log(who, roles=np.ones(who.size), template=np.where(who < 200, 0, -1))
+        parties, probability = membership(log, np.arange(who.size))
+        wrong.append((probability[parties >= 200] >= 0.5).mean())
+        missed.append((probability[parties < 200] < 0.5).mean())
+    assert np.mean(wrong) <= 0.01
+    assert np.mean(missed) <= 0.02
+
+
+@pytest.mark.parametrize("worded", ["each its own words", "a few wordings"])
+def test_where_text_differs_anyway_it_speaks_against_nobody(make_log: MakeLog, worded: str):
+    rng = np.random.default_rng(0)
+    who = np.repeat(np.arange(40), 5)
+    template = np.full(who.size, -1) if worded == "each its own words" else rng.integers(0, 8, 40)[who]
+    _, probability = membership(
+        make_log(who, roles=np.ones(who.size), template=template), np.arange(who.size)
+    )
+    assert probability.min() > 0.9
+
+
 ROWS = st.lists(st.tuples(st.integers(0, 7), st.booleans()), min_size=1, max_size=60)
 
 

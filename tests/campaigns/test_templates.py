@@ -181,6 +181,17 @@ def test_an_instruction_around_a_pool_worked_through_pass_by_pass_is_one_templat
     assert np.unique(made.of_row).size == 1
 
 
+def test_items_that_come_back_in_other_words_of_the_instruction_are_no_templates():
+    # Four criteria, so that no prompt comes back whole often, and items that have more anchors than the instruction.
+    frame = "{} Judge it for {} and say in one sentence what a better answer would have done:"
+    criteria = ("clarity", "depth", "honesty", "style", "use of sources", "following the instruction")
+    pool = items(np.random.default_rng(0), "English", 60, 80)
+    prompts = [
+        f"{frame.format(LANGUAGES['English'][0], criterion)} {one}" for criterion in criteria for one in pool
+    ]
+    assert np.unique(found([batch(prompts)]).of_row).size == 1
+
+
 @pytest.mark.parametrize(
     "tokens",
     [

@@ -138,17 +138,18 @@ def neighbours(ranks, offsets, support, pairs):  # type: ignore[no-untyped-def]
 def vote(ranks, offsets, lengths, component, size, varied, out):  # type: ignore[no-untyped-def]
     """For each row the component with most of its anchors (ties: the larger one), or -1.
 
-    A row joins only with two anchors, or with all it has: one shared five-word phrase is a coincidence. Components that
-    are ``varied``, that stand in different prompts, go first: a prompt that comes back whole is an item, not a template.
+    A row joins only with two anchors, or with all it has: one shared five-word phrase is a coincidence. The more
+    ``varied`` components (int8: 0, 1, 2), that stand in different prompts, go first: a prompt that comes back whole, or
+    an item in other words, is no template.
     """
     for row in range(offsets.size - 1):
         out[row] = -1
         lo, hi = offsets[row], offsets[row + 1]
-        for fixed in (False, True):
+        for least in (2, 1, 0):
             best, best_n = -1, 0
             for i in range(lo, hi):
                 c = component[ranks[i]]
-                if not varied[c] and not fixed:
+                if varied[c] < least:
                     continue
                 n = 0
                 for j in range(lo, hi):

@@ -49,7 +49,7 @@ class Candidate:
     rows: Any
     templates: Any
     crossed: bool = False
-    """Crossings of the screening hours tied the parties, not what they hold in common."""
+    """Crossings of the screening slots tied the parties, not what they hold in common."""
 
     @property
     def picked(self) -> bool:
@@ -204,7 +204,7 @@ def _by_role(log: Log, rows: Any) -> Iterator[Candidate]:
         if not int(mask) & log.extraction:
             continue
         mine = rows[(log.roles[rows] & mask) != 0]
-        # Counted in the hours of the choice only: a choice by all hours would make the tested loads look even.
+        # Counted in the slots of the choice only: a choice by all slots would make the tested loads look even.
         early = np.bincount(log.row_party[mine[log.screening(mine)]], minlength=log.parties)
         mine = mine[early[log.row_party[mine]] >= 2]
         yield Candidate("role", mine, np.unique(log.template[mine]))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_LIMITS = (2.0, 1.3, 1.1)
+
+
 @dataclass(frozen=True, slots=True)
 class Test:
     """One coordination or intent test: what was asked, under which null, what came out.
@@ -44,7 +47,7 @@ class Test:
 def even_load(counts: Any, *, spread: float) -> float:
     """Log e-value for loads more even than independent customers' whose rates vary by ``spread``.
 
-    ``counts`` int (parties,): exchanges of each, in hours not used to choose the parties. Null: rates are gamma with
+    ``counts`` int (parties,): exchanges of each, in slots not used to choose the parties. Null: rates are gamma with
     squared coefficient of variation ``spread`` or more, so counts given their total are Dirichlet-multinomial with
     concentration 1/``spread`` a party. Alternatives, mixed: dealt out in turn (hypergeometric), equal rates
     (multinomial), and camouflage up to CV² 0.1.
@@ -68,15 +71,14 @@ def even_arrivals(counts: Any) -> float:
     """Log e-value for arrivals more regular than a Poisson process of the same hourly rates.
 
     ``counts`` int (hours, bins): arrivals in equal parts of each hour. Null: given the hour's total, arrivals fall in
-    the parts independently (bursty customers are further away still). Alternative: dealt out with a limit of twice the
-    mean a part.
+    the parts independently (bursty customers are further away still). Alternatives, mixed: dealt out with a limit of
+    ``_LIMITS`` times the mean a part.
     """
     total = 0.0
     for hour in np.asarray(counts, float):
         if hour.sum() >= hour.size:
-            capacity = np.ceil(2 * hour.sum() / hour.size)
             flat = gammaln(hour.sum() + 1) - gammaln(hour + 1).sum() - hour.sum() * np.log(hour.size)
-            regular = _hypergeometric(hour, capacity)
+            regular = _mixed([_hypergeometric(hour, np.ceil(k * hour.sum() / hour.size)) for k in _LIMITS])
             # Mixing in the null keeps one irregular hour from ending the bet.
             total += float(np.logaddexp(regular, flat + np.log(3)) - np.log(4) - flat)
     return total
@@ -172,14 +174,18 @@ def swept(items: Any) -> float:
 
 
 def late_return(labels: Any) -> float:
-    """Log e-value that a label comes back later than in a random order, for two sizes of the effect, mixed."""
+    """Log e-value that a label comes back later than in a random order, for four sizes of the effect, mixed.
+
+    Half of the time is not tested, so that a turn of k labels comes round after k/2 tested events or so, not after k: the
+    shorter reach is for that.
+    """
     _, dense = np.unique(labels, return_inverse=True)
     kinds = int(dense.max()) + 1 if dense.size else 0
     if kinds < 2 or dense.size <= kinds:
         return 0.0
-    reach = max(1, kinds // 2)
     bets = [
-        float(_martingales.no_early_repeat(dense.astype(np.int64), kinds, reach, share))
+        float(_martingales.no_early_repeat(dense.astype(np.int64), kinds, max(1, kinds // part), share))
+        for part in (2, 4)
         for share in (0.1, 0.6)
     ]
     return _mixed(bets)

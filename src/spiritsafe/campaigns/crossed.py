@@ -9,7 +9,7 @@ import numpy as np
 
 from spiritsafe.campaigns import draws
 from spiritsafe.campaigns.coordination import Test
-from spiritsafe.campaigns.log import HOUR
+from spiritsafe.campaigns.log import HOUR, screening
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.crossings import Bodies, Crossings
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """First crossings between each two parties, those of the screening hours first: they are what is known before.
+    """First crossings between each two parties, those of the screening slots first: they are what is known before.
 
     ``source``, ``target``, ``row`` int64 and ``tested`` bool (pairs,); ``half`` int64 (2·pairs,): the ends, sorted by
     party and then order; ``at`` int64 (pairs,): where the source's end stands in it; ``begin`` int64 (pairs,): where
@@ -36,8 +36,8 @@ class Pairs:
 
 def pairs(found: Crossings, volume: Any) -> Pairs:
     """Keep each unordered pair of parties once: a customer with two organizations is one coincidence, however busy."""
-    screening = (found.time // HOUR) % 2 == 0
-    order = np.lexsort((np.arange(found.time.size), ~screening))
+    early = screening(found.time)
+    order = np.lexsort((np.arange(found.time.size), ~early))
     source, target = found.source[order], found.target[order]
     key = np.minimum(source, target) * volume.size + np.maximum(source, target)
     kept = np.sort(np.unique(key, return_index=True)[1])
@@ -51,7 +51,7 @@ def pairs(found: Crossings, volume: Any) -> Pairs:
         source,
         target,
         found.row[order][kept],
-        ~screening[order][kept],
+        ~early[order][kept],
         np.concatenate([target, source])[order_of_ends],
         place[:count],
         np.searchsorted(ends[order_of_ends], source),
@@ -105,7 +105,7 @@ def retried(sent: Bodies, parties: Any, total: int) -> Test | None:
     """
     member = np.zeros(total, bool)
     member[parties] = True
-    rows = np.flatnonzero(member[sent.party] & ((sent.time // HOUR) % 2 == 1))
+    rows = np.flatnonzero(member[sent.party] & ~screening(sent.time))
     if not rows.size:
         return None
     follower = sent.follower[rows]

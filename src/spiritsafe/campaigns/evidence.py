@@ -1,7 +1,7 @@
-"""Evidence for one candidate: which tests apply, on which hours, and what they say.
+"""Evidence for one candidate: which tests apply, on which slots of time, and what they say.
 
-Candidates are chosen with the exchanges of the screening hours (intent), and tested for coordination on the other
-hours, so that the choice does not bias the test.
+Candidates are chosen with the exchanges of the screening slots (intent), and tested for coordination on the other
+slots, so that the choice does not bias the test.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from spiritsafe.campaigns import coordination as co
 from spiritsafe.campaigns import multiplicity, traces
 from spiritsafe.campaigns.coordination import Test
-from spiritsafe.campaigns.log import STRONG
+from spiritsafe.campaigns.log import HOUR, SLOT, STRONG
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.clusters import Candidate
@@ -35,9 +35,10 @@ GROUPS = {
 DECISIVE = (*GROUPS, "shared_payment", "shared_device")
 
 _MOST_ROWS = 60_000
-_PARTS = 30
+_PARTS = 15
+"""Parts of two minutes in the tested half of an hour."""
 _COMMON, _COMMON_SHARE = 8, 0.2
-"""Items in common in the hours of the choice, and their share, without which multiplicities are not worth a test."""
+"""Items in common in the slots of the choice, and their share, without which multiplicities are not worth a test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Margins:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A candidate split for testing. ``parties`` int64: those seen in the screening hours, the units of every test."""
+    """A candidate split for testing. ``parties`` int64: those seen in the screening slots, the units of every test."""
 
     rows: Any
     screen: Any
@@ -147,10 +148,9 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
     )
     if _shared_pool(log, seen.screen):
         found.append(_multiplicity(item, label))
-    part = log.time[seen.test] // (3_600_000_000 // _PARTS)
-    hour, slot = np.divmod(part, _PARTS)
-    hours = np.unique(hour, return_inverse=True)[1]
-    grid = np.bincount(hours * _PARTS + slot, minlength=(int(hours.max()) + 1 if part.size else 0) * _PARTS)
+    # Whose requests they are does not matter here: those who were not seen before are part of the stream.
+    late = seen.rows[~log.screening(seen.rows)]
+    grid = _arrivals(log.time[late])
     found.append(
         Test(
             "even_arrivals",
@@ -159,12 +159,19 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
             "variance to mean of two-minute counts",
             float(grid.var() / grid.mean()) if grid.size and grid.mean() else 0.0,
             1.0,
-            co.even_arrivals(grid.reshape(-1, _PARTS)),
-            int(part.size),
+            co.even_arrivals(grid),
+            int(late.size),
             1.0,
         )
     )
     return found
+
+
+def _arrivals(time: Any) -> Any:
+    """Int (hours, parts): exchanges in each two minutes of an hour's three tested slots."""
+    hours, row = np.unique(time // HOUR, return_inverse=True)
+    part = time % HOUR // (2 * SLOT) * (_PARTS // 3) + time % SLOT * (_PARTS // 3) // SLOT
+    return np.bincount(row * _PARTS + part, minlength=hours.size * _PARTS).reshape(-1, _PARTS)
 
 
 def _shared_pool(log: Log, rows: Any) -> bool:

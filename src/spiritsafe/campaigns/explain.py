@@ -166,7 +166,7 @@ def _test(test: Test) -> dict[str, Any]:
         "n": test.n,
         "window": "all hours"
         if test.name.startswith("shared_") or test.note.startswith("all hours")
-        else "odd hours (candidates were chosen on even hours)",
+        else "ten-minute slots not used to choose the group (half of all)",
         "note": test.note,
     }
 

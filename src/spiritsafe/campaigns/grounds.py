@@ -57,26 +57,35 @@ def carried(tests: Sequence[Test], *, log_e: float) -> bool:
     are a fact of another kind beside one that was tested.
     """
     strong = [test for test in decisive(tests) if test.log_e >= log_e]
-    chose = {kind(test) for test in tests if test.name in TIES and not test.weight and test.log_e >= log_e}
-    return len({kind(test) for test in strong} | chose) > 1 and any(
+    return len({kind(test) for test in strong} | _chose(tests, log_e)) > 1 and any(
         test.name not in MARGINAL for test in strong
     )
 
 
-def carried_unnamed(tests: Sequence[Test], *, log_e: float, by_items: bool) -> bool:
+def _chose(tests: Sequence[Test], log_e: float) -> set[str]:
+    """Kinds of infrastructure that chose the candidate and tie it by ``log_e`` or more."""
+    return {kind(test) for test in tests if test.name in TIES and not test.weight and test.log_e >= log_e}
+
+
+def carried_unnamed(
+    tests: Sequence[Test], *, log_e: float, by_items: bool = False, by_ties: bool = False
+) -> bool:
     """The same where no role says what the work is for: more is asked, of each kind and of their mix.
 
     The work must be shared out (loads, timing, content), and one kind must hold against clones and clocks alike, or
     turns and a steady stream come together: clocks that tick by themselves fall at random beside each other. Nothing may
     speak against one hand: a campaign inside a crowd gives strong tests of order, but the whole is not the campaign. A
-    candidate found ``by_items`` must work through its pool of items, or there is no pool.
+    candidate found ``by_items`` must work through its pool of items, or there is no pool. One found ``by_ties`` has them as
+    one of its kinds.
     """
-    strong = [test for test in decisive(tests) if test.log_e >= max(log_e, UNNAMED)]
+    least = max(log_e, UNNAMED)
+    strong = [test for test in decisive(tests) if test.log_e >= least]
     names = {test.name for test in strong}
+    chose = _chose(tests, least) if by_ties else set[str]()
     return (
-        len({kind(test) for test in strong}) > 1
+        len({kind(test) for test in strong} | chose) > 1
         and bool(names & WORK)
-        and (bool(names - MARGINAL - ORDERLY) or names >= {"taken_in_turn", "even_arrivals"})
+        and (bool(chose or names - MARGINAL - ORDERLY) or names >= {"taken_in_turn", "even_arrivals"})
         and all(test.log_e > -UNNAMED for test in decisive(tests) if test.name in MARGINAL)
         and (not by_items or "swept_items" in names)
     )

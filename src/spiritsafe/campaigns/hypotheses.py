@@ -54,7 +54,7 @@ def heard(log: Log, seen: View, tests: Sequence[Test]) -> list[Hypothesis]:
         Hypothesis(
             "a prompt that went around",
             "partly" if once > 0.7 else "no",  # noqa: PLR2004
-            f"{once:.0%} of the accounts used it at most once in the tested hours",
+            f"{once:.0%} of the accounts used it at most once in the tested slots",
         ),
         Hypothesis(
             "people in one place (one network address)",

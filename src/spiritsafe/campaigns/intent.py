@@ -111,7 +111,7 @@ def thin(kinds: Sequence[str], *, seed: int) -> list[int]:
 def score(log: Log, candidate: Candidate, rows: Any) -> float:
     """Share of exchanges with an extraction role among ``rows``.
 
-    For candidates that were picked by role: among all that their parties sent in the screening hours.
+    For candidates that were picked by role: among all that their parties sent in the screening slots.
     """
     if not rows.size:
         return 0.0

@@ -13,6 +13,8 @@ import numpy as np
 
 HOUR = 3_600_000_000
 """Microseconds in an hour: times are integers of microseconds everywhere."""
+SLOT = HOUR // 6
+"""Candidates are chosen and tested in turns of ten minutes, so that a campaign can be tested in its first hour."""
 
 #: Account-level columns that can tie two parties together, and what each costs in the average over tests.
 LAYERS: dict[str, tuple[str, float]] = {
@@ -74,7 +76,7 @@ class Log:
         return self.acc[rows].astype(np.int64) << 32 | kind
 
     def screened_play(self) -> tuple[Any, Any]:
-        """Exchanges, and exchanges with an extraction role, of each party in the screening hours (int64)."""
+        """Exchanges, and exchanges with an extraction role, of each party in the screening slots (int64)."""
         if self.played is None:
             rows = np.flatnonzero(self.live)
             rows = rows[self.screening(rows)]
@@ -86,8 +88,8 @@ class Log:
         return self.played
 
     def screening(self, rows: Any) -> Any:
-        """Boolean by row: True in the hours used to choose candidates (even), False in those used to test them."""
-        return (self.time[rows] // HOUR) % 2 == 0
+        """Boolean by row: True in the slots used to choose candidates, False in those used to test them."""
+        return screening(self.time[rows])
 
     def has_product(self, rows: Any) -> Any:
         """Boolean by row: the work of a product (translation, triage, support, …); own affairs alone are anybody's."""
@@ -109,3 +111,16 @@ class Log:
     def has_role(self, rows: Any) -> Any:
         """Boolean by row: any extraction role."""
         return (self.roles[rows] & np.uint64(self.extraction)) != 0
+
+
+def screening(time: Any) -> Any:
+    """Boolean by time (int64, microseconds): in a slot used to choose candidates. Of each two slots, one is.
+
+    Which one is drawn from the slot's number within the week (splitmix64's mixer), or a job at each full hour would
+    always fall on the same side.
+    """
+    slot = np.asarray(time, np.int64) // SLOT
+    pair = (slot // 2 % (7 * 24 * 3)).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    pair = (pair ^ (pair >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    pair = (pair ^ (pair >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (slot & 1) == ((pair ^ (pair >> np.uint64(31))) >> np.uint64(63)).astype(np.int64)

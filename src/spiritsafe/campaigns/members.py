@@ -3,6 +3,9 @@
 A two-component mixture over parties, fitted by expectation-maximisation: campaign members carry a load of the campaign's
 size and nearly all their exchanges in it play its role; bystanders touch the same text once or twice. Where everything
 that tied parties sent is judged, loads say nothing: bystanders are ordinary customers, who hardly ever play the role.
+
+Parties that were gathered by role or by what they share may have nothing of the campaign's text. Where nearly all others
+have it, that speaks against them, and that most others are members no longer speaks for them.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ _OCTAVES = 7.0
 """Half of the bystanders use it as often as customers happen to: log-uniform over about e^7 exchanges."""
 _SHAPES = (1.5, 30.0)
 """Bounds of the loads' shape (1/CV² of the rates): even loads sharpen membership, but never to a single number."""
+_ODD = 0.05
+"""Text that this share of the members have, at least, speaks against nobody."""
 _STRAY = 0.01
 """Share of an ordinary customer's exchanges that play an extraction role, generously."""
 
@@ -39,6 +44,7 @@ def membership(log: Log, rows: Any, *, whole: bool = False) -> tuple[Any, Any]:
     stray = _STRAY if whole else role / 4  # where no role is known, having none tells nobody from anybody
     weight = np.full(parties.size, 0.9)
     prior = 0.9
+    text = _Text(log, rows, index)
     by_text = np.log(0.5 * (1 - _BYSTANDER_MORE) * _BYSTANDER_MORE ** (count - 1) + 0.5 / (count * _OCTAVES))
     for _ in range(25):
         rate = float(np.clip((weight * hits).sum() / (weight * count).sum(), stray, 0.98))
@@ -49,7 +55,9 @@ def membership(log: Log, rows: Any, *, whole: bool = False) -> tuple[Any, Any]:
             member += _load(count, weight)
             beside = by_text
         beside = beside + hits * np.log(stray) + (count - hits) * np.log(1 - stray)
-        weight = expit(logit(prior) + member - beside)
+        odd = np.minimum(1.0, _as_low(text.common(weight), weight) / _ODD)
+        before = np.where(odd < 1, np.minimum(prior, 0.5), prior)
+        weight = expit(logit(before) + member - beside + np.log(odd))
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
     return parties, weight
 
@@ -62,3 +70,35 @@ def _load(count: Any, weight: Any) -> Any:
     likelihood = gammaln(count + shape) - gammaln(shape) - gammaln(count + 1)
     likelihood += shape * np.log(shape / (shape + load)) + count * np.log(load / (shape + load))
     return likelihood - np.log1p(-((shape / (shape + load)) ** shape))
+
+
+class _Text:
+    """Which text of a candidate's exchanges several of its parties have: templates, and micro-clusters without one."""
+
+    def __init__(self, log: Log, rows: Any, index: Any) -> None:
+        near = log.near[rows].astype(np.int64)
+        kind = np.where(log.template[rows] >= 0, log.template[rows], log.template_key.size + near)
+        own = (log.template[rows] < 0) & (near < 0)
+        _, self._kind = np.unique(kind, return_inverse=True)
+        self._kind[own] = self._kind.max(initial=-1) + 1 + np.arange(own.sum())
+        self._party = index
+        pair = self._kind.astype(np.int64) * (int(index.max()) + 1) + index
+        _, self._pair = np.unique(pair, return_inverse=True)
+
+    def common(self, weight: Any) -> Any:
+        """Float by party: how many exchanges of others have its most common text.
+
+        ``weight`` float by party: how probable it is that the party belongs.
+        """
+        counts = weight[self._party]
+        alone = np.bincount(self._pair, weights=counts)[self._pair]
+        most = np.zeros(weight.size)
+        np.maximum.at(most, self._party, np.bincount(self._kind, weights=counts)[self._kind] - alone)
+        return np.rint(most)
+
+
+def _as_low(value: Any, weight: Any) -> Any:
+    """Float by party: the share of the others, by ``weight``, whose ``value`` is as low as this one's or lower."""
+    order = np.argsort(value, kind="stable")
+    last = np.searchsorted(value[order], value, side="right") - 1
+    return (np.cumsum(weight[order])[last] - weight + 1.0) / (weight.sum() - weight + 1.0)

@@ -26,7 +26,7 @@ _FITTED = 10
 _ROUNDS = 400
 _TIMES = (*range(2, 17), 20, 24, 32, 48, 64)
 _KEPT = (0.5, 0.75, 0.9, 0.99)
-"""How many of an item's k exchanges fall in the tested hours, where passes are far apart (0.5) or close (0.99)."""
+"""How many of an item's k exchanges fall in the tested slots, where passes are far apart (0.5) or close (0.99)."""
 _STRAY = (0.02, 0.1, 0.3, 0.5)
 """Share of items that were asked for other reasons; those have count c with chance 1/(c (c + 1))."""
 
@@ -158,7 +158,7 @@ def greatest(weight: Any, null: Family) -> tuple[float, Any]:
 
 
 def _alternatives(counts: Any) -> Any:
-    """Log chances (alternatives, counts): k exchanges an item, of which those in tested hours are seen, and strays."""
+    """Log chances (alternatives, counts): k exchanges an item, of which those in tested slots are seen, and strays."""
     k, kept = (one.reshape(-1, 1) for one in np.meshgrid(np.array(_TIMES, float), np.array(_KEPT)))
     left = np.maximum(k - counts, 0)
     logs = gammaln(k + 1) - gammaln(counts + 1) - gammaln(left + 1) + xlogy(counts, kept)

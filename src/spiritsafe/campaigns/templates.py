@@ -24,8 +24,9 @@ Batch = tuple[Any, Any, Any]
 """Flat anchors (uint64), row offsets (int64) and whole-prompt hashes (uint64) of one batch."""
 
 LEAST = 4
-VARIED = 4
-"""Different prompts that a template stands in at least; what stands in fewer is an item that comes back."""
+VARIED = (4, 24)
+"""Different prompts that a template stands in. What stands in fewer than the first is an item that comes back; what stands
+in fewer than the second may be one that comes back in other words."""
 _CHUNK = 40_000_000
 
 
@@ -78,7 +79,7 @@ def templates(
     size = np.bincount(component, minlength=int(component.max()) + 1)
     bodies = np.zeros(size.size, np.uint64)
     np.bitwise_or.at(bodies, component, seen[order])
-    varied = np.bitwise_count(bodies) >= VARIED
+    varied = np.searchsorted(VARIED, np.bitwise_count(bodies), side="right").astype(np.int8)
     of_row = (
         np.concatenate([_votes(entry, component, size, varied) for entry in ids])
         if ids

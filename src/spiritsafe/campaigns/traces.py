@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from spiritsafe.campaigns import adoption, crossed, crossings, grids, migration, morphology
 from spiritsafe.campaigns.links import Layer, layer_of
-from spiritsafe.campaigns.log import HOUR
+from spiritsafe.campaigns.log import screening
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.adoption import Adoption
@@ -93,12 +93,12 @@ def _crossed(name: str, column: str, events: Crossings, log: Log) -> Layer:
 
 
 def screened(log: Log) -> tuple[Any, Any]:
-    """Ends (int64 party, int64 value) of the crossings of the screening hours: they may propose groups of parties."""
+    """Ends (int64 party, int64 value) of the crossings of the screening slots: they may propose groups of parties."""
     known: Traces = log.traces
     ends: list[Any] = []
     for events in (known.redeemed, known.retried):
         if events is not None:
-            early = (events.time // HOUR) % 2 == 0
+            early = screening(events.time)
             ends.append(np.stack([events.source[early], events.target[early]]))
     pair = np.concatenate(ends, axis=1) if ends else np.zeros((2, 0), np.int64)
     return pair.ravel(), np.tile(np.arange(pair.shape[1]), 2)

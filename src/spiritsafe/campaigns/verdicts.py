@@ -26,8 +26,12 @@ if TYPE_CHECKING:
     from spiritsafe.settings import Settings
 
 SCREEN = 0.05
+#: Tied accounts with a role that innocent groups of their kind have this often: judged as if it had no name.
+_DOUBTFUL = 0.3
 #: Intent by elimination: many parties, one text or one pool of items, and no product's work in it.
 _UNKNOWN_PARTIES, _UNKNOWN_PRODUCT = 20, 0.3
+_LEAST = 0.1
+_TIED = frozenset({"dense", "tied"})
 
 
 def verdicts(
@@ -123,7 +127,7 @@ def _hear(
 ) -> Verdict:
     score = intent.score(log, candidate, seen.screen)
     verdict = Verdict(candidate, seen, score, reference.p_value(score, candidate.kind, seen.parties.size))
-    if named(verdict) or _nameless(log, candidate, seen):
+    if named(verdict) or _doubtful(verdict) or _nameless(log, candidate, seen):
         verdict.tests = evidence.tests(
             log, seen, layers, projections, margins, tied=candidate.tied, alike=candidate.alike
         )
@@ -142,9 +146,7 @@ def _nameless(log: Log, candidate: Candidate, seen: View) -> bool:
     """
     if seen.parties.size < _UNKNOWN_PARTIES:
         return False
-    if candidate.kind == "template":
-        return float(log.has_product(seen.screen).mean()) < _UNKNOWN_PRODUCT
-    return candidate.kind == "items" and log.largest_product(seen.screen) < _UNKNOWN_PRODUCT
+    return candidate.kind in {"template", "items"} and log.largest_product(seen.screen) < _UNKNOWN_PRODUCT
 
 
 def stands(verdict: Verdict, tests: Sequence[Test]) -> bool:
@@ -153,12 +155,22 @@ def stands(verdict: Verdict, tests: Sequence[Test]) -> bool:
         return False
     if named(verdict):
         return grounds.carried(tests, log_e=verdict.bar)
-    return grounds.carried_unnamed(tests, log_e=verdict.bar, by_items=verdict.candidate.kind == "items")
+    return grounds.carried_unnamed(
+        tests,
+        log_e=verdict.bar,
+        by_items=verdict.candidate.kind == "items",
+        by_ties=verdict.candidate.kind in _TIED,
+    )
+
+
+def _doubtful(verdict: Verdict) -> bool:
+    """Whether tied accounts play a role that is too common among innocent groups of their kind to count as one."""
+    return verdict.candidate.kind in _TIED and verdict.score >= _LEAST and verdict.p_value <= _DOUBTFUL
 
 
 def named(verdict: Verdict) -> bool:
     """Whether the candidate plays a recognised extraction role, more than benign clusters of its kind do."""
-    least = 0.02 if verdict.candidate.picked else 0.1
+    least = 0.02 if verdict.candidate.picked else _LEAST
     return verdict.score >= least and verdict.p_value <= SCREEN
 
 
