@@ -34,7 +34,7 @@ SEGMENT = 5 * MINUTE
 RESULT = Path(__file__).with_name("results") / "watch.json"
 PLAN_DAYS = 30
 """How long a campaign means to go on: what it gets before it is seen is told as a share of that."""
-WARM = 0.25
+WARM = 0.125
 """Days that a log runs before its campaigns begin: a service does not begin with them."""
 _HALF = 0.5
 
@@ -53,6 +53,7 @@ class Truth:
         table = pq.read_table(path)
         when = dict(zip(log["exchange_id"].to_pylist(), _micros(log).tolist(), strict=True))
         self.innocent: set[str] = set()
+        self.family = dict(zip(table["account_id"].to_pylist(), table["family"].to_pylist(), strict=True))
         self.harvest: dict[str, list[tuple[int, str]]] = {}
         for exchange, account, campaign, owner in zip(
             *(
@@ -102,6 +103,7 @@ def run(args: argparse.Namespace, case: str, seed: int, folder: Path) -> dict[st
         "campaigns": {name: _detected(truth, name, steps) for name in sorted(truth.harvest)},
         "innocent_accounts": len(truth.innocent),
         "innocent_accused": len(wrong),
+        "innocent_families_accused": sorted({truth.family[account] for account in wrong}),
         "steps_with_innocents": sum(step["innocents"] > 0 for step in steps),
         "ingest": _cost(takes),
     }
@@ -158,15 +160,18 @@ def _judged(record: dict[str, Any], truth: Truth, now: int, seconds: float) -> d
             "harvested": sent,
             "active": len(active),
             "accused": len(everyone),
-            "bits": None if best is None else entries[best]["coordination"]["bits"],
+            "bits": entries[best]["coordination"]["bits"] if best is not None and everyone else None,
         }
     wrong = sorted(set().union(*accused) & truth.innocent)
+    pure = [len(one - truth.innocent) / len(one) for one in accused]
     return {
         "now": now,
         "seconds": round(seconds, 2),
         "exchanges": record["scanned"]["accepted"],
         "campaigns": found,
         "innocents": len(wrong),
+        "accused": len(entries),
+        "purity": round(min(pure), 4) if pure else None,
         "wrong": wrong,
     }
 
