@@ -34,8 +34,7 @@ SEGMENT = 5 * MINUTE
 RESULT = Path(__file__).with_name("results") / "watch.json"
 PLAN_DAYS = 30
 """How long a campaign means to go on: what it gets before it is seen is told as a share of that."""
-WARM = 0.125
-"""Days that a log runs before its campaigns begin: a service does not begin with them."""
+_WARM, _SPREAD, _GOLDEN = 2 / 24, 2 / 24, 0.618034
 _HALF = 0.5
 
 CASES: dict[str, dict[str, Any]] = {
@@ -75,6 +74,14 @@ class Truth:
         return len(mine), set(mine)
 
 
+def warm(seed: int) -> float:
+    """Days that a log runs before its campaigns begin: two to four hours, spread evenly over seeds.
+
+    A service does not begin with them, and a scan tells even hours of the day from odd ones.
+    """
+    return _WARM + _SPREAD * (seed * _GOLDEN % 1.0)
+
+
 def _micros(log: pa.Table) -> Any:
     return pc.cast(log["time"], pa.int64()).to_numpy()
 
@@ -86,7 +93,7 @@ def run(args: argparse.Namespace, case: str, seed: int, folder: Path) -> dict[st
     plan = (
         compose.attack_free(shape, size=size)
         if case == "attack-free"
-        else compose.campaigns(shape, args.archetype, background=size, warmup_days=WARM, **CASES[case])
+        else compose.campaigns(shape, args.archetype, background=size, warmup_days=warm(seed), **CASES[case])
     )
     made = simulate(plan, folder / "log", seed=seed)
     log = pq.read_table(made.log)

@@ -45,7 +45,9 @@ def recover(out: Path) -> None:
     """Remove what killed runs left beside ``out``; an earlier result that one was just replacing is put back."""
     out = Path(os.path.abspath(out))  # noqa: PTH100 - as above
     for old in out.parent.glob(f".{out.name}.partial-*"):
-        if not _alive(old.name.rpartition("-")[2]):
+        pid = old.name.rpartition("-")[2]
+        # In a container the next run often has the number of the killed one.
+        if pid == str(os.getpid()) or not _alive(pid):
             if (old / "replaced").exists() and not out.exists():
                 (old / "replaced").rename(out)
             shutil.rmtree(old, ignore_errors=True)

@@ -146,3 +146,31 @@ def test_links_tell_what_grows_and_accuse_nobody(parts: list[pa.Table], field: A
     assert max(group["new_holders"] for group in text) >= 40
     assert "label" not in json.dumps(told)
     assert json.loads((field.out / "campaigns.json").read_text("utf-8"))["campaigns"] == []
+
+
+def test_requests_sent_on_after_a_refusal_are_noticed_over_the_edge_of_segments(field: Any):
+    begin = 1_790_000_000_000
+    rows = [
+        # Refused to r0 … r29, sent on by s0 … s29 twenty seconds later; to u0 … u29, sent on after two minutes.
+        *((index * 1000, f"r{index}", f"question {index}", 429) for index in range(30)),
+        *((20_000 + index * 1000, f"s{index}", f"question {index}", 200) for index in range(30)),
+        *((index * 1000, f"u{index}", f"riddle {index}", 429) for index in range(30)),
+        *((120_000 + index * 1000, f"v{index}", f"riddle {index}", 200) for index in range(30)),
+        # A server's failure is no refusal; and who tries again is the same party.
+        *((index * 1000, f"w{index}", f"puzzle {index}", 500) for index in range(30)),
+        *((20_000 + index * 1000, f"x{index}", f"puzzle {index}", 200) for index in range(30)),
+    ]
+    for name, part in (
+        ("0", [row for row in rows if row[0] < 25_000]),
+        ("1", [row for row in rows if row[0] >= 25_000]),
+    ):
+        lines = [
+            json.dumps({"time": begin + at, "account_id": account, "prompt": prompt, "status": status})
+            for at, account, prompt, status in sorted(part)
+        ]
+        (field.segments / f"{name}.jsonl").write_text("\n".join(lines))
+    with field.watch() as watch:
+        field.take(watch, now=(begin + 200_000) * 1000)
+        (retry,) = [one for one in watch.growth.growing((begin + 200_000) * 1000) if one.layer == "retry"]
+    assert (retry.holders, retry.fresh) == (60, 60)
+    assert retry.exchanges == pytest.approx(30, rel=0.01)

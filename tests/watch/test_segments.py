@@ -79,6 +79,11 @@ def test_a_broken_segment_is_set_aside_named_and_taken_once_it_is_mended(
         assert scanned["accepted"] == len(parts[0])
         assert [facts["segment"] for facts in field.told.of("set_aside")] == ["a.parquet", "c.jsonl.gz"]
         assert field.take(watch, now=now) == 0
+        assert len(field.told.of("set_aside")) == 2
+    with field.watch() as watch:  # once more for each run: it may know the format now
+        assert field.take(watch, now=now) == 0
+        assert field.take(watch, now=now) == 0
+    assert len(field.told.of("set_aside")) == 4
     field.write(parts[1], "a.parquet")
     field.write(parts[2], "d.jsonl")
     with field.watch() as watch:
@@ -136,7 +141,10 @@ def test_a_state_of_another_version_or_folder_is_refused(field: Any, key: str):
 
 def test_the_watched_folder_must_be_there_and_hold_nothing_of_ours(field: Any):
     field.out = field.segments / "out"
-    with pytest.raises(UsageError, match="would hold"):
+    with pytest.raises(UsageError, match="--out would lie in the watched folder"):
+        field.watch()
+    field.out = field.folder / "state" / "out"
+    with pytest.raises(UsageError, match="--out would lie in --state"):
         field.watch()
     field.segments = field.folder / "nowhere"
     field.out = field.folder / "out"

@@ -92,6 +92,7 @@ class Watch:
             os.close(self._lock)
             raise
         self._looks = Looks(folder)
+        self._tried: set[str] = set()
         self._warned: dict[str, tuple[int, int]] = {}
         self._links_at: int | None = None
         self._news = False
@@ -123,10 +124,10 @@ class Watch:
         fresh: list[Seen] = []
         for seen in finished:
             known = self.partitions.knows(seen.name)
-            if known is None:
+            one = self.partitions.segments.get(seen.name)
+            if known is None or (one and one.reason is not None and seen.name not in self._tried):
                 fresh.append(seen)
             elif known != seen.facts:
-                one = self.partitions.segments.get(seen.name)
                 if one is not None and not one.rows:
                     fresh.append(seen)  # nothing of it was counted
                 elif self._warned.get(seen.name) != seen.facts:
@@ -209,6 +210,7 @@ class Watch:
         made = self.partitions.take(seen, engine, settings=self.settings, format=self.format, now=now)
         if made is None:
             return 0
+        self._tried.add(made.name)
         if made.reason is not None:
             self.tell(
                 "set_aside",

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from spiritsafe.errors import StorageError
 
 if TYPE_CHECKING:
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
 
     from spiritsafe.engine.duckdb import DuckDB
 
-LAYERS = ("text", "item", "payment", "device", "network")
-"""``text``: runs of words, one in ``_SAMPLE`` by hash, and system texts; ``item``: whole prompts; the rest as in links."""
+LAYERS = ("text", "item", "payment", "device", "network", "retry")
+"""``text``: runs of words, one in ``_SAMPLE`` by hash, of prompts and system texts; ``item``: whole prompts; ``retry``: parties
+between which a refused request went on within a minute, all in one value; the rest as in links."""
 LEAST = 20
 """Parties that a value gains before it is told of."""
 TOLD = 50
@@ -45,8 +48,21 @@ CREATE TABLE IF NOT EXISTS holder (layer INT, value INT, party INT, weight REAL 
 CREATE TABLE IF NOT EXISTS grown (layer INT, value INT, exchanges REAL NOT NULL, parties REAL NOT NULL,
   holders INT NOT NULL, fresh INT NOT NULL, step INT NOT NULL, name TEXT NOT NULL,
   PRIMARY KEY (layer, value)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refused (body INT, party INT, time INT);
 CREATE INDEX IF NOT EXISTS growing ON grown (step, fresh) WHERE fresh >= {LEAST};
 CREATE TEMP TABLE IF NOT EXISTS new (layer INT, value INT, party INT, latest REAL, total REAL, name TEXT);
+"""
+_REFUSED, _SOON, _SENDERS = "(403, 429)", 60_000_000, 64
+"""As in ``campaigns.crossings``: what a refusal is, microseconds until it is sent on, senders of a body that ties nobody."""
+_SENT_ON = f"""
+WITH refusal AS (SELECT body, party, time FROM sent WHERE status IN {_REFUSED} UNION ALL SELECT * FROM refused_before),
+hot AS (SELECT body FROM sent WHERE body IN (SELECT body FROM refusal) GROUP BY body
+  HAVING count(DISTINCT party) <= {_SENDERS}),
+crossed AS (SELECT r.party AS giver, t.party AS taker, t.weight FROM refusal r JOIN hot USING (body) JOIN sent t USING (body)
+  WHERE t.party <> r.party AND t.time BETWEEN r.time AND r.time + {_SOON}),
+ends AS (SELECT giver AS party, weight FROM crossed UNION ALL SELECT taker, weight FROM crossed)
+SELECT 5 AS layer, 0 AS value, party::BIGINT AS party, max(weight) AS latest, sum(weight) / 2 AS total,
+  'refused requests sent on' AS name FROM ends GROUP BY party ORDER BY party
 """
 _GROWN = """
 INSERT INTO grown SELECT n.layer, n.value, sum(n.total),
@@ -95,7 +111,7 @@ class Growth:
             self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _TABLES)
             if self._fact("half_life", half_life) != half_life:
                 self._db.executescript(
-                    "DELETE FROM counted; DELETE FROM holder; DELETE FROM grown; DELETE FROM fact;"
+                    "DELETE FROM counted; DELETE FROM refused; DELETE FROM holder; DELETE FROM grown; DELETE FROM fact;"
                 )
                 self._fact("half_life", half_life)
 
@@ -110,15 +126,19 @@ class Growth:
 
     def add(self, engine: DuckDB, name: str, sketch: Path, *, now: int) -> None:
         """Count a segment, once. ``sketch``: the file of its sketches; exchanges after ``now`` count as at ``now``."""
-        with _storage(self.path), self._transaction():
-            self._rebase(now)
-        rows = self._rows(engine, sketch, now)
+        with _storage(self.path):
+            with self._transaction():
+                self._rebase(now)
+            before = self._db.execute("SELECT body, party, time FROM refused").fetchall()
+        rows, refused = self._rows(engine, sketch, now, before)
         with _storage(self.path), self._transaction():
             self._db.execute("INSERT INTO counted VALUES (?)", (name,))
             self._db.execute("DELETE FROM new")
             self._db.executemany("INSERT INTO new VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._db.execute(_GROWN, (self._fact("step", 0),))
             self._db.execute(_HELD)
+            self._db.execute("DELETE FROM refused")
+            self._db.executemany("INSERT INTO refused VALUES (?, ?, ?)", refused)
 
     def growing(self, now: int) -> list[Group]:
         """The values that gained most parties since the last campaign step, at most ``TOLD``, most first."""
@@ -167,30 +187,44 @@ class Growth:
         with _storage(self.path), self._transaction():
             self._db.executemany("DELETE FROM counted WHERE segment = ?", [(name,) for name in segments])
 
-    def _rows(self, engine: DuckDB, sketch: Path, now: int) -> Any:
-        """One row for each layer, value and party of a segment: latest and total weight, and what the value is called."""
+    def _rows(self, engine: DuckDB, sketch: Path, now: int, before: Any) -> tuple[list[Any], list[Any]]:
+        """What to count: a row for each layer, value and party, with latest and total weight and the value's name.
+
+        And the refusals of the last minute: what is sent on after them is in the next segment. ``before``: theirs.
+        """
         engine.execute(
             f"CREATE OR REPLACE TEMP VIEW segment AS SELECT * FROM read_parquet('{_quoted(sketch)}')"
         )
         begin = int(engine.scalar("SELECT min(time) FROM segment"))
         landmark = self._fact("landmark", min(begin, now))
-        weight = f"pow(2.0, (least(time, {now}) - {landmark:.0f}) / {self.half_life}.0)"
+        engine.execute(
+            "CREATE OR REPLACE TEMP TABLE sent AS SELECT anchors, system_anchors, exact, (exact >> 4)::BIGINT AS body, "
+            f"time, status, {', '.join(_COLUMNS)}, pow(2.0, (least(time, {now}) - {landmark:.0f}) / {self.half_life}.0) "
+            "AS weight, (md5_number_lower(coalesce('o:' || organization_id, 'a:' || account_id)) >> 4)::BIGINT AS party "
+            "FROM segment"
+        )
         numbers = [
-            f"SELECT 0 AS layer, unnest({_RUNS}) AS value, party, weight, '' AS name FROM s",
-            "SELECT 1, exact, party, weight, '' FROM s WHERE exact <> 0",
+            f"SELECT 0 AS layer, unnest({_RUNS}) AS value, party, weight, '' AS name FROM sent",
+            "SELECT 1, exact, party, weight, '' FROM sent WHERE exact <> 0",
         ]
         names = [
-            f"SELECT {2 + index}, md5_number_lower({column}), party, weight, {column} FROM s WHERE {column} IS NOT NULL"
+            f"SELECT {2 + index}, md5_number_lower({column}), party, weight, {column} FROM sent WHERE {column} IS NOT NULL"
             for index, column in enumerate(_COLUMNS)
         ]
         found = engine.table(
-            f"WITH s AS (SELECT anchors, system_anchors, exact, {', '.join(_COLUMNS)}, {weight} AS weight, "
-            "md5_number_lower(coalesce('o:' || organization_id, 'a:' || account_id)) >> 4 AS party FROM segment), "
-            f"k AS ({' UNION ALL '.join([*numbers, *names])}) SELECT layer, (value >> 4)::BIGINT AS value, "
-            "party::BIGINT AS party, max(weight) AS latest, sum(weight) AS total, "
+            f"WITH k AS ({' UNION ALL '.join([*numbers, *names])}) SELECT layer, (value >> 4)::BIGINT AS value, "
+            "party, max(weight) AS latest, sum(weight) AS total, "
             "coalesce(nullif(max(name), ''), printf('%016x', max(value))) AS name FROM k GROUP BY ALL ORDER BY ALL"
         )
-        return zip(*(column.to_pylist() for column in found.columns), strict=True)
+        earlier = zip(*before, strict=True) if before else ((), (), ())
+        columns = [pa.array(column, pa.int64()) for column in earlier]
+        engine.register("refused_before", pa.table(columns, names=["body", "party", "time"]))
+        sent_on = engine.table(_SENT_ON)
+        late = engine.table(
+            f"SELECT body, party, time FROM sent WHERE status IN {_REFUSED} AND body <> 0 "
+            f"AND time > (SELECT max(time) FROM sent) - {_SOON}"
+        )
+        return [*_listed(found), *_listed(sent_on)], _listed(late)
 
     def _rebase(self, now: int) -> None:
         """Move the landmark to ``now`` when it is far back: weights are scaled by a power of two, which is exact."""
@@ -234,6 +268,10 @@ def _storage(path: Path) -> Generator[None]:
             where=str(path),
             hint="remove this file: it is made again from the partitions",
         ) from error
+
+
+def _listed(table: Any) -> list[Any]:
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 def _quoted(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,14 @@ from spiritsafe.pipeline import Numbers
 from spiritsafe.schema import NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from spiritsafe.campaigns.stored import Ingest
     from spiritsafe.watch.partitions import Partitions, Segment
 
 _COUNTS = ("files", "records", "rejected", "other", "repaired")
-_TEXTS = ("system", "prompt")
-"""Columns of the contract that are in the file of texts."""
 _SKETCHED = {"response": "response_chars"}
-"""Columns of the contract that are in the sketch under another name."""
+"""Columns of the contract that are in the sketch under another name; ``system`` and ``prompt`` are with the texts."""
 _ROWS = 65_536
 """Rows that are joined before they are numbered and written: small row groups cost every later stage."""
 
@@ -41,72 +42,97 @@ def joined(
     parts = [(str(folder / name), one) for name, one in partitions.segments.items()]
     parts.sort(key=lambda part: part[0])
     with (work / "projection.bin").open("wb") as points, Table(work / "sketch.parquet") as narrow:
-        waiting: list[pa.RecordBatch] = []
-        held = at = 0
+        pool = _Pool(numbers, narrow)
         for _, one in parts:
             place = partitions.folder(one.name)
             _append(place / "rejected.jsonl", work / "rejected.jsonl")
             if not one.rows or one.last < since or one.first >= until:
                 continue
             if since <= one.first and one.last < until:
-                batches = list(pq.ParquetFile(place / "sketch.parquet").iter_batches())
-                count = one.rows
+                texts.append((place / "text.parquet", pool.rows))
                 _append(place / "projection.bin", points)
-                texts.append((place / "text.parquet", at))
                 present |= set(one.present)
+                for batch in _batches(place / "sketch.parquet"):
+                    pool.add(batch)
             else:
-                text = work / f"text-{len(texts)}.parquet"
-                batches, count = _edge(place, text, points, since, until)
-                texts.append((text, at))
-                present |= _present(batches, text)
-            if not count:
-                texts.pop()
-                continue
-            at += count
-            waiting += batches
-            held += count
-            if held >= _ROWS:
-                _give(waiting, numbers, narrow)
-                waiting, held = [], 0
-        _give(waiting, numbers, narrow)
+                present |= _edge(
+                    place, work / f"text-{len(texts)}.parquet", points, pool, texts, since, until
+                )
+        pool.flush()
     scanned = _scanned(parts, numbers.rows, skipped)
     return numbers.ingest(work, scanned, present, texts)
 
 
-def _give(batches: list[pa.RecordBatch], numbers: Numbers, narrow: Table) -> None:
-    if batches:
-        for batch in pa.Table.from_batches(batches).combine_chunks().to_batches(max_chunksize=_ROWS):
-            narrow.write(numbers.give(batch))
+class _Pool:
+    """Gathers small batches until they are worth a row group."""
+
+    def __init__(self, numbers: Numbers, narrow: Table) -> None:
+        self.rows = 0
+        self._numbers, self._narrow = numbers, narrow
+        self._waiting: list[pa.RecordBatch] = []
+        self._held = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self.rows += batch.num_rows
+        self._held += batch.num_rows
+        self._waiting.append(batch)
+        if self._held >= _ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._held:
+            table = pa.Table.from_batches(self._waiting).combine_chunks()
+            for batch in table.to_batches(max_chunksize=_ROWS):
+                self._narrow.write(self._numbers.give(batch))
+        self._waiting, self._held = [], 0
 
 
-def _edge(place: Path, text: Path, points: Any, since: int, until: int) -> tuple[list[pa.RecordBatch], int]:
-    """What of a segment lies in the window: its sketches, and how many; projections and text are written."""
-    batches: list[pa.RecordBatch] = []
-    inside: list[Any] = []
-    for batch in pq.ParquetFile(place / "sketch.parquet").iter_batches():
-        time = batch.column("time").to_numpy()
-        inside.append((time >= since) & (time < until))
-        batches.append(batch.filter(pa.array(inside[-1])))
-    chosen = np.concatenate(inside)
-    projections = np.fromfile(place / "projection.bin", np.int8).reshape(chosen.size, -1)
-    points.write(projections[chosen].tobytes())
-    kept = pq.read_table(place / "text.parquet").filter(pa.array(chosen))
-    count = int(chosen.sum())
-    pq.write_table(kept.set_column(0, "row", pa.array(np.arange(count), pa.int64())), text)
-    return batches, count
+def _edge(
+    place: Path, text: Path, points: Any, pool: _Pool, texts: list[tuple[Path, int]], since: int, until: int
+) -> set[str]:
+    """Take what of a segment lies in the window. Returns the canonical columns that have a value there."""
+    time = np.concatenate([one.column(0).to_numpy() for one in _batches(place / "sketch.parquet", ["time"])])
+    inside = (time >= since) & (time < until)
+    if not inside.any():
+        return set()
+    texts.append((text, pool.rows))
+    projections = np.memmap(place / "projection.bin", np.int8, "r").reshape(time.size, -1)
+    present: set[str] = set()
+    at = 0
+    for batch in _batches(place / "sketch.parquet"):
+        mask = inside[at : at + batch.num_rows]
+        points.write(projections[at : at + batch.num_rows][mask].tobytes())
+        at += batch.num_rows
+        kept = batch.filter(pa.array(mask))
+        present |= _present(kept)
+        pool.add(kept)
+    number = np.cumsum(inside) - 1
+    at = 0
+    batches = _batches(place / "text.parquet")
+    first = next(batches)
+    with pq.ParquetWriter(text, first.schema, compression="zstd", compression_level=1) as writer:
+        for batch in chain([first], batches):
+            part = slice(at, at + batch.num_rows)
+            at += batch.num_rows
+            kept = batch.set_column(0, "row", pa.array(number[part])).filter(pa.array(inside[part]))
+            present |= _present(kept)
+            writer.write_batch(kept)
+    return present
 
 
-def _present(batches: list[pa.RecordBatch], text: Path) -> set[str]:
-    """The canonical columns that have a value in what is left of a segment."""
-    table = pa.Table.from_batches(batches)
-    texts = pq.read_table(text)
-    found: set[str] = set()
-    for name in NAMES:
-        where = texts if name in _TEXTS else table
-        column = where.column(_SKETCHED.get(name, name))
-        if column.null_count < len(column):
-            found.add(name)
-    return found
+def _batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(batch_size=_ROWS, columns=columns)
+
+
+def _present(batch: pa.RecordBatch) -> set[str]:
+    """The canonical columns that have a value in a batch of sketches or of texts."""
+    columns = {name: _SKETCHED.get(name, name) for name in NAMES}
+    return {
+        name
+        for name, column in columns.items()
+        if column in batch.schema.names and batch.column(column).null_count < batch.num_rows
+    }
 
 
 def _scanned(parts: list[tuple[str, Segment]], rows: int, skipped: list[str]) -> dict[str, Any]:

@@ -106,4 +106,4 @@ def once(watch: Watch, stop: Stop, *, clock: Clock, poll: float) -> dict[str, An
 
 
 def _now(watch: Watch, clock: Clock) -> int:
-    return wall() if clock == "wall" else min(wall(), watch.last + 1)
+    return wall() if clock == "wall" or not watch.last else min(wall(), watch.last + 1)

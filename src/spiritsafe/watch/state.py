@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 
 def apart(folder: Path, out: Path, state: Path) -> None:
-    """Raises UsageError when what a watch writes lies in the folder that it reads."""
-    for path, option in ((out, "--out"), (state, "--state")):
-        if os.path.realpath(path).startswith(os.path.realpath(folder) + os.sep):
-            raise UsageError(
-                "the watched folder would hold what the watch writes",
-                where=str(path),
-                hint=f"name another {option}",
-            )
+    """Raises UsageError when one of the three folders lies in another: results are replaced as a whole."""
+    named = {"the watched folder": folder, "--out": out, "--state": state}
+    real = {name: os.path.realpath(path) for name, path in named.items()}
+    for inner, path in real.items():
+        for outer, other in real.items():
+            if inner != outer and (path + os.sep).startswith(other + os.sep):
+                raise UsageError(
+                    f"{inner} would lie in {outer}",
+                    where=str(named[inner]),
+                    hint="keep the three folders apart",
+                )
 
 
 def locked(path: Path) -> int:
