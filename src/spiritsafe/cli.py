@@ -134,6 +134,7 @@ def watch(
     """Follow a folder of log segments: features once, links every few minutes, campaigns hourly."""
     from spiritsafe.campaigns import intent  # noqa: PLC0415 - a fast --help
     from spiritsafe.watch import serve, telling  # noqa: PLC0415
+    from spiritsafe.watch import state as state_folder  # noqa: PLC0415
     from spiritsafe.watch.follow import Rhythm, Watch  # noqa: PLC0415
 
     if clock not in {None, "wall", "log"}:
@@ -163,7 +164,7 @@ def watch(
         Watch(
             folder,
             out,
-            state or out.with_name(f".{out.name}.state"),
+            state or state_folder.beside(out),
             settings=Settings(fdr=fdr, seed=seed, memory=memory, threads=threads, show_text=show_text),
             rhythm=rhythm,
             tell=tell,
@@ -185,8 +186,9 @@ def watch(
             else:
                 serve.serve(followed, stop, clock="log" if clock == "log" else "wall", poll=seconds)
         except serve.Stopped:
-            shown.close()
             tell("dropped", step="campaigns")
+        finally:
+            shown.close()
         tell("stopped" if stop.asked else "ended")
     if exit_code and record and any(entry["label"] == "campaign" for entry in record["campaigns"]):
         raise typer.Exit(FOUND)

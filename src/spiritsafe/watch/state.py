@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from spiritsafe import __version__
 from spiritsafe.errors import StorageError, UsageError
@@ -13,8 +13,11 @@ from spiritsafe.features import FINGERPRINT_VERSION
 from spiritsafe.staging import sync
 from spiritsafe.watch.partitions import stored
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def beside(out: Path) -> Path:
+    """Where the state is when the user does not say."""
+    whole = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that the user meant to keep
+    return whole.with_name(f".{whole.name}.state")
 
 
 def apart(folder: Path, out: Path, state: Path) -> None:
