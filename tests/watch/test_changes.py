@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from spiritsafe.watch.changes import follow
+from spiritsafe.watch import changes as module
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 HOUR = 3_600_000_000
+
+
+def follow(before: list[module.Case], campaigns: list[dict[str, Any]], now: str, since: str = "0") -> Any:
+    return module.follow(before, campaigns, since=since, now=now)
 
 
 def entry(identifier: str, accounts: str, label: str = "campaign") -> dict[str, Any]:
@@ -28,8 +32,19 @@ def test_a_case_keeps_its_name_while_it_grows_and_is_told_when_accused():
     cases, changes = follow(cases, [entry("c-3", "abcdef")], "3")
     assert (cases[0].campaign_id, changes) == ("c-3", [])
     cases, changes = follow(cases, [], "4")
-    assert cases == []
     assert [(one["case"], one["change"]) for one in changes] == [("c-1", ["ended"])]
+    cases, changes = follow(cases, [], "5")
+    assert ([case.ended for case in cases], changes) == (["4"], [])
+
+
+def test_a_case_found_again_has_its_name_again_for_a_windows_length():
+    cases, _ = follow([], [entry("c-1", "abcd")], "1")
+    cases, _ = follow(cases, [], "2")
+    again, changes = follow(cases, [entry("c-2", "abcde")], "3")
+    assert [(one["case"], one["change"]) for one in changes] == [("c-1", ["again", "grown"])]
+    assert (again[0].first_accused, again[0].ended) == ("1", None)
+    cases, _ = follow(cases, [], "4", since="3")
+    assert cases == []
 
 
 def test_a_split_case_stays_with_its_larger_part_and_a_merged_one_with_its_larger_source():
@@ -38,7 +53,7 @@ def test_a_split_case_stays_with_its_larger_part_and_a_merged_one_with_its_large
     assert [case.case for case in cases] == ["c-2", "c-1"]
     assert [one["change"] for one in changes] == [["new", "accused"], ["shrunk"]]
     cases, changes = follow(cases, [entry("c-4", "abcdefgh")], "3")
-    assert [case.case for case in cases] == ["c-1"]
+    assert [(case.case, case.ended) for case in cases] == [("c-1", None), ("c-2", "3")]
     assert [one["change"] for one in changes] == [["grown"], ["ended"]]
 
 

@@ -1,12 +1,13 @@
 """Changes: which campaign of this step is which of the step before, and what happened to it.
 
 A ``campaign_id`` names exact data and changes with every exchange. So a watch gives each case a name that stays: the id
-it was first told under. Two results are the same case when they share at least half the accounts of the smaller one.
+it was first told under. Two results are the same case when they share at least half the accounts of the smaller one. A case
+that a step does not find is remembered for a window's length: found again, it has its name again.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 _SAME = 0.5
@@ -16,8 +17,8 @@ _SAME = 0.5
 class Case:
     """A campaign, pool, … as it is followed over steps.
 
-    ``case``: its lasting name; ``first_told``, ``first_accused`` (label ``campaign``; None: never): when, RFC 3339.
-    ``accounts`` are the members now.
+    ``case``: its lasting name; ``first_told``, ``first_accused`` (label ``campaign``; None: never) and ``ended`` (None: the
+    last step found it): when, RFC 3339. ``accounts``: its members when it was last found.
     """
 
     case: str
@@ -27,20 +28,24 @@ class Case:
     first_told: str
     first_accused: str | None
     accounts: list[str] = field(repr=False)
+    ended: str | None = None
 
     @property
     def record(self) -> dict[str, Any]:
-        """For ``watch.json``: members are told in ``campaigns.json``."""
-        return {**asdict(self), "accounts": len(self.accounts)}
+        """For people and programs: members are told in ``campaigns.json``."""
+        told = {**asdict(self), "accounts": len(self.accounts)}
+        del told["ended"]
+        return told
 
 
 def follow(
-    before: list[Case], campaigns: list[dict[str, Any]], now: str
+    before: list[Case], campaigns: list[dict[str, Any]], *, since: str, now: str
 ) -> tuple[list[Case], list[dict[str, Any]]]:
     """The cases after a step, and what changed: one record each, for ``changes.jsonl``.
 
-    ``before``: the cases of the step before; ``campaigns``: the entries of ``campaigns.json``; ``now`` RFC 3339. A case
-    that splits stays with the part that has most of it in common, the rest is new.
+    ``before``: the cases after the step before, ended ones among them; ``campaigns``: the entries of ``campaigns.json``.
+    ``now`` and ``since`` (ended earlier: forgotten) are RFC 3339. A case that splits stays with the part that has most in
+    common with it, the rest is new.
     """
     members = [{account["account_id"] for account in entry["accounts"]} for entry in campaigns]
     follows = _pairs(before, members)
@@ -62,11 +67,12 @@ def follow(
         kinds = _kinds(old, case)
         if kinds:
             changes.append({"time": now, "change": kinds, **case.record, "previous": _previous(old)})
-    gone = set(range(len(before))) - set(follows.values())
-    changes += [
-        {"time": now, "change": ["ended"], **before[index].record, "previous": _previous(before[index])}
-        for index in sorted(gone)
-    ]
+    found = set(follows.values())
+    for index, old in enumerate(before):
+        if index not in found and old.ended is None:
+            changes.append({"time": now, "change": ["ended"], **old.record, "previous": _previous(old)})
+        if index not in found and (old.ended or now) >= since:
+            cases.append(replace(old, ended=old.ended or now))
     return cases, changes
 
 
@@ -80,7 +86,10 @@ def _pairs(before: list[Case], members: list[set[str]]) -> dict[int, int]:
         if len(new & old) >= _SAME * min(len(new), len(old)) > 0
     ]
     follows: dict[int, int] = {}
-    for _, index, place in sorted(found, key=lambda one: (-one[0], one[1], one[2])):
+    # Of equal overlaps a case that the last step found goes first.
+    for _, index, place in sorted(
+        found, key=lambda one: (-one[0], bool(before[one[2]].ended), one[1], one[2])
+    ):
         if index not in follows and place not in follows.values():
             follows[index] = place
     return follows
@@ -89,7 +98,7 @@ def _pairs(before: list[Case], members: list[set[str]]) -> dict[int, int]:
 def _kinds(old: Case | None, case: Case) -> list[str]:
     if old is None:
         return ["new", "accused"] if case.label == "campaign" else ["new"]
-    kinds: list[str] = []
+    kinds = ["again"] if old.ended else []
     if old.label != case.label:
         kinds.append("accused" if case.label == "campaign" else "relabelled")
     if len(case.accounts) != len(old.accounts):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -177,7 +177,7 @@ class Watch:
                 result = pipeline.conclude(
                     engine, taken, settings=self.settings, reference=self.reference, progress=self.progress
                 )
-            cases, changed = follow(self.cases, result.record["campaigns"], iso(now))
+            cases, changed = follow(self.cases, result.record["campaigns"], since=iso(since), now=iso(now))
             self._beside(work / "final", cases, changed, since, now)
             publish(work / "final", self.out)
         self.cases, self._campaigns_at = cases, now
@@ -257,7 +257,8 @@ class Watch:
             "segments": len(self.partitions.segments),
             "set_aside": sorted(n for n, one in self.partitions.segments.items() if one.reason is not None),
             "changed_after_taken": sorted(self._warned),
-            "cases": [case.record for case in cases],
+            "cases": [case.record for case in cases if case.ended is None],
+            "ended": [asdict(case) for case in cases if case.ended],
             "now": now,
         }
         (final / "watch.json").write_text(json.dumps(head, indent=1, sort_keys=True) + "\n", "utf-8")
@@ -305,7 +306,7 @@ def _counts(record: dict[str, Any], cases: list[Case], since: int, now: int) -> 
         "exchanges": scanned["accepted"],
         "accounts": scanned.get("accounts", 0),
         "duplicates": scanned.get("duplicates", 0),
-        "found": sum(case.label == "campaign" for case in cases),
+        "found": sum(case.label == "campaign" and case.ended is None for case in cases),
     }
 
 
@@ -318,12 +319,11 @@ def _earlier(out: Path) -> tuple[list[Case], int | None]:
             entry["campaign_id"]: [account["account_id"] for account in entry["accounts"]]
             for entry in record["campaigns"]
         }
-        cases = [_case(case, members) for case in head["cases"]]
-        return cases, int(head["now"])
+        cases = [_case({**case, "accounts": members[case["campaign_id"]]}) for case in head["cases"]]
+        return [*cases, *map(_case, head["ended"])], int(head["now"])
     except (OSError, ValueError, KeyError, TypeError):
         return [], None
 
 
-def _case(told: dict[str, Any], members: dict[str, list[str]]) -> Case:
-    known: dict[str, Any] = {**told, "accounts": members[told["campaign_id"]]}
-    return Case(**known)
+def _case(told: dict[str, Any]) -> Case:
+    return Case(**told)
