@@ -92,6 +92,20 @@ def test_a_broken_segment_is_set_aside_named_and_taken_once_it_is_mended(
     assert field.told.of("changed") == []
 
 
+def test_a_name_that_is_no_text_is_set_aside_and_the_watch_goes_on(parts: list[pa.Table], field: Any):
+    name = b"a\xff.parquet".decode("utf-8", "surrogateescape")
+    field.write(parts[0], "b.parquet").rename(field.segments / name)
+    field.write(parts[1], "b.parquet")
+    with field.watch() as watch:
+        assert field.take(watch, now=HOUR) == 1
+        watch.campaigns(now=HOUR)
+    assert taken(field) == ["b.parquet"]
+    (aside,) = field.told.of("set_aside")
+    assert aside["segment"].endswith("a\\udcff.parquet")
+    with pytest.raises(InputError, match="not valid UTF-8"):
+        field.differ(since=0, until=HOUR)
+
+
 def test_rejected_records_of_all_segments_are_kept(parts: list[pa.Table], moments: Any, field: Any):
     for number in range(2):
         path = field.write(parts[number], f"{number}.jsonl")

@@ -67,6 +67,11 @@ def expand(inputs: Sequence[str | Path]) -> tuple[list[LogFile], list[str]]:
     return list(found.values()), skipped
 
 
+def printable(path: str) -> str:
+    """A path as a result may show it: bytes of its name that are not UTF-8 are written as escapes."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
 def _matches(given: str) -> list[str]:
     if os.path.lexists(given):
         return [given]
@@ -95,11 +100,14 @@ def listing(folder: str) -> tuple[list[str], list[str]]:
                 hidden.append(name)
             else:
                 listed.append(str(Path(root, name)))
-        skipped += [str(Path(root, name)) for name in hidden]
+        skipped += [printable(str(Path(root, name))) for name in hidden]
     return sorted(listed), skipped
 
 
 def _file(path: str, *, named: bool) -> LogFile:
+    shown = printable(path)
+    if shown != path:
+        raise InputError("the name of the file is not valid UTF-8", where=shown, hint="rename it")
     try:
         facts = Path(path).stat()
     except OSError as error:

@@ -121,6 +121,9 @@ class Watch:
         """The segments that are finished and not yet taken, by path. Raises InputError when the folder cannot be listed."""
         finished = self._looks.look()
         self.partitions.forget(self._looks.names)
+        for path in set(self._looks.misnamed) - self._tried:
+            self._tried.add(path)
+            self.tell("set_aside", segment=path, reason="its name is not valid UTF-8", hint="rename the file")
         fresh: list[Seen] = []
         for seen in finished:
             known = self.partitions.knows(seen.name)

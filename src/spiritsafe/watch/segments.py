@@ -29,11 +29,13 @@ class Looks:
 
     A file counts as finished when two looks in a row found the same size and the same time of change. Hidden files,
     those that begin with ``_`` and those whose names end in ``.open``, ``.partial`` or ``.tmp`` are not looked at.
+    ``misnamed``: files whose names are not UTF-8 and can stand in no result; they are not looked at either.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.skipped: list[str] = []
+        self.misnamed: list[str] = []
         self._before: dict[str, tuple[int, int]] = {}
 
     @property
@@ -47,9 +49,12 @@ class Looks:
         Raises InputError when the folder cannot be listed.
         """
         paths, self.skipped = sources.listing(str(self.folder))
+        self.misnamed = [sources.printable(path) for path in paths if sources.printable(path) != path]
         now: dict[str, tuple[int, int]] = {}
         finished: list[Seen] = []
         for path in paths:
+            if self.misnamed and sources.printable(path) != path:
+                continue
             try:
                 facts = Path(path).stat()
             except OSError:
