@@ -46,32 +46,29 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 class Truth:
-    """Who harvests, and when: from the simulation's own record."""
+    """Who harvests, and when: from the simulation's own record, whose rows are those of the log."""
 
     def __init__(self, path: Path, log: pa.Table) -> None:
         table = pq.read_table(path)
-        when = dict(zip(log["exchange_id"].to_pylist(), _micros(log).tolist(), strict=True))
-        self.innocent: set[str] = set()
-        self.family = dict(zip(table["account_id"].to_pylist(), table["family"].to_pylist(), strict=True))
-        self.harvest: dict[str, list[tuple[int, str]]] = {}
-        for exchange, account, campaign, owner in zip(
-            *(
-                table[name].to_pylist()
-                for name in ("exchange_id", "account_id", "campaign", "account_campaign")
-            ),
-            strict=True,
-        ):
-            if owner is None:
-                self.innocent.add(account)
-            if campaign is not None:
-                self.harvest.setdefault(campaign, []).append((when[exchange], account))
-        for one in self.harvest.values():
-            one.sort()
+        if not table["exchange_id"].equals(log["exchange_id"].cast(table["exchange_id"].type)):
+            raise ValueError("the truth is not about this log")
+        account, campaign = (table[name].to_numpy() for name in ("account_id", "campaign"))
+        innocent = table.filter(pc.is_null(table["account_campaign"])).group_by("account_id").aggregate([])
+        self.innocent = set(innocent["account_id"].to_pylist())
+        family = table.group_by(["account_id", "family"]).aggregate([])
+        self.family = dict(zip(family["account_id"].to_pylist(), family["family"].to_pylist(), strict=True))
+        self.harvest: dict[str, tuple[Any, Any]] = {}
+        for name in sorted(pc.unique(table["campaign"].drop_null()).to_pylist()):
+            rows = np.flatnonzero(campaign == name)
+            rows = rows[np.argsort(_micros(log)[rows], kind="stable")]
+            self.harvest[name] = _micros(log)[rows], account[rows]
+        self.begins = {name: int(times[0]) for name, (times, _) in self.harvest.items()}
 
     def until(self, campaign: str, now: int) -> tuple[int, set[str]]:
         """Harvesting exchanges before ``now``, and the accounts that sent them."""
-        mine = [account for at, account in self.harvest[campaign] if at < now]
-        return len(mine), set(mine)
+        times, accounts = self.harvest[campaign]
+        sent = int(np.searchsorted(times, now))
+        return sent, set(accounts[:sent])
 
 
 def warm(seed: int) -> float:
@@ -97,8 +94,8 @@ def run(args: argparse.Namespace, case: str, seed: int, folder: Path) -> dict[st
     )
     made = simulate(plan, folder / "log", seed=seed)
     log = pq.read_table(made.log)
-    log = log.take(pa.array(np.argsort(_micros(log), kind="stable")))
     truth = Truth(made.truth, log)
+    log = log.take(pa.array(np.argsort(_micros(log), kind="stable")))
     steps, takes = _follow(
         log, truth, seed, folder, patience=round(args.hours * HOUR), every=round(args.every * MINUTE)
     )
@@ -108,7 +105,7 @@ def run(args: argparse.Namespace, case: str, seed: int, folder: Path) -> dict[st
         "seed": seed,
         "exchanges": len(log),
         "steps": steps,
-        "begins": {name: one[0][0] for name, one in truth.harvest.items()},
+        "begins": truth.begins,
         "campaigns": {name: _detected(truth, name, steps) for name in sorted(truth.harvest)},
         "innocent_accounts": len(truth.innocent),
         "innocent_accused": len(wrong),
@@ -123,7 +120,7 @@ def _follow(
 ) -> tuple[list[dict[str, Any]], list[tuple[int, float]]]:
     """Give the segments one by one; every campaign step, and exchanges and seconds of each segment taken."""
     time_of = _micros(log)
-    begins = {name: one[0][0] for name, one in truth.harvest.items()}
+    begins = truth.begins
     end = min(int(time_of[-1]) + SEGMENT, max(begins.values(), default=1 << 62) + patience)
     steps: list[dict[str, Any]] = []
     takes: list[tuple[int, float]] = []
@@ -187,7 +184,7 @@ def _judged(record: dict[str, Any], truth: Truth, now: int, seconds: float) -> d
 
 def _detected(truth: Truth, name: str, steps: list[dict[str, Any]]) -> dict[str, Any]:
     """Hours from the first harvesting exchange to the first step that accuses half of the active accounts."""
-    begin = truth.harvest[name][0][0]
+    begin = truth.begins[name]
     for step in steps:
         one = step["campaigns"][name]
         if one["active"] and one["accused"] >= _HALF * one["active"]:
