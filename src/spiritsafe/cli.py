@@ -95,6 +95,106 @@ def scan(
 
 
 @app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="Folder of finished log segments.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what is kept between steps; beside the results when absent."),
+    ] = None,
+    window: Annotated[str, typer.Option(help="How far back a campaign step looks.")] = "7d",
+    links_every: Annotated[str, typer.Option(help="How often links are told.")] = "5m",
+    campaigns_every: Annotated[str, typer.Option(help="How often campaigns are looked for.")] = "1h",
+    half_life: Annotated[str, typer.Option(help="Time in which a decayed count halves.")] = "6h",
+    poll: Annotated[str, typer.Option(help="Time between two looks at the folder.")] = "2s",
+    once: Annotated[
+        bool, typer.Option("--once", help="Take what is there, do one campaign step, end.")
+    ] = False,
+    clock: Annotated[
+        str | None, typer.Option(help="`wall`, or `log` for replays; `log` with --once.", show_default=False)
+    ] = None,
+    format: Format = None,
+    fdr: Annotated[
+        float, typer.Option(min=1e-9, max=0.5, help="False discovery rate among accusations of one step.")
+    ] = 0.01,
+    seed: Seed = 0,
+    calibration: Annotated[
+        Path | None, typer.Option(help="A calibration made with `spiritsafe calibrate`.")
+    ] = None,
+    memory: Memory = "3GB",
+    threads: Threads = 2,
+    show_text: Annotated[bool, typer.Option("--show-text", help="Show prompt text in exhibits.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line for each event.")
+    ] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="With --once: exit with 3 when a campaign was found.")
+    ] = False,
+) -> None:
+    """Follow a folder of log segments: features once, links every few minutes, campaigns hourly."""
+    from spiritsafe.campaigns import intent  # noqa: PLC0415 - a fast --help
+    from spiritsafe.watch import serve, telling  # noqa: PLC0415
+    from spiritsafe.watch import state as state_folder  # noqa: PLC0415
+    from spiritsafe.watch.follow import Rhythm, Watch  # noqa: PLC0415
+
+    if clock not in {None, "wall", "log"}:
+        raise UsageError(f"there is no clock {clock!r}", hint="clocks: wall, log")
+    if exit_code and not once:
+        raise UsageError(
+            "--exit-code needs --once", hint="a watch that goes on tells campaigns as events: --json"
+        )
+    rhythm = Rhythm(
+        _span(window, "--window"),
+        _span(links_every, "--links-every"),
+        _span(campaigns_every, "--campaigns-every"),
+        _span(half_life, "--half-life"),
+    )
+    shown, stop = telling.Screen(), serve.Stop()
+
+    def progress(stage: str, done: int, total: int, /) -> None:
+        stop.check()
+        if not as_json:
+            shown.progress(stage, done, total)
+
+    tell = telling.as_json if as_json else shown.tell
+    seconds = _span(poll, "--poll") / 1e6
+    record: dict[str, Any] | None = None
+    with (
+        stop.on_signals(),
+        Watch(
+            folder,
+            out,
+            state or state_folder.beside(out),
+            settings=Settings(fdr=fdr, seed=seed, memory=memory, threads=threads, show_text=show_text),
+            rhythm=rhythm,
+            tell=tell,
+            format=format,
+            reference=intent.load(calibration) if calibration else None,
+            progress=progress,
+            stopped=stop,
+        ) as followed,
+    ):
+        tell(
+            "started",
+            folder=str(folder),
+            state=str(followed.state),
+            segments=len(followed.partitions.segments),
+        )
+        try:
+            if once:
+                record = serve.once(followed, stop, clock="wall" if clock == "wall" else "log", poll=seconds)
+            else:
+                serve.serve(followed, stop, clock="log" if clock == "log" else "wall", poll=seconds)
+        except serve.Stopped:
+            tell("dropped", step="campaigns")
+        finally:
+            shown.close()
+        tell("stopped" if stop.asked else "ended")
+    if exit_code and record and any(entry["label"] == "campaign" for entry in record["campaigns"]):
+        raise typer.Exit(FOUND)
+
+
+@app.command()
 def explain(
     campaign: Annotated[str, typer.Argument(help="A campaign id, or the beginning of one.")],
     results: Annotated[Path, typer.Option("--results", help="Folder that a scan wrote.")] = Path("out"),
@@ -190,6 +290,20 @@ def _moment(text: str | None, option: str) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1_000_000)
+
+
+def _span(text: str, option: str) -> int:
+    """Microseconds of a time like 90s, 5m, 1h or 7d."""
+    units = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+    try:
+        span = round(float(text[:-1]) * units[text[-1:]] * 1_000_000)
+    except (ValueError, KeyError, OverflowError):
+        span = 0
+    if span <= 0:
+        raise UsageError(
+            f"{text!r} is not a length of time", where=option, hint="write it as 90s, 5m, 1h or 7d"
+        )
+    return span
 
 
 def _result(folder: Path) -> dict[str, Any]:

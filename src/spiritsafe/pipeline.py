@@ -41,7 +41,7 @@ from spiritsafe.features import FINGERPRINT_VERSION, sketch
 from spiritsafe.staging import check_target, publish, staging
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from spiritsafe.campaigns.intent import Reference
     from spiritsafe.campaigns.log import Log
@@ -95,10 +95,7 @@ def scan(
                 strict=strict,
                 progress=progress,
             )
-            result = _analyse(engine, taken, settings, reference or intent.shipped(), progress)
-            progress("writing the report", 0, 1)
-            _write(taken, result, work)
-            progress("writing the report", 1, 1)
+            result = conclude(engine, taken, settings=settings, reference=reference, progress=progress)
         publish(work / "final", out)
     return result.record
 
@@ -161,27 +158,54 @@ def ingest(
         batch_rows=settings.batch_rows,
         progress=lambda _stage, done, total: progress("reading the log", done, total),
     )
-    codes: dict[str, int] = {}
-    counter = templates.Counter()
-    row = 0
+    numbers = Numbers()
     with (
         (work / "projection.bin").open("wb") as points,
         Table(work / "sketch.parquet") as narrow,
         Table(work / "text.parquet") as text,
     ):
-        for batch in reading:
-            made = sketch(batch, threads=settings.threads)
-            points.write(_bytes(made.column("projection")))
-            made = made.drop_columns(["projection"])
-            numbers = np.arange(row, row + batch.num_rows)
-            made = made.append_column("row", pa.array(numbers, pa.int64()))
-            made = made.append_column("acc", _account_codes(batch.column("account_id"), codes))
-            for flat, _, _ in templates.each([made]):
-                counter.add(flat)
-            narrow.write(made)
-            text.write(_text(batch, numbers))
-            row += batch.num_rows
-    return Ingest(work, reading.scanned, set(reading.present), list(codes), counter, row)
+        for made, projections, kept in sketches(reading, threads=settings.threads):
+            points.write(projections)
+            narrow.write(numbers.give(made))
+            text.write(kept)
+    return numbers.ingest(work, reading.scanned, reading.present, [(work / "text.parquet", 0)])
+
+
+def sketches(
+    reading: sources.Reading, *, threads: int
+) -> Iterator[tuple[pa.RecordBatch, memoryview, pa.RecordBatch]]:
+    """Read the text, once: for each batch its sketch, the bytes of its projections, and the text kept for exhibits."""
+    row = 0
+    for batch in reading:
+        made = sketch(batch, threads=threads)
+        numbers = np.arange(row, row + batch.num_rows)
+        row += batch.num_rows
+        yield made.drop_columns(["projection"]), _bytes(made.column("projection")), _text(batch, numbers)
+
+
+class Numbers:
+    """Makes one log of sketches that come in order: rows and accounts get their numbers, anchors are counted."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._codes: dict[str, int] = {}
+        self._counter = templates.Counter()
+
+    def give(self, made: pa.RecordBatch) -> pa.RecordBatch:
+        """The sketch with the columns ``row`` (int64) and ``acc`` (int32)."""
+        numbers = np.arange(self.rows, self.rows + made.num_rows)
+        self.rows += made.num_rows
+        made = made.append_column("row", pa.array(numbers, pa.int64()))
+        made = made.append_column("acc", _account_codes(made.column("account_id"), self._codes))
+        for flat, _, _ in templates.each([made]):
+            self._counter.add(flat)
+        return made
+
+    def ingest(
+        self, work: Path, scanned: dict[str, Any], present: set[str], texts: list[tuple[Path, int]]
+    ) -> Ingest:
+        """What stage A leaves behind, once all sketches were numbered."""
+        return Ingest(work, scanned, set(present), list(self._codes), self._counter, self.rows, texts)
 
 
 def _bytes(column: pa.Array) -> memoryview:
@@ -210,6 +234,22 @@ class Result:
     record: dict[str, Any]
     log: Log | None
     verdicts: list[Verdict]
+
+
+def conclude(
+    engine: DuckDB,
+    taken: Ingest,
+    *,
+    settings: Settings,
+    reference: Reference | None = None,
+    progress: Progress = silent,
+) -> Result:
+    """Stages B to D on what stage A left, and the outputs of the contract, into the folder ``final`` of its work folder."""
+    result = _analyse(engine, taken, settings, reference or intent.shipped(), progress)
+    progress("writing the report", 0, 1)
+    _write(taken, result)
+    progress("writing the report", 1, 1)
+    return result
 
 
 def _analyse(
@@ -245,7 +285,7 @@ def _analyse(
             reference=reference,
             settings=settings,
             tokens=stored.tokens(engine, verdict),
-            texts=stored.texts(engine, taken.work),
+            texts=stored.texts(engine, taken.texts),
             techniques=techniques,
         )
         for verdict in told
@@ -278,7 +318,8 @@ def _head(taken: Ingest, log: Log | None, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _write(taken: Ingest, result: Result, work: Path) -> None:
+def _write(taken: Ingest, result: Result) -> None:
+    work = taken.work
     final = work / "final"
     final.mkdir()
     (final / "campaigns.json").write_text(
@@ -293,11 +334,7 @@ def _write(taken: Ingest, result: Result, work: Path) -> None:
         for entry, verdict in zip(result.record["campaigns"], result.verdicts, strict=True)
         if verdict.label == "campaign"
     ]
-    ids = (
-        pq.ParquetFile(taken.work / "sketch.parquet").iter_batches(columns=["exchange_id"])
-        if taken.rows
-        else []
-    )
+    ids = pq.ParquetFile(work / "sketch.parquet").iter_batches(columns=["exchange_id"]) if taken.rows else []
     tables.exchanges(final / "exchanges.parquet", result.log, ids, accused)
     rejected = work / "rejected.jsonl"
     if rejected.exists() and rejected.stat().st_size:

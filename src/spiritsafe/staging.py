@@ -27,9 +27,7 @@ def staging(out: Path) -> Generator[Path]:
     work = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        for old in out.parent.glob(f".{out.name}.partial-*"):
-            if not _alive(old.name.rpartition("-")[2]):
-                shutil.rmtree(old, ignore_errors=True)
+        recover(out)
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         yield work
@@ -41,6 +39,18 @@ def staging(out: Path) -> Generator[Path]:
         ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def recover(out: Path) -> None:
+    """Remove what killed runs left beside ``out``; an earlier result that one was just replacing is put back."""
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - as above
+    for old in out.parent.glob(f".{out.name}.partial-*"):
+        pid = old.name.rpartition("-")[2]
+        # In a container the next run often has the number of the killed one.
+        if pid == str(os.getpid()) or not _alive(pid):
+            if (old / "replaced").exists() and not out.exists():
+                (old / "replaced").rename(out)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def check_target(out: Path, mark: str) -> None:
@@ -55,13 +65,32 @@ def check_target(out: Path, mark: str) -> None:
 
 def publish(finished: Path, out: Path) -> None:
     """Put the folder ``finished`` in the place of ``out``; both are on one file system."""
-    for path in finished.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+    _sync_all(finished)
     if out.exists():
         out.rename(finished.with_name("replaced"))
     finished.rename(out)
+    sync(out.parent)
+
+
+def place(finished: Path, final: Path) -> None:
+    """Give the folder ``finished`` its name, in one step and on disk when this returns; ``final`` is not there yet."""
+    _sync_all(finished)
+    finished.rename(final)
+    sync(final.parent)
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or the names in a folder, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_all(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        sync(path)
 
 
 def _alive(pid: str) -> bool:

@@ -163,7 +163,7 @@ def test_tokens_are_summed_and_missing_counts_are_none(built: tuple[DuckDB, stor
 
 def test_texts_are_read_back_by_row_with_their_system_text(built: tuple[DuckDB, stored.Ingest, Log]):
     engine, taken, _ = built
-    read = stored.texts(engine, taken.work)
+    read = stored.texts(engine, taken.texts)
     assert read(np.array([4, 1])) == {
         1: "hello again",
         4: "[system] Be brief. [user] named like an organization",

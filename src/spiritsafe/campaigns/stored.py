@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Ingest:
-    """What stage A leaves behind: files in the work folder, and what was counted on the way."""
+    """What stage A leaves behind: files in the work folder, and what was counted on the way.
+
+    ``texts``: the files that keep the beginning of the text, each with the number of its first row.
+    """
 
     work: Path
     scanned: dict[str, Any]
@@ -34,6 +37,7 @@ class Ingest:
     accounts: list[str]
     counter: templates.Counter
     rows: int
+    texts: list[tuple[Path, int]]
 
     def projections(self) -> Any:
         """int8 (rows, 64), mapped from the work folder."""
@@ -183,17 +187,24 @@ def tokens(engine: DuckDB, verdict: Verdict) -> dict[str, int]:
     return {name: int(sums.column(name)[0].as_py()) for name in ("input", "output")}
 
 
-def texts(engine: DuckDB, work: Path) -> Callable[[Any], dict[int, str]]:
-    """A reader of the stored beginning of a few exchanges' text, by row."""
+def texts(engine: DuckDB, files: list[tuple[Path, int]]) -> Callable[[Any], dict[int, str]]:
+    """A reader of the stored beginning of a few exchanges' text, by row. ``files``: see ``Ingest``."""
+    begins = np.array([first for _, first in files], np.int64)
 
     def read(rows: Any) -> dict[int, str]:
-        numbers = ", ".join(str(int(row)) for row in rows)
-        found = engine.table(
-            f"SELECT row, prompt, system FROM read_parquet('{_quoted(work / 'text.parquet')}') WHERE row IN ({numbers})"
-        )
-        return {
-            row: (f"[system] {system} [user] " if system else "") + (prompt or "")
-            for row, prompt, system in zip(*(column.to_pylist() for column in found.columns), strict=True)
-        }
+        found: dict[int, str] = {}
+        rows = np.asarray(rows, np.int64)
+        file = np.searchsorted(begins, rows, side="right") - 1
+        for index in np.unique(file).tolist():
+            path, first = files[index]
+            numbers = ", ".join(str(row - first) for row in rows[file == index].tolist())
+            kept = engine.table(
+                f"SELECT row, prompt, system FROM read_parquet('{_quoted(path)}') WHERE row IN ({numbers})"
+            )
+            found |= {
+                first + row: (f"[system] {system} [user] " if system else "") + (prompt or "")
+                for row, prompt, system in zip(*(column.to_pylist() for column in kept.columns), strict=True)
+            }
+        return found
 
     return read

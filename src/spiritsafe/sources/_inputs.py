@@ -14,6 +14,9 @@ from spiritsafe.errors import InputChanged, InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+UNFINISHED = (".open", ".partial", ".tmp")
+"""Ends of the names of files that are still being written: renamed when they are whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
@@ -41,15 +44,17 @@ class LogFile:
 def expand(inputs: Sequence[str | Path]) -> tuple[list[LogFile], list[str]]:
     """Files, folders (searched below, sorted) and globs -> files to read, and notes on what was passed over.
 
-    Hidden files and those that begin with ``_`` are passed over inside folders, not when named. A file named
-    twice is read once. Raises InputError for what is not there, holds no file, or cannot be read.
+    Hidden files, those that begin with ``_`` and those that are still written (``UNFINISHED``) are passed over
+    inside folders, not when named. A file named twice is read once. Raises InputError for what is not there, holds no
+    file, or cannot be read.
     """
     found: dict[str, LogFile] = {}
     skipped: list[str] = []
     for given in map(str, inputs):
         for path in _matches(given):
             if Path(path).is_dir():
-                listed = _folder(path, skipped)
+                listed, passed_over = listing(path)
+                skipped += passed_over
                 if not listed:
                     raise InputError("the folder holds no log files", where=path)
                 files = [_file(name, named=False) for name in listed]
@@ -60,6 +65,11 @@ def expand(inputs: Sequence[str | Path]) -> tuple[list[LogFile], list[str]]:
     if not found:
         raise InputError("no input given", hint="name a file, a glob or a folder")
     return list(found.values()), skipped
+
+
+def printable(path: str) -> str:
+    """A path as a result may show it: bytes of its name that are not UTF-8 are written as escapes."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _matches(given: str) -> list[str]:
@@ -73,25 +83,31 @@ def _matches(given: str) -> list[str]:
     raise InputError("no such file or folder", where=given)
 
 
-def _folder(folder: str, skipped: list[str]) -> list[str]:
+def listing(folder: str) -> tuple[list[str], list[str]]:
+    """The log files in a folder and below it, sorted by path, and what was passed over. Raises InputError."""
+
     def fail(error: OSError) -> None:
         raise InputError(f"cannot list the folder: {error.strerror}", where=str(error.filename)) from error
 
     listed: list[str] = []
+    skipped: list[str] = []
     for root, folders, names in os.walk(folder, onerror=fail):
         folders.sort()
         hidden = [name for name in folders if name.startswith((".", "_"))]
         folders[:] = [name for name in folders if name not in hidden]
         for name in sorted(names):
-            if name.startswith((".", "_")):
+            if name.startswith((".", "_")) or name.endswith(UNFINISHED):
                 hidden.append(name)
             else:
                 listed.append(str(Path(root, name)))
-        skipped += [str(Path(root, name)) for name in hidden]
-    return sorted(listed)
+        skipped += [printable(str(Path(root, name))) for name in hidden]
+    return sorted(listed), skipped
 
 
 def _file(path: str, *, named: bool) -> LogFile:
+    shown = printable(path)
+    if shown != path:
+        raise InputError("the name of the file is not valid UTF-8", where=shown, hint="rename it")
     try:
         facts = Path(path).stat()
     except OSError as error:

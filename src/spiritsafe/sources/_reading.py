@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
-# How many records of each unit are searched for unknown keys: enough to name them, too few to cost time.
-_LOOKED_AT = 512
+# Of so many lines of a file the first ones are searched for unknown keys: enough to name them, too few to cost time.
+# Which ones does not depend on how files are cut into units of work.
+_EVERY, _LOOKED_AT = 65_536, 512
 
 
 def read(
@@ -66,8 +67,8 @@ class Reading:
     ``rejected`` + ``outside``), ``outside`` (of since/until), ``other`` (what is whole but no model call: other
     spans, embeddings), ``repaired`` (records whose text was not valid UTF-8,
     held NUL bytes or half surrogates), ``unread`` (optional values that could not be cast, by column),
-    ``unknown_columns`` (by name: Parquet files that have it, or JSON records, of the first of each unit of work,
-    that have it), ``formats`` (file: format), ``skipped`` (files passed over), ``set_aside`` (files of no known format).
+    ``unknown_columns`` (by name: Parquet files that have it, or JSON records, of the first 512 of every 65,536 lines of
+    a file, that have it), ``formats`` (file: format), ``skipped`` (files passed over), ``set_aside`` (files of no known format).
     """
 
     def __init__(
@@ -245,10 +246,10 @@ def _work(unit: Unit, cursors: SimpleQueue[DuckDB], known: dict[str, str]) -> _O
 
 
 def _unknown(unit: Unit, engine: DuckDB) -> Counter[str]:
-    """Keys a source says it ignores, and in how many of the unit's first records (``_LOOKED_AT``) they stand."""
+    """Keys a source says it ignores, and in how many of the records looked at they stand."""
     ignored = getattr(unit.source.module, "ignored", None)
     if ignored is None:
         return Counter()
-    sql = ignored(f"(SELECT * FROM records LIMIT {_LOOKED_AT})")
+    sql = ignored(f"(SELECT * FROM records WHERE (line - 1) % {_EVERY} < {_LOOKED_AT})")
     rows = engine.table(f"SELECT name, count(*) AS n FROM ({sql}) GROUP BY name ORDER BY name").to_pylist()
     return Counter({row["name"]: row["n"] for row in rows})
