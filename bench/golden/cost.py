@@ -81,6 +81,7 @@ LEAST_ACCOUNTS = 50
 """Fewer accounts than this are a hard floor of their own (docs/limits.md), not an evasion."""
 
 MOST_EXCHANGES = 30_000
+_TRIES = 1_000
 
 
 def cost(knobs: Mapping[str, Any]) -> float:
@@ -136,7 +137,9 @@ def search(seed: int, count: int, low: float, high: float) -> list[Attack]:
     """
     rng = np.random.default_rng([seed, round(low * 100), round(high * 100)])
     found: list[Attack] = []
-    for _ in range(200_000):
+    for _ in range(_TRIES * count):
+        if len(found) == count:
+            break
         plainness = rng.random()
         knobs = {
             name: PLAIN[name] if rng.random() < plainness else values[int(rng.integers(len(values)))]
@@ -146,8 +149,6 @@ def search(seed: int, count: int, low: float, high: float) -> list[Attack]:
         fits = low < one.cost <= high and one.accounts >= LEAST_ACCOUNTS and one.exchanges <= MOST_EXCHANGES
         if fits and one not in found:
             found.append(one)
-            if len(found) == count:
-                break
     return found
 
 
