@@ -19,6 +19,17 @@ FLOORS = {"A11": "what is kept are real customers' answers", "A12": "few account
 WORDED = tuple(f"A{number}" for number in range(1, 11) if number != 8)
 """Archetypes that are one queue behind one router, so that every evasion knob acts; A8 has no words of its own to change."""
 
+CAREFUL: dict[str, Any] = {
+    "rate": 26.0, "text": "template", "routing": "topic_affine", "paraphrase": "account", "timing": "diurnal",
+    "payment": 0.0, "device": 0.0, "network": 0.0, "client": 0.0, "mail": 0.0, "cohort_days": 700.0,
+}  # fmt: skip
+"""The hard floor of the design: topics kept apart by account, own words, cards, devices, addresses and sign-up days."""
+
+FLOOR_KNOBS: dict[str, tuple[str, dict[str, Any]]] = {
+    "careful": ("A1", CAREFUL),
+    "A11": ("A11", {"rate": 26.0}),
+    "A12": ("A12", {"rate": 260.0}),
+}
 FEW: dict[str, Any] = {"accounts": 4, "rate": 860.0}
 NOT_SCALED = {"chat_users"}
 HARNESS_ITEMS = 80
@@ -44,6 +55,7 @@ class Tier:
     cheap: int
     dear: int
     fdr: int
+    floors: tuple[tuple[str, tuple[int, ...]], ...]
     fdr_background: int = 5_000
 
 
@@ -51,11 +63,13 @@ QUICK = Tier(
     name="quick", background=12_000, sizes=(50, 500), rates=(26.0,), archetype_seeds=1, lookalike_seeds=0,
     curve_seeds=1, curve_archetypes=("A1",), shares=(1.0, 0.25, 0.1), accounts=(10, 50), backgrounds=(1,),
     pools=1, singles=0, cheap=16, dear=10, fdr=20,
+    floors=(("careful", (50, 200)), ("A11", (200,)), ("A12", (4,))),
 )  # fmt: skip
 FULL = Tier(
     name="full", background=12_000, sizes=(50, 500), rates=(26.0, 4.0), archetype_seeds=2, lookalike_seeds=2,
     curve_seeds=2, curve_archetypes=("A1", "A3", "A9"), shares=(1.0, 0.5, 0.25, 0.1, 0.05),
     accounts=(10, 20, 50, 100, 500, 5_000), backgrounds=(1, 10, 100), pools=3, singles=1, cheap=40, dear=40, fdr=300,
+    floors=(("careful", (10, 20, 50, 100, 200, 500)), ("A11", (20, 50, 200, 500)), ("A12", (4, 10, 20, 50))),
 )  # fmt: skip
 TIERS = {tier.name: tier for tier in (QUICK, FULL)}
 
@@ -68,6 +82,7 @@ def menu(tier: Tier, seed: int) -> dict[str, list[Trial]]:
         "share": list(_shares(tier, seed)),
         "accounts": list(_accounts(tier, seed)),
         "background": list(_backgrounds(tier, seed)),
+        "floor": list(_floors(tier, seed)),
         "pool": list(_pools(tier, seed)),
         "single": list(_singles(tier, seed)),
         "attack": list(_attacks(tier, seed)),
@@ -138,6 +153,16 @@ def _backgrounds(tier: Tier, seed: int) -> Iterator[Trial]:
                 one = _one(tier, archetype, seed, {"x": times}, accounts=max(tier.sizes))
                 yield Trial(
                     one.populations, one.background * times, seed, baselines=times == 1, facts=one.facts
+                )
+
+
+def _floors(tier: Tier, seed: int) -> Iterator[Trial]:
+    for number in range(tier.curve_seeds):
+        for name, sizes in tier.floors:
+            archetype, knobs = FLOOR_KNOBS[name]
+            for accounts in sizes:
+                yield _one(
+                    tier, archetype, seed + number, {"x": accounts, "floor": name}, **knobs, accounts=accounts
                 )
 
 

@@ -257,6 +257,17 @@ corpus, so bounds speak of such customers, not of all.
 
 A background of 1000 times is not in this table: a scan reads a log whole, and twelve million exchanges do not fit this run.
 
+## Hard floors
+
+{floors}
+
+*careful* is A1 with topics kept apart by account, each account's own words, own cards, devices, addresses and sign-up days, at
+26 exchanges a day; A11 is at 26, A12 at 260. What stands behind these floors is in [limits](limits.md#hard-floors).
+
+## Time to detect
+
+{watch}
+
 ## A mixed pool
 
 500 accounts of whose traffic a tenth harvests; the rest is other people's conversations. A customer is a session of those.
@@ -306,6 +317,8 @@ def page(told: dict[str, Any], table: Sequence[rows.Row], charts: Sequence[Chart
         share=curve("share", "share of traffic that harvests"),
         accounts=curve("accounts", "accounts"),
         behind=curve("background", "background, times"),
+        floors=f"{picture['hard-floors']}\n\n{_floors(told)}",
+        watch=_watch(told),
         pool=_pool(told),
         attacked=f"{picture['recall-over-cost']}\n\n{_attacked(told)}",
         attacks=_attacks(told),
@@ -316,6 +329,42 @@ def page(told: dict[str, Any], table: Sequence[rows.Row], charts: Sequence[Chart
         drift_launch=trials.DRIFT_LAUNCH,
         discoveries=_discoveries(told),
         gates=_gates(told),
+    )
+
+
+def _floors(told: dict[str, Any]) -> str:
+    return markdown(
+        ("campaign", "accounts", "found", "account recall, mean", "best baseline, mean"),
+        [
+            (
+                name, one["x"], _of(one["found"]), percent(one["recall_mean"]),
+                f"{one['best_baseline']} {percent(one['best_baseline_recall'])}" if one["best_baseline"] else "not run",
+            )
+            for name, some in told["floors"].items()
+            for one in some
+        ],
+    )  # fmt: skip
+
+
+def _watch(told: dict[str, Any]) -> str:
+    if not told["watch"]:
+        return "Not measured."
+    keys = (
+        "campaigns",
+        "detected",
+        "hours_median",
+        "within_one_hour",
+        "leaked_median",
+        "innocent_accused",
+        "innocent_accounts",
+    )
+    table = markdown(
+        ("case", *(key.replace("_", " ") for key in keys)),
+        [(case, *(one[key] for key in keys)) for case, one in told["watch"].items()],
+    )
+    return (
+        f"Measured on simulated live traffic by `bench/watch.py`; leaked is a share of a plan of 30 days.\n\n{table}\n\n"
+        "![Hours to detect when more evidence is asked for](../bench/results/watch.svg)"
     )
 
 

@@ -32,10 +32,6 @@ def figures(
     beside = [(one, cell) for one, cell in every if one.key(version) not in keys]
     tried = attack.points([*ours["attack"], *_fifty(ours["single"])])
     like = sections.lookalikes(sized, beside)
-    worst = max(
-        (row[at] | {"family": row["family"]} for row in like for at in ("sized", "beside") if row[at]),
-        key=lambda one: (one["organizations"]["rate"] or 0.0, one["organizations"]["upper"]), default=None,
-    )  # fmt: skip
     return {
         "tier": tier.name,
         "trials": {
@@ -52,7 +48,7 @@ def figures(
         "adaptive": sections.detection(attack.budget(ours["attack"])),
         "benign": sections.innocents(every)["innocent"],
         "lookalikes": like,
-        "worst_family": worst,
+        "worst_family": sections.worst(like, every),
         "static": sections.discoveries(ours["static"]),
         "drift": sections.discoveries(ours["drift"]),
         "pool": {
@@ -60,13 +56,17 @@ def figures(
             for who in sections.detectors(seen["pool"])
         },
         "curves": {name: sections.curve(seen[name]) for name in ("share", "accounts", "background")},
+        "floors": {
+            name: sections.curve([pair for pair in seen["floor"] if pair[0].facts["floor"] == name])
+            for name, _ in tier.floors
+        },
         "attacks": tried,
         "cost_bins": attack.bins(tried),
         "cost_bins_baseline": _best_bins(seen["attack"]),
         "multiplier": attack.multiplier(tried),
         "singles": attack.singles(ours["single"]),
         "beside": _beside(seen),
-        "watch": json.loads(watch.read_text("utf-8")) if watch.exists() else None,
+        "watch": json.loads(watch.read_text("utf-8"))["summary"] if watch.exists() else {},
     }
 
 

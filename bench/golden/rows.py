@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,8 @@ def table(told: dict[str, Any]) -> list[Row]:
     archetypes, adaptive, benign = told["archetypes"], told["adaptive"], told["benign"]
     pool, multiplier = told["pool"].get("spiritsafe", {}), told["multiplier"]
     worst = told["worst_family"]
-    watch = told["watch"]
+    hours = _watched(told["watch"], "hours_median", "{:.3g} h")
+    leaked = _watched(told["watch"], "leaked_median", "{:.2%}")
     least = multiplier["least"]
     tried = multiplier["tried"]
     return [
@@ -143,13 +145,13 @@ def table(told: dict[str, Any]) -> list[Row]:
         ),
         Row(
             "median time to detect (≥1k accounts)", "weeks", "≤24 h", "≤1 h",
-            {"hours": _watched(watch, "median_hours", "{:.3g} h")},
-            ((("hours", "most", 24.0),), (("hours", "most", 1.0),)),
+            hours,
+            (_all_most(hours, 24.0), _all_most(hours, 1.0)),
         ),
         Row(
             "exchanges leaked before detection", "up to all", "≤2 % of plan", "≤0.2 %",
-            {"share of plan": _watched(watch, "leaked_share", "{:.2%}")},
-            ((("share of plan", "most", 0.02),), (("share of plan", "most", 0.002),)),
+            leaked,
+            (_all_most(leaked, 0.02), _all_most(leaked, 0.002)),
         ),
         Row(
             "mixed pool at 10 %: distillation recall / customers mislabelled", "5–94 % / –", "≥90 % / ≤1 %", "≥95 % / ≤0.1 %",
@@ -187,6 +189,16 @@ def _fdr(told: dict[str, Any]) -> Reading:
     return Reading(told["fdr"], text, logs["upper"])
 
 
-def _watched(watch: dict[str, Any] | None, key: str, form: str) -> Reading:
-    value = (watch or {}).get(key)
-    return plain(value, form.format(value) if value is not None else "")
+def _watched(watch: dict[str, Any], key: str, form: str) -> dict[str, Reading]:
+    """One reading a case of ``bench/watch.py`` that has campaigns. What was never detected took for ever and leaked all."""
+    made: dict[str, Reading] = {}
+    for case, one in watch.items():
+        if one["campaigns"]:
+            value = math.inf if one[key] is None else one[key]
+            text = "not detected by half" if one[key] is None else form.format(value)
+            made[case] = Reading(value, f"{text} (detected {one['detected']} of {one['campaigns']})")
+    return made or {"live traffic": Reading(None, NOT_MEASURED)}
+
+
+def _all_most(readings: dict[str, Reading], target: float) -> tuple[tuple[str, str, float], ...]:
+    return tuple((name, "most", target) for name in readings)

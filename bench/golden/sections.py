@@ -139,6 +139,18 @@ def worst_family(by: dict[str, dict[str, Any]]) -> str | None:
     return max(by, key=lambda name: _badness(by[name]), default=None)
 
 
+def worst(rows: Sequence[dict[str, Any]], every: Seen) -> dict[str, Any] | None:
+    """The worst look-alike family of a run: the greatest share in ``rows`` (see ``lookalikes``) if any is accused.
+
+    With nobody accused, the family of which the fewest organizations were seen in all logs: the weakest zero.
+    """
+    at = [row[key] | {"family": row["family"]} for row in rows for key in ("sized", "beside") if row[key]]
+    accused = [one for one in at if one["organizations"]["hits"]]
+    if accused:
+        return max(accused, key=_badness)
+    return innocents(every)["worst_family"]
+
+
 def _badness(one: dict[str, Any]) -> tuple[float, float]:
     return one["organizations"]["rate"] or 0.0, one["organizations"]["upper"]
 

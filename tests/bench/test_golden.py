@@ -171,6 +171,18 @@ def test_the_worst_family_comes_first_by_organizations():
     assert told[0]["sized"]["organizations"]["n"] == 10
     assert told[0]["beside"]["organizations"]["n"] == 90
     assert told[2]["sized"] is None
+    worst = sections.worst(told, at_size)
+    assert worst
+    assert (worst["family"], worst["organizations"]["hits"]) == ("ci_bots", 2)
+    calm = [
+        (
+            trial(),
+            cell(families={"ci_bots": [0, 90, 0, 90], "hackathon": [0, 9, 0, 9], "chat_users": [0, 1, 0, 1]}),
+        )
+    ]
+    zero = sections.worst(sections.lookalikes([], calm), calm)
+    assert zero
+    assert (zero["family"], zero["organizations"]["n"]) == ("hackathon", 9)
 
 
 def test_an_entry_is_false_when_half_of_it_is_innocent():
@@ -210,7 +222,7 @@ def test_a_curve_shows_the_best_baseline_at_each_point():
 
 
 TINY = replace(
-    menu.QUICK, name="tiny", background=400, curve_archetypes=(), archetype_seeds=0, pools=0, cheap=0, dear=0, fdr=2,
+    menu.QUICK, name="tiny", background=400, curve_archetypes=(), archetype_seeds=0, pools=0, cheap=0, dear=0, fdr=2, floors=(),
     fdr_background=400,
 )  # fmt: skip
 
