@@ -126,7 +126,7 @@ def all_charts(told: dict[str, Any]) -> list[Chart]:
             [
                 Line("Spiritsafe, mean", _points(curves[name], "recall_mean")),
                 Line("Spiritsafe, worst campaign", _points(curves[name], "recall_worst")),
-                Line("best baseline at each point (flags up to 1 % of innocents)", _points(curves[name], "best_baseline_recall")),
+                Line("best baseline at each point (1 % of innocents in calibration)", _points(curves[name], "best_baseline_recall")),
                 Line("Spiritsafe, exchanges", _points(curves[name], "exchange_recall")),
             ],
             backwards=name == "share",
@@ -156,7 +156,7 @@ def all_charts(told: dict[str, Any]) -> list[Chart]:
             [
                 Line("mean of attacks of about this cost", _points(bins, "recall_mean")),
                 Line("one attack", [(one["cost"], one["recall"]) for one in attacks], dots=True),
-                Line("best baseline, mean (flags up to 1 % of innocents)", _points(told["cost_bins_baseline"], "recall_mean")),
+                Line("best baseline, mean (1 % of innocents in calibration)", _points(told["cost_bins_baseline"], "recall_mean")),
             ],
             limit=3.0, limit_name="budget of the table: 3×",
         )
