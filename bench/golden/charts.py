@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WIDTH, HEIGHT = 640.0, 380.0
+_RIVAL = "(1 % of innocents in calibration)"
 KINDS = ("one", "two", "three", "four")
 STYLE = """<style>
 svg{background:#fff;font-family:system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -126,7 +127,7 @@ def all_charts(told: dict[str, Any]) -> list[Chart]:
             [
                 Line("Spiritsafe, mean", _points(curves[name], "recall_mean")),
                 Line("Spiritsafe, worst campaign", _points(curves[name], "recall_worst")),
-                Line("best baseline at each point (1 % of innocents in calibration)", _points(curves[name], "best_baseline_recall")),
+                Line(f"best baseline at each point {_RIVAL}", _points(curves[name], "best_baseline_recall")),
                 Line("Spiritsafe, exchanges", _points(curves[name], "exchange_recall")),
             ],
             backwards=name == "share",
@@ -156,7 +157,7 @@ def all_charts(told: dict[str, Any]) -> list[Chart]:
             [
                 Line("mean of attacks of about this cost", _points(bins, "recall_mean")),
                 Line("one attack", [(one["cost"], one["recall"]) for one in attacks], dots=True),
-                Line("best baseline, mean (1 % of innocents in calibration)", _points(told["cost_bins_baseline"], "recall_mean")),
+                Line(f"best baseline, mean {_RIVAL}", _points(told["cost_bins_baseline"], "recall_mean")),
             ],
             limit=3.0, limit_name="budget of the table: 3×",
         )
