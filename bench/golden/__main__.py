@@ -73,6 +73,8 @@ def main(given: Sequence[str] | None = None) -> int:
         "minutes": sum(one.get("seconds", 0.0) for one in _mine(records, trials, code)) / 60.0 / args.workers,
         **report.figures(records, trials, code, tier, args.result.with_name("watch.json")),
     }
+    if not args.show:
+        print("validity gates", file=sys.stderr)
     told["gates"] = [
         *validity.of_the_run(corpus, told),
         *validity.of_the_corpus(
@@ -103,7 +105,7 @@ def _run(args: argparse.Namespace, trials: list[Trial], folder: str, code: str) 
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("calibrating the baselines", total=None)
-        bounds = store.limits(args.cells, folder, args.seed, code)
+        bounds = store.limits(args.cells, folder, code)
 
         def tell(done: int, total: int, trial: Trial | None, record: dict[str, Any] | None) -> None:
             bar.update(task, completed=done, total=total, description="logs")
