@@ -3,19 +3,25 @@
 #   make demo    find the campaigns in demo/logs and end on the summary
 #   make test    everything a change must pass
 #
-# While working: make lint, make types, make walls, make unit (the parts of make test), make fix, make bench, make clean.
+# While working: make lint, make types, make walls, make unit (the parts of make test), make fix, make clean.
+#
+#   make bench       the golden benchmark in some minutes: docs/benchmark.md, bench/results/golden.json, pictures
+#   make bench-full  all of it, about an hour; goes on where it was stopped. CORPUS=DIR SEED=N for other texts and seeds
+#   make bench-scan  time and memory of a scan
 # They need python3 (3.11 or newer) with its venv module, make, and a package index for pip.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 OUT    ?= demo-out
+CORPUS ?=
+SEED   ?= 300
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test fix lint types walls unit bench clean
+.PHONY: help demo test fix lint types walls unit bench bench-full bench-scan clean
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
@@ -71,7 +77,15 @@ walls: $(VENV)/.installed-dev
 unit: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n 2
 
+GOLDEN := PYTHONPATH=bench $(BIN)/python -m golden --seed $(SEED) $(if $(CORPUS),--corpus $(CORPUS))
+
 bench: $(VENV)/.installed-bench
+	@$(GOLDEN) --tier quick
+
+bench-full: $(VENV)/.installed-bench
+	@$(GOLDEN) --tier full
+
+bench-scan: $(VENV)/.installed-bench
 	$(BIN)/python bench/scan.py --exchanges 100000 --exchanges 1000000
 
 clean:

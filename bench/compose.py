@@ -25,6 +25,7 @@ CALIBRATION = (
     "mtbench_judging", "arenahard_judging", "spamassassin_email_jobs",
     "alpaca_answer", "alpaca_gen", "camel_ai_society", "gpteacher", "med_chatdoctor_huatuo",
     "mixtral_self_instruct", "self_instruct", "toolalpaca", "wizardlm_evol",
+    *("bfcl", "emails", "novel", "speeches"),  # shipped
 )  # fmt: skip
 REPORT = (
     "arena_hard", "copilot_arena", "hh_rlhf", "open_assistant", "webquestions",
@@ -32,6 +33,7 @@ REPORT = (
     "t0_template_jobs", "tau_airline", "wmt22_translation",
     "autoif", "codealpaca", "cot_gsm8k", "evol_code", "fireact_react", "gorilla_apibench", "lawyer_llama_zh",
     "prometheus_grading",
+    *("benchmark", "exercises", "own_builds", "own_chat", "own_notes", "own_tickets", "problems", "problems_more"),  # shipped
 )  # fmt: skip
 HALVES: dict[str, tuple[str, ...] | None] = {"calibration": CALIBRATION, "report": REPORT, "all": None}
 

@@ -52,6 +52,11 @@ def upper(hits: int, n: int) -> float:
     return float(beta.ppf(0.95, hits + 1, n - hits)) if hits < n else 1.0
 
 
+def lower(hits: int, n: int) -> float:
+    """Lower 95 % bound of a rate (Clopper and Pearson, one-sided); with n of n hits it is 0.05^(1/n)."""
+    return float(beta.ppf(0.05, hits, n - hits + 1)) if hits else 0.0
+
+
 def summary(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row a detector and operating point, over all seeds, in the order they were run."""
     rows: list[dict[str, Any]] = []
