@@ -28,13 +28,23 @@ CALIBRATION = (
     *("bfcl", "emails", "novel", "speeches"),  # shipped
 )  # fmt: skip
 REPORT = (
-    "arena_hard", "copilot_arena", "hh_rlhf", "open_assistant", "webquestions",
+    "copilot_arena", "hh_rlhf", "open_assistant", "webquestions",
     "bbh_eval_runs", "fabric_patterns", "model_written_evals", "own_product_synth", "spider_text2sql",
     "t0_template_jobs", "tau_airline", "wmt22_translation",
     "autoif", "codealpaca", "cot_gsm8k", "evol_code", "fireact_react", "gorilla_apibench", "lawyer_llama_zh",
     "prometheus_grading",
     *("benchmark", "exercises", "own_builds", "own_chat", "own_notes", "own_tickets", "problems", "problems_more"),  # shipped
 )  # fmt: skip
+#: In neither half: 18 % of its prompts stand inside those of ``arenahard_judging``.
+SET_ASIDE = ("arena_hard",)
+#: What a source was made from, where that is not its own name. The inputs of ``fabric_patterns`` are posts of the forum that
+#: ``reddit_questions`` is from, other ones: the gate on texts taken from the other half watches that.
+ANCESTORS = {
+    "arena_hard": "arena", "arenahard_judging": "arena", "alpaca_answer": "alpaca", "alpaca_gen": "alpaca",
+    "wizardlm_evol": "alpaca", "evol_code": "codealpaca", "cot_gsm8k": "gsm8k",
+    **dict.fromkeys(("problems", "problems_more", "exercises", "benchmark"), "reasoning-gym"),
+    **dict.fromkeys(("own_chat", "own_notes", "own_tickets", "own_builds"), "this project"),
+}  # fmt: skip
 HALVES: dict[str, tuple[str, ...] | None] = {"calibration": CALIBRATION, "report": REPORT, "all": None}
 
 #: Innocent populations of a service of about 100,000 exchanges a day: family, accounts, exchanges per account per day.
@@ -48,6 +58,40 @@ INNOCENT: tuple[tuple[str, int, float], ...] = (
     ("provider_fallback", 20, 60.0), ("stolen_key_owner", 15, 40.0),
 )  # fmt: skip
 HARNESS_ITEMS = 80
+
+#: Innocent families that do the same kind of work as an archetype, share as much, or begin and move as suddenly.
+MATCHED: dict[str, tuple[str, ...]] = {
+    "A1": ("explainability_capture", "evaluation_harness", "viral_prompt", "byo_key_app", "key_rotation"),
+    "A2": (
+        "explainability_capture",
+        "llm_judge_product",
+        "academic_measurement",
+        "byo_key_app",
+        "key_rotation",
+    ),
+    "A3": ("llm_judge_product", "evaluation_harness", "academic_measurement", "byo_key_app", "key_rotation"),
+    "A4": ("llm_judge_product", "evaluation_harness", "academic_measurement", "byo_key_app", "key_rotation"),
+    "A5": ("agent_fleet", "ci_bots", "hackathon", "evaluation_harness"),
+    "A6": ("agent_fleet", "ci_bots", "provider_fallback", "synthetic_data_vendor"),
+    "A7": (
+        "evaluation_harness",
+        "academic_measurement",
+        "translation_shop",
+        "synthetic_data_vendor",
+        "byo_key_app",
+    ),
+    "A8": ("evaluation_harness", "nightly_batch", "academic_measurement", "university_class"),
+    "A9": ("synthetic_data_vendor", "nightly_batch", "translation_shop", "byo_key_app", "key_rotation"),
+    "A10": ("red_team_contractor", "translation_shop", "byo_key_app", "llm_judge_product"),
+    "A11": ("aggregator", "reseller", "friends_relay", "provider_fallback"),
+    "A12": ("explainability_capture", "nightly_batch", "stolen_key_owner", "key_rotation"),
+    "A13": ("agent_fleet", "explainability_capture", "reseller", "provider_fallback", "llm_judge_product"),
+    "A14": ("red_team_contractor", "explainability_capture", "evaluation_harness", "hackathon"),
+    "A15": ("key_rotation", "explainability_capture", "reseller", "evaluation_harness", "hackathon"),
+    "A16": ("launch_adopters", "ci_bots", "agent_fleet", "hackathon"),
+}
+LIKENESS = 2 / 3
+"""Share of the matched look-alikes' accounts that do alone what the campaign does together."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +179,44 @@ def lookalikes(
     return replace(plan, populations=(*plan.populations, *made))
 
 
+def beside(
+    archetype: str,
+    *,
+    accounts: int,
+    rate: float,
+    likeness: float = LIKENESS,
+    campaigns: int = 1,
+    **knobs: Any,
+) -> list[Population]:
+    """An archetype and its look-alikes, matched at ``rate`` a day.
+
+    Beside ``accounts`` of the campaign as many in each family do the family's own work, and ``likeness`` of all do alone
+    what the campaign does together. ``campaigns``: in how many campaigns the archetype's accounts are.
+    """
+    made = [
+        Population(
+            archetype,
+            {"accounts": max(2, accounts // campaigns), "rate": rate, **knobs},
+            name=f"campaign-{archetype}" + (f"-{number}" if number else ""),
+        )
+        for number in range(campaigns)
+    ]
+    for family in MATCHED[archetype]:
+        options: dict[str, Any] = {"accounts": accounts, "rate": rate}
+        if likeness:
+            options["accounts"] = round(accounts / (1.0 - likeness))
+            options |= {"like": archetype, "likeness": likeness}
+        made.append(Population(family, options))
+    return made
+
+
+def matched_case(case: Case, archetype: str, *, background: int = 50_000) -> Plan:
+    """One campaign beside its matched look-alikes, over an attack-free background without those families."""
+    size: dict[str, Any] = {"accounts": 500, "rate": 26.0, **_small(archetype)}
+    plan = attack_free(case, size=background, without=MATCHED[archetype])
+    return replace(plan, populations=(*plan.populations, *beside(archetype, **size)))
+
+
 def matched(corpus: Corpus, half: str) -> Corpus:
     """The half of a corpus; "all" is all of it. Raises UsageError when none of the half's sources are there."""
     names = HALVES[half]
@@ -166,6 +248,7 @@ def cases() -> dict[str, Callable[[Case], Plan]]:
         number = getattr(one.module, "ARCHETYPE", "")
         if number:
             found[number.lower()] = lambda case, number=number: campaigns(case, (number,), **_small(number))
+            found[f"{number.lower()}-matched"] = lambda case, number=number: matched_case(case, number)
         else:
             found[f"like-{name}"] = lambda case, name=name: lookalikes(case, (name,))
     return found

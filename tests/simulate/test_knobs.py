@@ -42,6 +42,10 @@ def own(log: pa.Table) -> pa.Table:
     return log.filter(pc.equal(log["campaign"], "one"))
 
 
+def ids(log: pa.Table) -> set[str]:
+    return set(log["account_id"].to_pylist())
+
+
 def senders(log: pa.Table) -> list[str]:
     return own(log)["account_id"].to_pylist()
 
@@ -235,6 +239,49 @@ def test_a_framed_victim_shares_cards_devices_and_texts_and_did_nothing(corpus: 
     columns = ["exchange_id", "account_id", "prompt", "device_id"]
     apps = [log.filter(pc.equal(log["family"], "byo_key_app")).select(columns[1:]) for log in logs.values()]
     assert apps[0].equals(apps[1])
+
+
+def test_lone_customers_do_a_campaigns_work_alone(corpus: Corpus, tmp_path: Path):
+    knobs = {"accounts": 80, "rate": 20.0, "text": "template"}
+    alike = {**knobs, "like": "A1", "likeness": 0.5}
+    populations = (
+        Population("key_rotation", alike, ("own_tickets",)),
+        Population("A1", knobs, ("problems",), "one"),
+    )
+    log = run(Plan(populations, corpus, days=2.0), tmp_path / "a")
+    lone = log.filter(pc.and_(pc.is_null(log["account_campaign"]), pc.match_substring(log["prompt"], "</")))
+    own_work = log.filter(
+        pc.and_(pc.is_null(log["account_campaign"]), pc.invert(pc.match_substring(log["prompt"], "</")))
+    )
+    senders = ids(lone)
+    assert 36 <= len(senders) <= 40
+    assert not senders & ids(own_work)
+    assert (
+        lone["label"].null_count
+        == lone["campaign"].null_count
+        == lone["relation"].null_count
+        == lone.num_rows
+    )
+    for column in ("organization_id", "device_id"):
+        owners = lone.group_by([column, "account_id"]).aggregate([]).num_rows
+        assert owners == len(senders), column
+        assert len(lone[column].unique()) >= len(senders) - 2, column  # a machine may have been sold on
+    assert len(own_work["organization_id"].unique()) == 1
+    counts = lone.group_by("account_id").aggregate([("prompt", "count")])["prompt_count"].to_numpy()
+    assert counts.std() / counts.mean() > 0.2  # a load of their own, a clock of their own
+    first = lone.filter(pc.equal(lone["account_id"], min(senders)))["moment"].to_numpy()
+    gaps = np.diff(np.sort(first))
+    assert gaps.std() / gaps.mean() < 0.3
+
+
+def test_lone_customers_hand_in_only_artefacts_of_their_own(corpus: Corpus, tmp_path: Path):
+    knobs = {"accounts": 60, "rate": 20.0, "like": "A13", "likeness": 1.0}
+    log = run(Plan((Population("reseller", knobs),), corpus, days=2.0), tmp_path / "a")
+    issued = dict(zip(log["reasoning_issued"].to_pylist(), log["account_id"].to_pylist(), strict=True))
+    pairs = zip(log["reasoning_redeemed"].to_pylist(), log["account_id"].to_pylist(), strict=True)
+    foreign = [issued[artefact] != account for artefact, account in pairs if artefact]
+    assert len(foreign) > 100
+    assert not any(foreign)
 
 
 def test_the_pivot_waits_as_long_as_asked(corpus: Corpus, tmp_path: Path):

@@ -44,7 +44,7 @@ def run(corpus: Corpus, out: Path, *orders: Order, **knobs: Any) -> pa.Table:
     made = simulate(Plan(populations, corpus, days=2.0, orders=tuple(moved)), out, seed=5)
     log, truth = pq.read_table(made.log), pq.read_table(made.truth)
     assert log["exchange_id"].equals(truth["exchange_id"])
-    for name in ("campaign", "account_campaign", "family"):
+    for name in ("campaign", "account_campaign", "family", "replaces"):
         log = log.append_column(name, truth[name])
     return log.append_column("moment", pa.array(log["time"].cast("int64").to_numpy() - plan.start))
 
@@ -68,6 +68,8 @@ def test_a_suspended_campaign_is_refused_and_then_goes_on_from_fresh_siblings(co
     assert by_old.num_rows < 60 * 5
     fresh = after.filter(pc.invert(pc.is_in(after["account_id"], pa.array(sorted(old)))))
     assert len(ids(fresh)) == 60
+    assert set(fresh["replaces"].to_pylist()) == old
+    assert by_old["replaces"].null_count == by_old.num_rows
     assert fresh["moment"].to_numpy().min() > NOON + HOUR / 2
     assert (
         pc.min(pc.subtract(fresh["time"].cast("int64"), fresh["account_created"].cast("int64"))).as_py() > 0

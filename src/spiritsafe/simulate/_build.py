@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spiritsafe import registry
 from spiritsafe.errors import UsageError
+from spiritsafe.simulate import _lone
 from spiritsafe.simulate._campaign import Campaign
+from spiritsafe.simulate._crowd import Customers
 from spiritsafe.simulate._disguise import blank, frame
 from spiritsafe.simulate._knobs import KnobError, nearest, resolve
 from spiritsafe.simulate._orders import Meeting, churned, meet
@@ -74,6 +77,8 @@ def build(plan: Plan, register: Register, *, seed: int) -> Iterator[tuple[str, B
     for number in range(len(plan.populations)):
         for family, block in _population(plan, number, seed):
             knobs = _resolved(plan, number)[2]["knobs"]
+            if isinstance(knobs, Customers) and knobs.likeness:
+                _alone(plan, number, seed, block, knobs)
             if isinstance(knobs, Campaign) and knobs.frames:
                 victim = known.index(knobs.frames)
                 _, copied = next(_population(plan, victim, seed))
@@ -89,6 +94,10 @@ def build(plan: Plan, register: Register, *, seed: int) -> Iterator[tuple[str, B
             if knobs.nulls:
                 blank(generator(seed, number, family, "nulls"), block, knobs.nulls)
             yield family, block
+    _all_met(plan, met)
+
+
+def _all_met(plan: Plan, met: set[Order]) -> None:
     for order in plan.orders:
         if order not in met:
             who = order.campaign or order.account_id
@@ -97,6 +106,16 @@ def build(plan: Plan, register: Register, *, seed: int) -> Iterator[tuple[str, B
                 where=order.where,
                 hint="account ids depend on plan and seed",
             )
+
+
+def _alone(plan: Plan, number: int, seed: int, block: Block, knobs: Customers) -> None:
+    """Put in single customers who do alone what the archetype ``like`` does together."""
+    strangers = replace(plan.populations[number], family=knobs.like, options=_lone.options(knobs))
+    among = replace(plan, populations=(strangers,))
+    _, found = next(_population(among, 0, zlib.crc32(f"{seed} {number} {block.number}".encode())))
+    whose = _resolved(among, 0)[2]["knobs"]
+    even = (whose.timing, whose.overlap) == ("jitter", "iid")
+    _lone.mingle(generator(seed, number, block.number, "lone"), block, found, plan.days, paced=even)
 
 
 def _population(plan: Plan, number: int, seed: int) -> Iterator[tuple[str, Block]]:

@@ -32,7 +32,8 @@ class Customers:
     accounts: how many; rate: mean exchanges per account per day (lognormal over accounts with ``sigma``, days
     gamma-Poisson with ``burst``); organizations: how many customers the accounts belong to (0: each its own);
     text "ready" takes the corpus's own prompts, "template" wraps its items in the committed templates, "auto"
-    prefers ready ones. nulls: chance that a column is blank for an account.
+    prefers ready ones. nulls: chance that a column is blank for an account. like, likeness: this share of the accounts
+    are single customers who each do alone what that archetype does together (see ``_lone``).
     """
 
     accounts: int = 100
@@ -42,6 +43,8 @@ class Customers:
     organizations: int = 0
     text: Literal["auto", "ready", "template"] = "auto"
     nulls: float = 0.0
+    like: str = ""
+    likeness: float = 0.0
 
 
 def within(account: Ints) -> Ints:

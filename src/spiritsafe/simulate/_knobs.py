@@ -105,6 +105,8 @@ LIMITS: dict[str, Limit] = {
     "cover": Choice(("real", "made")),
     "replace_hours": Number(0.0, 8_760.0),
     "frames": Word(),
+    "like": Word(),
+    "likeness": SHARE,
 }
 MOST = 1_000_000_000
 """Exchanges of one population; more is a slip of the keyboard."""
@@ -141,6 +143,10 @@ def resolve(
     knobs = kind(
         **{**getattr(module, "DEFAULTS", {}), **{key: options[key] for key in options if key in names}}
     )
+    named = {one for number, one in numbers.items() if number}
+    if isinstance(knobs, Customers) and knobs.like and numbers.get(knobs.like, knobs.like) not in named:
+        known = [*named, *(number for number in numbers if number)]
+        raise KnobError("like", f"no archetype called {knobs.like!r}", hint=nearest(knobs.like, known))
     _together(name, knobs, options, days)
     return name, function, {"knobs": knobs, **{key: options[key] for key in options if key in own}}
 
@@ -155,6 +161,11 @@ def _together(name: str, knobs: Campaign | Customers, options: Mapping[str, Any]
             hint="lower accounts, rate or days, or cut the plan in several",
         )
     if not isinstance(knobs, Campaign):
+        if bool(knobs.like) != bool(knobs.likeness):
+            raise KnobError(
+                "like" if knobs.like else "likeness",
+                "like (which archetype) and likeness (which share of the accounts) belong together",
+            )
         return
     if knobs.warmup_days >= days and knobs.warmup_days:
         raise KnobError(

@@ -39,7 +39,10 @@ LOG = pa.schema(
 )
 TRUTH = pa.schema(
     [("exchange_id", pa.string())]
-    + [(name, _WORD) for name in ("account_id", "campaign", "family", "account_campaign", "label")]
+    + [
+        (name, _WORD)
+        for name in ("account_id", "campaign", "family", "account_campaign", "label", "replaces")
+    ]
 )
 
 

@@ -61,6 +61,8 @@ class Accounts:
     rotating: Ints | None = None
     """Addresses that exchanges of the accounts marked by ``rotates`` are sent over at random (a proxy pool)."""
     rotates: NDArray[np.bool_] | None = None
+    replaces: Ints | None = None
+    """The account in whose place each one works; -1: nobody's (default: all)."""
 
     def __len__(self) -> int:
         return len(self.organization)
@@ -200,4 +202,6 @@ def siblings(
         name: None if mask is None else np.concatenate([mask, mask[like]])
         for name, mask in (("declares", made.declares), ("rotates", made.rotates))
     }
-    return replace(made, **grown, **masks, blank=marks, fresh=made.fresh + len(like))
+    before = np.full(now, -1) if made.replaces is None else made.replaces
+    heirs = np.concatenate([before, like])
+    return replace(made, **grown, **masks, blank=marks, fresh=made.fresh + len(like), replaces=heirs)

@@ -127,6 +127,9 @@ class Register:
                 "relation": np.where(declares, relation, -1).astype(np.int32),
                 "block": np.full(len(a), len(self._parts), dtype=np.int32),
                 "blank": blank,
+                "replaces": np.full(len(a), -1, np.int32)
+                if a.replaces is None
+                else np.where(a.replaces < 0, -1, a.replaces + base).astype(np.int32),
             }
         )
         self.families.append(family)
@@ -206,11 +209,14 @@ class Register:
         """What is true of the accounts, and the campaign of the exchanges that are ``inside`` one."""
         block = self.columns["block"][account]
         named = _words(block, self.campaigns)
+        before = self.columns["replaces"][account]
+        replaced = self._labels["account"].pick(np.maximum(before, 0), before < 0)
         return {
             "campaign": _words(np.where(inside, block, -1), self.campaigns),
             "family": _words(block, self.families),
             "account_campaign": named,
             "label": _words(block, self.labels),
+            "replaces": replaced,
         }
 
     def _mail(self, account: Ints) -> Any:
@@ -227,7 +233,7 @@ class Register:
 
 _COLUMNS = (
     "account", "organization", "payment", "device", "mail", "created", "plan", "agent", "temperature", "max_tokens",
-    "model", "keys", "relation", "block", "blank",
+    "model", "keys", "relation", "block", "blank", "replaces",
 )  # fmt: skip
 
 

@@ -38,6 +38,8 @@ def ban_migration(world: World, *, knobs: Campaign, ban: float = 0.5, gap_hours:
     late = time >= moment
     account = np.where(late, half + account % max(1, knobs.accounts - half), account % half)
     accounts.created[half:] += int(rng.integers(5, 20)) * DAY
+    second = np.arange(knobs.accounts) - half
+    accounts.replaces = np.where((second >= 0) & (second < half), second, -1)
     prompt = _campaign.text(world, knobs, "reasoning_harvest", pool, account, item, ready=ready, choose=(0,))
     banned = np.flatnonzero(late & (time < moment + int(gap_hours * DAY / 24)))
     refused = Traffic(
