@@ -56,7 +56,7 @@ def threshold(scores: Any, share: float) -> float:
     """
     ordered = np.sort(scores)[::-1]
     allowed = int(share * ordered.size)
-    return max(0.0, float(ordered[allowed])) if ordered.size else 0.0
+    return max(0.0, float(ordered[allowed])) if allowed < ordered.size else 0.0
 
 
 def flagged(scores: Any, limit: float) -> Any:

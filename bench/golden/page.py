@@ -363,7 +363,8 @@ def _watch(told: dict[str, Any]) -> str:
         [(case, *(one[key] for key in keys)) for case, one in told["watch"].items()],
     )
     return (
-        f"Measured on simulated live traffic by `bench/watch.py`; leaked is a share of a plan of 30 days.\n\n{table}\n\n"
+        "Measured on simulated live traffic by `bench/watch.py`; leaked is a share of a plan of 30 days, of the detected."
+        f"\n\n{table}\n\n"
         "![Hours to detect when more evidence is asked for](../bench/results/watch.svg)"
     )
 

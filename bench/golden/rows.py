@@ -190,13 +190,18 @@ def _fdr(told: dict[str, Any]) -> Reading:
 
 
 def _watched(watch: dict[str, Any], key: str, form: str) -> dict[str, Reading]:
-    """One reading a case of ``bench/watch.py`` that has campaigns. What was never detected took for ever and leaked all."""
+    """One reading a case of ``bench/watch.py`` that has campaigns.
+
+    Its median hours count what was not detected as for ever; its median leak is of the detected alone, and says so.
+    """
     made: dict[str, Reading] = {}
     for case, one in watch.items():
         if one["campaigns"]:
             value = math.inf if one[key] is None else one[key]
             text = "not detected by half" if one[key] is None else form.format(value)
-            made[case] = Reading(value, f"{text} (detected {one['detected']} of {one['campaigns']})")
+            beside = f"detected {one['detected']} of {one['campaigns']}"
+            beside = f"of those {beside}" if key.startswith("leaked") else beside
+            made[case] = Reading(value, f"{text} ({beside})")
     return made or {"live traffic": Reading(None, NOT_MEASURED)}
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import baselines
@@ -128,6 +128,7 @@ def test_windows_hold_the_first_exchanges_in_time(make_view: MakeView):
     assert length.tolist() == [1, 2, 1]
 
 
+@example([0.0], 1.0)
 @given(st.lists(st.integers(0, 9) | st.floats(0, 9), min_size=1), st.floats(0, 1))
 def test_a_threshold_flags_at_most_its_share_and_no_lower_one_would(values: list[float], share: float):
     scores = np.array(values, float)
