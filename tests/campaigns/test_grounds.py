@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spiritsafe.campaigns import evidence, grounds, traces
+from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.evidence import View
 from spiritsafe.campaigns.grounds import UNNAMED, carried, carried_unnamed
@@ -161,6 +163,41 @@ def test_without_a_role_nothing_may_speak_against_one_hand(marginal: str):
     assert carried_unnamed([*strong, case(marginal, -UNNAMED + 1e-9)], log_e=BAR)
     assert not carried_unnamed([*strong, case(marginal, -UNNAMED)], log_e=BAR)
     assert carried([*strong, case(marginal, -UNNAMED)], log_e=BAR), "a role says what it is for"
+
+
+@pytest.mark.parametrize("marginal", sorted(grounds.MARGINAL))
+@pytest.mark.parametrize(
+    ("names", "through", "steady", "holds"),
+    [
+        (("shared_payment", "taken_in_turn"), True, 0.9, True),
+        (("shared_payment", "taken_in_turn"), False, 0.9, False),
+        (("shared_payment", "even_arrivals"), False, grounds.STEADY, True),
+        (("shared_payment", "even_arrivals"), False, grounds.STEADY + 0.01, False),
+        (("swept_items", "even_arrivals"), True, 0.1, False),  # nothing ties the accounts
+    ],
+)
+def test_camouflaged_loads_are_overruled_by_ties_of_the_lightest_or_a_steady_whole(
+    names: tuple[str, ...], through: bool, steady: float, holds: bool, marginal: str
+):
+    found = [replace(one, value=steady) if one.name == "even_arrivals" else one for one in cases(*names)]
+    found.append(case(marginal, -10 * UNNAMED))
+    assert carried_unnamed(found, log_e=BAR, through=through) is holds
+
+
+@pytest.mark.parametrize(("crowd", "goes"), [(0, True), (120, False)])
+def test_ties_of_a_campaign_inside_a_crowd_do_not_go_through(
+    make_log: Callable[..., Log], make_layer: Callable[..., Layer], crowd: int, goes: bool
+):
+    # 120 accounts on 30 cards that send a lot; around them a crowd that used the same text once, each with its own card.
+    rng = np.random.default_rng(0)
+    who = np.concatenate(
+        [np.repeat(np.arange(120), 1 + rng.poisson(rng.lognormal(2, 1, 120))), 120 + np.arange(crowd)]
+    )
+    log = make_log(who, time=np.zeros(who.size))
+    holds = [(p, f"{p % 30}" if p < 120 else f"own-{p}") for p in range(1000)]
+    layer = make_layer("payment", holds, 1000)
+    seen = evidence.view(log, Candidate("template", np.arange(who.size), np.zeros(0, np.int64)))
+    assert grounds.ties_go_through(log, seen, {"payment": layer}) is goes
 
 
 def test_who_was_found_by_their_items_must_work_through_a_pool():

@@ -31,6 +31,8 @@ ORDERLY = frozenset({"taken_in_turn", "even_arrivals", "turned_together", "stepp
 WORK = MARGINAL | ORDERLY | {"swept_items", "regular_multiplicity"}
 #: Ties that an account does not come by innocently in numbers; addresses, mail domains and clients are context.
 TIES = frozenset({"shared_payment", "shared_device"})
+#: A stream this much steadier than chance has no crowd of more than this share in it: a crowd's own arrivals are random.
+STEADY = 0.3
 #: Without a recognised role, each of two kinds of evidence must be this strong (20 bits).
 UNNAMED = 20 * float(np.log(2))
 
@@ -68,15 +70,21 @@ def _chose(tests: Sequence[Test], log_e: float) -> set[str]:
 
 
 def carried_unnamed(
-    tests: Sequence[Test], *, log_e: float, by_items: bool = False, by_ties: bool = False
+    tests: Sequence[Test],
+    *,
+    log_e: float,
+    by_items: bool = False,
+    by_ties: bool = False,
+    through: bool = False,
 ) -> bool:
     """The same where no role says what the work is for: more is asked, of each kind and of their mix.
 
     The work must be shared out (loads, timing, content), and one kind must hold against clones and clocks alike, or
     turns and a steady stream come together: clocks that tick by themselves fall at random beside each other. Nothing may
-    speak against one hand: a campaign inside a crowd gives strong tests of order, but the whole is not the campaign. A
-    candidate found ``by_items`` must work through its pool of items, or there is no pool. One found ``by_ties`` has them as
-    one of its kinds.
+    speak against one hand: a campaign inside a crowd gives strong tests of order, but the whole is not the campaign. Uneven
+    loads and own topics can be put on, though: they are overruled where cards or devices tie the accounts and either these
+    go ``through`` to the lightest third of them or the stream as a whole is steady. A candidate found ``by_items`` must
+    work through its pool of items, or there is no pool. One found ``by_ties`` has them as one of its kinds.
     """
     least = max(log_e, UNNAMED)
     strong = [test for test in decisive(tests) if test.log_e >= least]
@@ -86,9 +94,27 @@ def carried_unnamed(
         len({kind(test) for test in strong} | chose) > 1
         and bool(names & WORK)
         and (bool(chose or names - MARGINAL - ORDERLY) or names >= {"taken_in_turn", "even_arrivals"})
-        and all(test.log_e > -UNNAMED for test in decisive(tests) if test.name in MARGINAL)
+        and (
+            all(test.log_e > -UNNAMED for test in decisive(tests) if test.name in MARGINAL)
+            or (bool(names & TIES) and (through or _steady(strong)))
+        )
         and (not by_items or "swept_items" in names)
     )
+
+
+def _steady(strong: Sequence[Test]) -> bool:
+    return any(test.name == "even_arrivals" and test.value <= STEADY for test in strong)
+
+
+def ties_go_through(log: Log, seen: View, layers: dict[str, Layer]) -> bool:
+    """Whether cards or devices tie the third of the parties that sends least, in the slots of the choice, by ``UNNAMED``.
+
+    A crowd around a campaign uses its text now and then. So the lightest parties are the crowd's, if there is one.
+    """
+    sent = np.bincount(np.searchsorted(seen.parties, log.row_party[seen.screen]), minlength=seen.parties.size)
+    light = np.sort(seen.parties[np.argsort(sent, kind="stable")[: seen.parties.size // 3]])
+    part = View(seen.rows, seen.screen, seen.test, light)
+    return any(test.name in TIES and test.log_e >= UNNAMED for test in evidence.ties(part, layers))
 
 
 def without(tests: Sequence[Test], name: str) -> list[Test]:

@@ -39,4 +39,6 @@ class Verdict:
     parties: Any = None
     probability: Any = None
     rows: Any = None
+    through: bool = False
+    """Cards or devices tie the lightest parties, too (``grounds.ties_go_through``)."""
     hubs: list[Hub] = field(default_factory=list)

@@ -132,6 +132,7 @@ def _hear(
             log, seen, layers, projections, margins, tied=candidate.tied, alike=candidate.alike
         )
         verdict.hypotheses = hypotheses.heard(log, seen, verdict.tests)
+        verdict.through = not named(verdict) and grounds.ties_go_through(log, seen, layers)
     elif candidate.kind == "infrastructure":
         verdict.tests = evidence.ties(seen, layers)
     verdict.log_e = grounds.combined(verdict.tests)
@@ -160,6 +161,7 @@ def stands(verdict: Verdict, tests: Sequence[Test]) -> bool:
         log_e=verdict.bar,
         by_items=verdict.candidate.kind == "items",
         by_ties=verdict.candidate.kind in _TIED,
+        through=verdict.through,
     )
 
 
