@@ -74,7 +74,7 @@ class Truth:
 def warm(seed: int) -> float:
     """Days that a log runs before its campaigns begin: two to four hours, spread evenly over seeds.
 
-    A service does not begin with them, and a scan tells even hours of the day from odd ones.
+    A service does not begin with them.
     """
     return _WARM + _SPREAD * (seed * _GOLDEN % 1.0)
 
@@ -343,8 +343,7 @@ def write(runs: list[dict[str, Any]], args: argparse.Namespace) -> None:
     lines += [
         "",
         "Hours to detect, one figure a run (–: not within the hours it was followed), with the hour of the day, from 0.00, at",
-        "which the campaigns of that run began. Candidates are chosen in even hours and most tests use odd ones, so one that",
-        "begins in an odd hour waits for the next.",
+        "which the campaigns of that run began. Candidates are chosen and tested in turns of ten minutes.",
         "",
         "| case | campaign | began | hours |",
         "|---|---|---|---|",
