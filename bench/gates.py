@@ -5,7 +5,9 @@
 * **single feature**: for each archetype, campaign accounts beside accounts of its matched look-alikes (``compose.MATCHED``:
   same number of accounts, same mean rate, same templates). No trait of one account (``bench/traits.py``) may tell
   them apart with an AUC above ``SEPARABLE``, whichever way round. A trait is a threshold that somebody could set, so the
-  accounts of several independent worlds are judged by one and the same threshold.
+  accounts of several independent worlds are judged by one and the same threshold. How many others send the same
+  skeleton (``TOGETHER``) is told beside it and decides nothing: to count that is to look for coordination, which single
+  customers who work alike do not have and a campaign does.
 * **shuffled labels**: a classifier over all traits, trained on half of the worlds' accounts with permuted labels, must
   give chance on the other half.
 * **attack-free**: scans of logs without any campaign must accuse no more often than the nominal false discovery rate.
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
 SEPARABLE = 0.80
 """The largest AUC that a single trait may have (benchmark.md)."""
+TOGETHER = "skeletons, accounts with it"
 NOMINAL = 0.01
 COMMON = 0.001
 """Share of the report half's texts that may also be in the calibration half: "thanks", "go ahead"."""
@@ -157,15 +160,15 @@ def separable(archetype: str, matched: World, plain: World | None = None) -> Gat
     found = _beside(matched, compose.MATCHED[archetype])
     families = {one: _beside(matched, (one,)) for one in compose.MATCHED[archetype]}
     worst = max(families, key=lambda one: float(families[one].max()))
-    best = np.argsort(-found)[:3]
     trait = matched.names[int(np.argmax(families[worst]))]
+    apart = matched.names.index(TOGETHER) if TOGETHER in matched.names else None
+    own = found if apart is None else np.where(np.arange(found.size) == apart, 0.0, found)
+    best = np.argsort(-own)[:3]
     value = round(float(found[best[0]]), 3)
     bare = None if plain is None else _beside(plain, compose.MATCHED[archetype])
-    told = (
-        ""
-        if bare is None
-        else f"; without single-handed accounts {int((bare > SEPARABLE).sum())} of {len(bare)} are above"
-    )
+    told = "" if apart is None else f"; {TOGETHER}: {found[apart]:.2f}, not counted"
+    if bare is not None:
+        told += f"; without single-handed accounts {int((bare > SEPARABLE).sum())} of {len(bare)} are above"
     return Gate(
         f"{archetype}: no single feature",
         value <= SEPARABLE,

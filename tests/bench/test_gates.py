@@ -124,3 +124,15 @@ def test_the_command_says_void_and_fails(monkeypatch: pytest.MonkeyPatch, capsys
     said = capsys.readouterr()
     assert "VOID: 1 of 1 gates failed" in said.err
     assert "0.97" in said.out
+
+
+def test_how_many_send_the_same_skeleton_is_told_and_decides_nothing():
+    mine = np.arange(60) < 20
+    values = np.stack([mine.astype(float), np.tile([0.0, 1.0], 30)], axis=1)
+    family = np.where(mine, "A14", "viral_prompt").astype(object)
+    told = gates.separable("A14", gates.World([gates.TOGETHER, "rate"], values, family, mine))
+    assert told.passed
+    assert told.value == 0.5
+    assert f"{gates.TOGETHER}: 1.00, not counted" in told.detail
+    other = gates.separable("A14", gates.World(["rate", gates.TOGETHER], values, family, mine))
+    assert not other.passed
