@@ -109,6 +109,28 @@ def test_who_has_nothing_of_the_text_that_all_others_have_is_beside(make_log: Ma
     assert np.mean(missed) <= 0.02
 
 
+def test_a_judge_in_other_words_is_no_member_and_the_busiest_member_is_one(make_log: MakeLog):
+    # Every exchange plays the role: 200 light accounts of one template, and four honest judges with another, far busier.
+    rng = np.random.default_rng(0)
+    many = np.concatenate([1 + rng.poisson(3, 199), [40], np.full(4, 50)])
+    who = np.repeat(np.arange(204), many)
+    log = make_log(who, roles=np.ones(who.size), template=np.where(who < 200, 0, 1))
+    parties, probability = membership(log, np.arange(who.size))
+    assert probability[parties < 200].min() > 0.5
+    assert probability[parties >= 200].max() < 0.5
+
+
+def test_a_role_that_few_play_makes_nobody_a_member(make_log: MakeLog):
+    # No role is the campaign's; a harness on the same items asks for steps in all of its 200 exchanges.
+    rng = np.random.default_rng(0)
+    many = np.concatenate([1 + rng.poisson(26, 100), [200]])
+    who = np.repeat(np.arange(101), many)
+    log = make_log(who, roles=who == 100, template=np.zeros(who.size))
+    parties, probability = membership(log, np.arange(who.size))
+    assert probability[parties < 100].min() > 0.5
+    assert probability[parties == 100].max() < 0.5
+
+
 @pytest.mark.parametrize("worded", ["each its own words", "a few wordings"])
 def test_where_text_differs_anyway_it_speaks_against_nobody(make_log: MakeLog, worded: str):
     rng = np.random.default_rng(0)

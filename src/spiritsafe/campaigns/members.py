@@ -5,7 +5,7 @@ size and nearly all their exchanges in it play its role; bystanders touch the sa
 that tied parties sent is judged, loads say nothing: bystanders are ordinary customers, who hardly ever play the role.
 
 Parties that were gathered by role or by what they share may have nothing of the campaign's text. Where nearly all others
-have it, that speaks against them, and that most others are members no longer speaks for them.
+have it, that speaks against them, and neither what most others are nor their own role speaks for them any longer.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ _SHAPES = (1.5, 30.0)
 """Bounds of the loads' shape (1/CV² of the rates): even loads sharpen membership, but never to a single number."""
 _ODD = 0.05
 """Text that this share of the members have, at least, speaks against nobody."""
+_ODD_PRIOR = 0.1
+_NAMED = 0.1
+"""Share of a role below which it is not the campaign's: the few who play it may be those beside it."""
 _STRAY = 0.01
 """Share of an ordinary customer's exchanges that play an extraction role, generously."""
 
@@ -41,6 +44,8 @@ def membership(log: Log, rows: Any, *, whole: bool = False) -> tuple[Any, Any]:
     if parties.size < 3:
         return parties, np.ones(parties.size)
     role = float(np.clip(hits.sum() / count.sum(), 0.05, 0.95))
+    if role < _NAMED and not whole:
+        hits, role = np.zeros(parties.size), 0.05
     stray = _STRAY if whole else role / 4  # where no role is known, having none tells nobody from anybody
     weight = np.full(parties.size, 0.9)
     prior = 0.9
@@ -48,16 +53,13 @@ def membership(log: Log, rows: Any, *, whole: bool = False) -> tuple[Any, Any]:
     by_text = np.log(0.5 * (1 - _BYSTANDER_MORE) * _BYSTANDER_MORE ** (count - 1) + 0.5 / (count * _OCTAVES))
     for _ in range(25):
         rate = float(np.clip((weight * hits).sum() / (weight * count).sum(), stray, 0.98))
-        member = hits * np.log(rate) + (count - hits) * np.log(1 - rate)
-        if whole:
-            beside = np.zeros(parties.size)
-        else:
-            member += _load(count, weight)
-            beside = by_text
-        beside = beside + hits * np.log(stray) + (count - hits) * np.log(1 - stray)
+        plays = hits * np.log(rate / stray) + (count - hits) * np.log((1 - rate) / (1 - stray))
         odd = np.minimum(1.0, _as_low(text.common(weight), weight) / _ODD)
-        before = np.where(odd < 1, np.minimum(prior, 0.5), prior)
-        weight = expit(logit(before) + member - beside + np.log(odd))
+        # Others do the same work in their own words: their role says nothing about this campaign.
+        plays = np.where(odd < 1, np.minimum(plays, 0.0), plays)
+        before = np.where(odd < 1, np.minimum(prior, _ODD_PRIOR), prior)
+        load = 0.0 if whole else _load(count, weight) - by_text
+        weight = expit(logit(before) + plays + load + np.log(odd))
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
     return parties, weight
 
@@ -98,7 +100,10 @@ class _Text:
 
 
 def _as_low(value: Any, weight: Any) -> Any:
-    """Float by party: the share of the others, by ``weight``, whose ``value`` is as low as this one's or lower."""
+    """Float by party: the share of the others, by ``weight``, whose ``value`` is at most about twice this one's.
+
+    Twice, since how much others have is a little less for who has much himself.
+    """
     order = np.argsort(value, kind="stable")
-    last = np.searchsorted(value[order], value, side="right") - 1
+    last = np.searchsorted(value[order], 2 * value + 1, side="right") - 1
     return (np.cumsum(weight[order])[last] - weight + 1.0) / (weight.sum() - weight + 1.0)
