@@ -14,9 +14,11 @@ from spiritsafe.campaigns.members import membership
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
 
     MakeLog = Callable[..., Log]
+    MakeLayer = Callable[..., Layer]
 
 SEEDS = 100
 
@@ -131,6 +133,31 @@ def test_a_role_that_few_play_makes_nobody_a_member(make_log: MakeLog):
     assert probability[parties == 100].max() < 0.5
 
 
+def test_three_with_other_text_and_most_traffic_elsewhere_do_not_shelter_each_other(make_log: MakeLog):
+    # 50 members send one template; two harnesses and a student have 30 % of their traffic in an item pool near it.
+    who = np.concatenate([np.repeat(np.arange(50), 26), np.full(24, 50), np.full(48, 51), np.full(18, 52)])
+    inside = who.size
+    elsewhere = np.concatenate([np.full(56, 50), np.full(112, 51), np.full(60, 52)])
+    everything = np.concatenate([who, elsewhere])
+    log = make_log(everything, roles=np.zeros(everything.size), template=np.where(everything < 50, 0, 1))
+    parties, probability = membership(log, np.arange(inside))
+    assert probability[parties < 50].min() > 0.5
+    assert probability[parties >= 50].max() < 0.5
+
+
+def test_who_shares_nothing_where_all_others_do_needs_more_to_belong(
+    make_log: MakeLog, make_layer: MakeLayer
+):
+    rng = np.random.default_rng(0)
+    who = np.repeat(np.arange(60), 1 + rng.poisson(5, 60))
+    log = make_log(who, roles=rng.random(who.size) < 0.5, template=np.zeros(who.size))
+    cards = make_layer("payment", ((party, f"card {party % 4}") for party in range(58)), 60)
+    without = membership(log, np.arange(who.size))[1]
+    with_ties = membership(log, np.arange(who.size), layers={"payment": cards})[1]
+    assert (with_ties[58:] < without[58:]).all()
+    assert ((with_ties[:58] > 0.5) == (without[:58] > 0.5)).all()
+
+
 @pytest.mark.parametrize("worded", ["each its own words", "a few wordings"])
 def test_where_text_differs_anyway_it_speaks_against_nobody(make_log: MakeLog, worded: str):
     rng = np.random.default_rng(0)
@@ -189,7 +216,7 @@ def test_rows_of_others_do_not_count(make_log: MakeLog):
     size = columns["who"].size
     alone = membership(make_log(**columns), np.arange(size))
     more = {
-        "who": np.concatenate([columns["who"], rng.integers(0, 60, 500)]),
+        "who": np.concatenate([columns["who"], rng.integers(30, 60, 500)]),
         "roles": np.concatenate([columns["roles"], rng.integers(0, 2, 500)]),
     }
     among = membership(make_log(**more), np.arange(size))

@@ -63,6 +63,7 @@ class Log:
     combination: Any = None
     traces: Any = None
     played: Any = None
+    sent: Any = None
 
     def __post_init__(self) -> None:
         """``row_party`` int32 by exchange: the party that sent it."""
@@ -74,6 +75,12 @@ class Log:
             self.topic[rows] >= 0, self.template_key.size + 1 + self.topic[rows], self.template[rows] + 1
         )
         return self.acc[rows].astype(np.int64) << 32 | kind
+
+    def whole_load(self) -> Any:
+        """int64 by party: all its exchanges."""
+        if self.sent is None:
+            self.sent = np.bincount(self.row_party[self.live], minlength=self.parties)
+        return self.sent
 
     def screened_play(self) -> tuple[Any, Any]:
         """Exchanges, and exchanges with an extraction role, of each party in the screening slots (int64)."""

@@ -4,8 +4,9 @@ A two-component mixture over parties, fitted by expectation-maximisation: campai
 size and nearly all their exchanges in it play its role; bystanders touch the same text once or twice. Where everything
 that tied parties sent is judged, loads say nothing: bystanders are ordinary customers, who hardly ever play the role.
 
-Parties that were gathered by role or by what they share may have nothing of the campaign's text. Where nearly all others
-have it, that speaks against them, and neither what most others are nor their own role speaks for them any longer.
+What nearly all others have and one party lacks speaks against it: the campaign's text, most of its traffic in the
+campaign, a card, device or address in common with some other member. Then neither what most others are nor, without the
+text, its own role speaks for it any longer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import numpy as np
 from scipy.special import expit, gammaln, logit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
 
 _BYSTANDER_MORE = 0.4
@@ -24,8 +28,9 @@ _OCTAVES = 7.0
 """Half of the bystanders use it as often as customers happen to: log-uniform over about e^7 exchanges."""
 _SHAPES = (1.5, 30.0)
 """Bounds of the loads' shape (1/CV² of the rates): even loads sharpen membership, but never to a single number."""
-_ODD = 0.05
-"""Text that this share of the members have, at least, speaks against nobody."""
+_ODD = 0.1
+"""What this share of the members lack, at least, speaks little against anybody."""
+_TIES = ("payment", "device", "network")
 _ODD_PRIOR = 0.1
 _NAMED = 0.1
 """Share of a role below which it is not the campaign's: the few who play it may be those beside it."""
@@ -33,10 +38,12 @@ _STRAY = 0.01
 """Share of an ordinary customer's exchanges that play an extraction role, generously."""
 
 
-def membership(log: Log, rows: Any, *, whole: bool = False) -> tuple[Any, Any]:
+def membership(
+    log: Log, rows: Any, *, whole: bool = False, layers: Mapping[str, Layer] | None = None
+) -> tuple[Any, Any]:
     """Parties (int64) of ``rows`` and the probability (float) that each is a member.
 
-    ``whole``: ``rows`` are all that the parties sent, not one text or role.
+    ``whole``: ``rows`` are all that the parties sent, not one text or role. ``layers``: what they may have in common.
     """
     parties, index = np.unique(log.row_party[rows], return_inverse=True)
     count = np.bincount(index).astype(float)
@@ -50,16 +57,21 @@ def membership(log: Log, rows: Any, *, whole: bool = False) -> tuple[Any, Any]:
     weight = np.full(parties.size, 0.9)
     prior = 0.9
     text = _Text(log, rows, index)
+    holding = None if whole or layers is None else _Holding(layers, parties)
+    inside = count / np.maximum(log.whole_load()[parties], count)
     by_text = np.log(0.5 * (1 - _BYSTANDER_MORE) * _BYSTANDER_MORE ** (count - 1) + 0.5 / (count * _OCTAVES))
     for _ in range(25):
         rate = float(np.clip((weight * hits).sum() / (weight * count).sum(), stray, 0.98))
         plays = hits * np.log(rate / stray) + (count - hits) * np.log((1 - rate) / (1 - stray))
-        odd = np.minimum(1.0, _as_low(text.common(weight), weight) / _ODD)
+        odd = np.minimum(1.0, _as_low(text.common(weight), weight, slack=1.0) / _ODD)
         # Others do the same work in their own words: their role says nothing about this campaign.
         plays = np.where(odd < 1, np.minimum(plays, 0.0), plays)
-        before = np.where(odd < 1, np.minimum(prior, _ODD_PRIOR), prior)
+        if not whole:
+            odd *= np.minimum(1.0, _as_low(inside, weight) / _ODD)
+        lack = np.ones(parties.size) if holding is None else holding.lack(weight)
+        before = np.where(np.minimum(odd, lack / _ODD) < 1, np.minimum(prior, _ODD_PRIOR), prior)
         load = 0.0 if whole else _load(count, weight) - by_text
-        weight = expit(logit(before) + plays + load + np.log(odd))
+        weight = expit(logit(before) + plays + load + np.log(odd) + np.log(lack))
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
     return parties, weight
 
@@ -99,11 +111,39 @@ class _Text:
         return np.rint(most)
 
 
-def _as_low(value: Any, weight: Any) -> Any:
+class _Holding:
+    """Which parties of a candidate hold which cards, devices and addresses."""
+
+    def __init__(self, layers: Mapping[str, Layer], parties: Any) -> None:
+        self._party: list[Any] = [np.zeros(0, np.int64)]
+        self._value: list[Any] = [np.zeros(0, np.int64)]
+        first = 0
+        for layer in (layers[name] for name in _TIES if name in layers):
+            rows = np.flatnonzero(np.isin(layer.party, parties))
+            self._party.append(np.searchsorted(parties, layer.party[rows]))
+            self._value.append(first + layer.value[rows])
+            first += layer.population.size
+        self._one = np.concatenate(self._party)
+        _, self._held = np.unique(np.concatenate(self._value), return_inverse=True)
+
+    def lack(self, weight: Any) -> Any:
+        """Float by party: 1 where it holds something with a member, else the share of the others that lack that, too.
+
+        ``weight`` float by party: how probable it is that the party belongs.
+        """
+        tied = np.zeros(weight.size, bool)
+        others = np.bincount(self._held, weights=weight[self._one])[self._held] - weight[self._one]
+        tied[self._one[others >= 0.5]] = True  # noqa: PLR2004 - one more likely member than not
+        alone = float((weight * ~tied).sum())
+        share = (alone - weight * ~tied + 1.0) / (weight.sum() - weight + 1.0)
+        return np.where(tied, 1.0, share)
+
+
+def _as_low(value: Any, weight: Any, *, slack: float = 0.0) -> Any:
     """Float by party: the share of the others, by ``weight``, whose ``value`` is at most about twice this one's.
 
     Twice, since how much others have is a little less for who has much himself.
     """
     order = np.argsort(value, kind="stable")
-    last = np.searchsorted(value[order], 2 * value + 1, side="right") - 1
+    last = np.searchsorted(value[order], 2 * value + slack, side="right") - 1
     return (np.cumsum(weight[order])[last] - weight + 1.0) / (weight.sum() - weight + 1.0)

@@ -15,6 +15,9 @@ from spiritsafe.campaigns import intent, members
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
     from spiritsafe.campaigns.verdict import Verdict
 
@@ -26,10 +29,10 @@ _ONE_ROLE = 0.6
 _PURE, _OF_TEMPLATE = 0.3, 0.2
 
 
-def settle(log: Log, told: list[Verdict]) -> list[Verdict]:
+def settle(log: Log, told: list[Verdict], layers: Mapping[str, Layer] | None = None) -> list[Verdict]:
     """One verdict a group of parties: accusations first, then what is left of the others. Sets members and rows."""
     for verdict in told:
-        _join(log, verdict)
+        _join(log, verdict, layers)
     accused = [v for v in told if v.label == "campaign" and v.parties.size >= LEAST_PARTIES]
     face = {id(v): _face(log, v) for v in accused}
     accused.sort(key=lambda v: (v.candidate.kind == "infrastructure", -v.parties.size, -v.rows.size))
@@ -52,7 +55,7 @@ def settle(log: Log, told: list[Verdict]) -> list[Verdict]:
             _found(log, homes, verdict)
     for home in {id(home): home for home in grown}.values():
         # Who looked like a member of a small part may not look like one of the whole.
-        _members(log, home, home.rows)
+        _members(log, home, home.rows, layers)
     for verdict in accused:
         if verdict.candidate.alike:
             _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
@@ -145,19 +148,21 @@ def _found(log: Log, homes: list[Verdict], verdict: Verdict) -> None:
         homes.append(verdict)
 
 
-def _join(log: Log, verdict: Verdict) -> None:
+def _join(log: Log, verdict: Verdict, layers: Mapping[str, Layer] | None) -> None:
     """Members of one verdict, and which of their exchanges belong to it."""
     rows = verdict.view.rows
     if verdict.label == "campaign":
-        _members(log, verdict, _working(log, rows) if verdict.candidate.kind == "infrastructure" else rows)
+        tied = verdict.candidate.kind == "infrastructure"
+        _members(log, verdict, _working(log, rows) if tied else rows, layers)
     else:
         verdict.parties = np.unique(log.row_party[rows])
         verdict.probability = np.ones(verdict.parties.size)
         verdict.rows = np.sort(rows)
 
 
-def _members(log: Log, verdict: Verdict, rows: Any) -> None:
-    parties, probability = members.membership(log, rows, whole=verdict.candidate.kind == "infrastructure")
+def _members(log: Log, verdict: Verdict, rows: Any, layers: Mapping[str, Layer] | None) -> None:
+    whole = verdict.candidate.kind == "infrastructure"
+    parties, probability = members.membership(log, rows, whole=whole, layers=layers)
     inside = probability >= _MOSTLY
     verdict.parties, verdict.probability = parties[inside], probability[inside]
     verdict.rows = np.sort(rows[np.isin(log.row_party[rows], verdict.parties)])

@@ -53,14 +53,16 @@ def verdicts(
             heard.append(_hear(log, candidate, seen, layers, projections, reference, margins))
         if progress:
             progress(index + 1, len(candidates))
-    told = _decide(log, heard, settings)
+    told = _decide(log, heard, layers, settings)
     for verdict in told:
         if verdict.label == "campaign":
             verdict.hubs = _hubs(log, verdict, layers, projections, margins)
     return told
 
 
-def _decide(log: Log, heard: Sequence[Verdict], settings: Settings) -> list[Verdict]:
+def _decide(
+    log: Log, heard: Sequence[Verdict], layers: dict[str, Layer], settings: Settings
+) -> list[Verdict]:
     """Labels by e-BH, grounds and explanations, settled.
 
     e-BH's bar falls with the number of rejections, but many candidates tell of one campaign and some that pass are
@@ -71,7 +73,7 @@ def _decide(log: Log, heard: Sequence[Verdict], settings: Settings) -> list[Verd
     many = max(1, int(e_bh([v.log_e for v in screened], fdr=settings.fdr).sum()))
     while True:
         told = settle(
-            log, _labelled(log, heard, screened, bar(len(screened), many, fdr=settings.fdr), settings)
+            log, _labelled(log, heard, screened, bar(len(screened), many, fdr=settings.fdr), settings), layers
         )
         accused = sum(v.label == "campaign" for v in told)
         if accused >= many or many == 1:
