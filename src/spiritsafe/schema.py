@@ -45,6 +45,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("operation", "string", ("gen_ai.operation.name", "llm.request.type")),
     Column("system", "string", ("gen_ai.system_instructions",)),
     Column("prompt", "string", ("gen_ai.input.messages", "gen_ai.prompt"), required=True),
+    Column("sketch", "string"),
     Column("turns", "integer"),
     Column("tools", "strings", ("gen_ai.tool.definitions",)),
     Column("temperature", "number", ("gen_ai.request.temperature", "llm.temperature")),
@@ -79,3 +80,12 @@ SQL_TYPE: dict[Kind, str] = {
 }
 
 LABELS: tuple[str, ...] = ("campaign", "pool", "reseller", "insufficient")
+
+SKETCH_BYTES = 129
+"""Bytes of a packed sketch before its anchors (``features/_packed``)."""
+SKETCH_SHAPE = (
+    "(regexp_full_match({0}, 's1:[0-9]{{5}}:[A-Za-z0-9+/]+') AND length({0}) = 9 + 4 * CAST(ceil(("
+    + str(SKETCH_BYTES)
+    + " + 8 * (TRY_CAST(substr({0}, 4, 3) AS INTEGER) + TRY_CAST(substr({0}, 7, 2) AS INTEGER))) / 3.0) AS INTEGER))"
+)
+"""SQL (DuckDB): whether the text ``{0}`` has the shape of a packed sketch of this version."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spiritsafe.features import kernel
+from spiritsafe.features._packed import unpack
 from spiritsafe.features._print import DIMENSIONS
 from spiritsafe.features._scan import CHARS, LINES, SCRIPT, TOKENS
 from spiritsafe.features._text import plain, text
@@ -23,6 +24,12 @@ def sketch(batch: pa.RecordBatch, *, threads: int = 1) -> pa.RecordBatch:
     system_skeleton uint64; anchors, system_anchors list<uint64>; projection fixed_size_binary(64). 0 means "nothing";
     response_chars is null where the response is. Equal for any number of threads and any cut into batches.
     """
+    packed = batch.column("sketch") if "sketch" in batch.schema.names else None
+    if packed is not None:
+        batch = batch.drop_columns(["sketch"])
+        mine = pc.and_(pc.is_valid(packed), pc.is_null(batch.column("prompt")))
+        if pc.any(mine).as_py():
+            return _mixed(batch, plain(packed), mine.to_numpy(zero_copy_only=False), threads)
     kept = {name: batch.column(name) for name in batch.schema.names if name not in _TEXTS}
     prompt = kernel.fingerprints(text(batch.column("prompt")), threads=threads)
     added = {
@@ -40,6 +47,27 @@ def sketch(batch: pa.RecordBatch, *, threads: int = 1) -> pa.RecordBatch:
         **_system(batch.column("system"), threads),
     }
     return pa.RecordBatch.from_pydict({**kept, **added})
+
+
+def _mixed(batch: pa.RecordBatch, packed: Any, mine: Any, threads: int) -> pa.RecordBatch:
+    """Rows where ``mine`` have their sketch in place of text; the others are sketched from theirs."""
+    there, here = np.flatnonzero(mine), np.flatnonzero(~mine)
+    kept = [name for name in batch.schema.names if name not in _TEXTS]
+    given = unpack(packed.take(pa.array(there)))
+    columns = {**{name: batch.column(name).take(pa.array(there)) for name in kept}, **given}
+    if not here.size:
+        made = sketch(batch.slice(0, 0))
+        return pa.RecordBatch.from_pydict({name: columns[name] for name in made.schema.names})
+    made = sketch(batch.take(pa.array(here)), threads=threads)
+    order = pa.array(np.argsort(np.concatenate([here, there]), kind="stable"))
+    return pa.RecordBatch.from_pydict(
+        {
+            name: pa.chunked_array([made.column(name), columns[name].cast(made.schema.field(name).type)])
+            .combine_chunks()
+            .take(order)
+            for name in made.schema.names
+        }
+    )
 
 
 def _system(column: Any, threads: int) -> dict[str, Any]:

@@ -15,10 +15,10 @@ import numpy as np
 from spiritsafe.features import _mask, _match, _print, _rules, _scan, characters
 
 if TYPE_CHECKING:
-    from spiritsafe.features._text import Text
+    from spiritsafe.features._span import Text
 
 SYSTEM_ANCHORS = 8
-_SLACK = 2 * _print.EDGE + _print.LOWEST + 8
+SLACK = 2 * _print.EDGE + _print.LOWEST + 8
 """No row has more anchors than this."""
 
 
@@ -137,7 +137,7 @@ def _share(text: Text, want: _Wanted) -> Fingerprints:
         heads = tokens.heads[: piece.rows + 1]
         mask(piece, tokens, out.skeleton[here], out.item[here])
         if want.anchors:
-            found = np.empty(piece.rows * _SLACK, np.uint64)
+            found = np.empty(piece.rows * SLACK, np.uint64)
             ends = np.empty(piece.rows + 1, np.int32)
             _print.anchors(tokens.masked, tokens.dense, heads, want.most, tokens.prints, found, ends)
             flat.append(found[: ends[-1]].copy())

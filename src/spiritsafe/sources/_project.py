@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spiritsafe.errors import ExtensionError
-from spiritsafe.schema import COLUMNS, NAMES, SQL_TYPE, Column
+from spiritsafe.schema import COLUMNS, NAMES, SKETCH_SHAPE, SQL_TYPE, Column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,6 +121,8 @@ def _sql(select: str, given: Mapping[str, str]) -> str:
         for bit, (name, column) in enumerate(zip(NAMES, COLUMNS, strict=True))
         if name in given and not column.required and column.kind != "string"
     ]
+    # What a sketch is, is the kernel's affair; that a string has its shape, a source must see.
+    whole = SKETCH_SHAPE.format("sketch")
     shown = "left(CAST(asked_time AS VARCHAR), 40)"
     identity = "{" + ", ".join(f"'{name}': {name}" for name in _IDENTITY) + "}"
     outputs = [
@@ -145,7 +147,9 @@ judged AS (
     WHEN time IS NULL THEN 'time is neither RFC 3339 nor epoch milliseconds: ' || {shown}
     WHEN account_id IS NULL THEN 'account_id is missing'
     WHEN account_id = '' THEN 'account_id is empty'
-    WHEN prompt IS NULL THEN 'prompt is missing' END AS reason
+    WHEN prompt IS NULL AND sketch IS NULL THEN 'prompt is missing'
+    WHEN prompt IS NULL AND NOT {whole} THEN 'sketch is damaged or of another version, and there is no prompt'
+  END AS reason
   FROM typed
 )
 SELECT CAST(file AS INTEGER) AS file, CAST(line AS BIGINT) AS line, reason, CAST(unread AS BIGINT) AS unread,

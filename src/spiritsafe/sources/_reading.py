@@ -220,6 +220,8 @@ class Reading:
         columns = [*(table[name] for name in NAMES), files, table["line"]]
         whole = pa.table(columns, names=SCHEMA.names).cast(SCHEMA)
         self.present |= {name for name in NAMES if whole[name].null_count < len(whole)}
+        if "sketch" in self.present:
+            self.present |= {"prompt", "system", "response"}  # it stands for all three
         yield from whole.combine_chunks().to_batches(self._batch_rows)
 
 

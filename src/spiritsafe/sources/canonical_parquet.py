@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spiritsafe.schema import NAMES, REQUIRED
+from spiritsafe.schema import NAMES
 
 if TYPE_CHECKING:
     from spiritsafe.sources._sample import Sample
@@ -20,8 +20,9 @@ EXAMPLES: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
 
 
 def recognises(sample: Sample) -> bool:
-    """A Parquet file with the three required columns."""
-    return sample.columns is not None and set(REQUIRED) <= set(sample.columns)
+    """A Parquet file with the required columns; a sketch may stand in place of the prompt."""
+    columns = set(sample.columns or ())
+    return {"time", "account_id"} <= columns and bool(columns & {"prompt", "sketch"})
 
 
 def canonical_parquet(relation: str) -> str:

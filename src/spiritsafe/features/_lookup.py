@@ -1,0 +1,98 @@
+"""The lookup's compiled part: an open-addressing table of 64-bit keys, and counting of an indicator's keys."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spiritsafe.features._compile import compiled, inner
+
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_HALF = np.uint64(32)
+
+
+@inner
+def _place(key, mask):  # type: ignore[no-untyped-def]
+    return np.int64(((key * _MIX) >> _HALF) & mask)
+
+
+@compiled
+def fill(distinct, keys, slots):  # type: ignore[no-untyped-def]
+    """Put key number i of ``distinct`` (uint64, none 0) into ``keys``; ``slots`` (int32) gets i. Size: a power of two."""
+    mask = np.uint64(keys.size - 1)
+    for number in range(distinct.size):
+        at = _place(distinct[number], mask)
+        while keys[at] != 0:
+            at = (at + 1) & (keys.size - 1)
+        keys[at] = distinct[number]
+        slots[at] = number
+
+
+@inner
+def _count(key, keys, slots, ends, owners, found, touched, many):  # type: ignore[no-untyped-def]
+    """Count one key for each indicator that has it; returns how many were touched, or -1 when there is no room."""
+    at = _place(key, np.uint64(keys.size - 1))
+    while keys[at] != 0:
+        if keys[at] == key:
+            for j in range(ends[slots[at]], ends[slots[at] + 1]):
+                owner = owners[j]
+                if found[owner] == 0:
+                    if many == touched.size:
+                        return -1
+                    touched[many] = owner
+                    many += 1
+                found[owner] += 1
+            return many
+        at = (at + 1) & (keys.size - 1)
+    return many
+
+
+@compiled
+def match(
+    keys,
+    slots,
+    ends,
+    owners,
+    least,
+    found,
+    touched,
+    anchors,
+    system,
+    skeleton,
+    bands,
+    tokens,
+    is_skeleton,
+    is_band,
+):  # type: ignore[no-untyped-def]
+    """Write to ``touched`` the indicators with at least ``least`` keys in the request; (how many, 1 if room was short).
+
+    ``found`` int32 by indicator: all 0 before and after.
+    """
+    many = 0
+    for j in range(anchors.size):
+        if many >= 0:
+            many = _count(anchors[j], keys, slots, ends, owners, found, touched, many)
+    for j in range(system.size):
+        twice = False
+        for m in range(anchors.size):
+            twice = twice or anchors[m] == system[j]
+        if many >= 0 and not twice:
+            many = _count(system[j], keys, slots, ends, owners, found, touched, many)
+    if many >= 0 and skeleton != 0:
+        many = _count(skeleton ^ is_skeleton, keys, slots, ends, owners, found, touched, many)
+    for j in range(bands.size):
+        if many >= 0 and bands[j] != 0:
+            many = _count(bands[j] ^ is_band, keys, slots, ends, owners, found, touched, many)
+    for j in range(tokens.size):
+        if many >= 0:
+            many = _count(tokens[j], keys, slots, ends, owners, found, touched, many)
+    if many < 0:
+        found[:] = 0
+        return 0, 1
+    held = 0
+    for j in range(many):
+        owner = touched[j]
+        if found[owner] >= least[owner]:
+            touched[held] = owner
+            held += 1
+        found[owner] = 0
+    return held, 0

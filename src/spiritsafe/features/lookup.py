@@ -1,0 +1,125 @@
+"""Lookup: which indicators a sketch matches, against a million of them, in a few microseconds.
+
+Keys of all kinds stand in one open-addressing table; a key of several indicators has several entries in ``owners``. An
+indicator matches when it has at least ``least`` distinct keys in common with the request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spiritsafe.features import _lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from spiritsafe.features.inline import Sketch
+    from spiritsafe.model import Indicator
+
+KINDS = ("template", "skeleton", "minhash", "device", "network")
+MOST_OWNERS = 1024
+"""A key that more indicators have tells none of them from another; it is left out."""
+_SALT = {kind: np.uint64(0x9E3779B97F4A7C15 * n & (1 << 64) - 1) for n, kind in enumerate(KINDS)}
+_NONE = np.zeros(0, np.uint64)
+
+
+def token(value: str) -> str:
+    """What ``device`` and ``network`` indicators list in place of a value: hex SHA-256. The lookup reads 64 bits of it."""
+    return hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
+
+
+class Index:
+    """Indicators compiled for lookup. Not for use by several threads at once.
+
+    ``indicators`` are in the given order: matches are their numbers. ``left_out``: keys that too many indicators have.
+    Values that are no 16 hex digits raise ValueError with the indicator's id.
+    """
+
+    def __init__(self, indicators: Sequence[Indicator]) -> None:
+        self.indicators = list(indicators)
+        keys, owners = _pairs(self.indicators)
+        many = len(self.indicators)
+        pairs = (
+            np.unique(np.stack([keys, owners], axis=1), axis=0) if keys.size else np.zeros((0, 2), np.uint64)
+        )
+        distinct, counts = np.unique(pairs[:, 0], return_counts=True)
+        popular = counts > MOST_OWNERS
+        self.left_out = int(popular.sum())
+        kept = np.repeat(~popular, counts)
+        self._owners = pairs[kept, 1].astype(np.int32)
+        self._ends = np.append(0, np.cumsum(counts[~popular])).astype(np.int32)
+        size = 1 << max(4, int(2 * (~popular).sum()).bit_length())
+        self._keys, self._slots = np.zeros(size, np.uint64), np.zeros(size, np.int32)
+        _lookup.fill(distinct[~popular], self._keys, self._slots)
+        self._least = np.array([max(1, one.least) for one in self.indicators], np.int32)
+        self._from = [one.valid_from for one in self.indicators]
+        self._until = [one.valid_until for one in self.indicators]
+        self.wants_minhash = any(one.kind == "minhash" for one in self.indicators)
+        self.wants_tokens = any(one.kind in {"device", "network"} for one in self.indicators)
+        self._found = np.zeros(max(1, many), np.int32)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the tables."""
+        arrays = (self._keys, self._slots, self._owners, self._ends, self._least, self._found)
+        return sum(one.nbytes for one in arrays)
+
+    def match(
+        self, sketch: Sketch | None, *, device: str | None = None, network: str | None = None, now: int
+    ) -> tuple[int, ...]:
+        """Numbers of the indicators that hold, ascending. ``now`` microseconds; None where a value is not known."""
+        if not self.indicators:
+            return ()
+        tokens = _NONE
+        if self.wants_tokens:
+            values = (("device", device), ("network", network))
+            tokens = np.array(
+                [np.uint64(int(token(value)[:16], 16)) ^ _SALT[kind] for kind, value in values if value],
+                np.uint64,
+            )
+        if sketch is None:
+            anchors = system = bands = _NONE
+            skeleton = np.uint64(0)
+        else:
+            anchors, system, skeleton = sketch.anchors, sketch.system_anchors, np.uint64(sketch.skeleton)
+            bands = sketch.bands if sketch.bands is not None else _NONE
+        most = anchors.size + system.size + bands.size + tokens.size + 1
+        touched = np.empty(most * 4, np.int32)
+        many, more = _lookup.match(
+            self._keys, self._slots, self._ends, self._owners, self._least, self._found, touched,
+            anchors, system, skeleton, bands, tokens, _SALT["skeleton"], _SALT["minhash"],
+        )  # fmt: skip
+        if more:  # more owners than expected: as many as there can be
+            touched = np.empty(len(self.indicators), np.int32)
+            many, _ = _lookup.match(
+                self._keys, self._slots, self._ends, self._owners, self._least, self._found, touched,
+                anchors, system, skeleton, bands, tokens, _SALT["skeleton"], _SALT["minhash"],
+            )  # fmt: skip
+        found = sorted(touched[:many].tolist())
+        return tuple(n for n in found if self._in_force(n, now))
+
+    def _in_force(self, number: int, now: int) -> bool:
+        begin, end = self._from[number], self._until[number]
+        return (begin is None or now >= begin) and (end is None or now < end)
+
+
+def _pairs(indicators: Iterable[Indicator]) -> tuple[Any, Any]:
+    """All (key, indicator) pairs, with repetitions."""
+    keys: list[Any] = []
+    owners: list[Any] = []
+    for number, one in enumerate(indicators):
+        try:
+            values = np.array([int(value[:16], 16) for value in one.values], np.uint64)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(
+                f"indicator {one.indicator_id}: a value is no 64-bit hexadecimal number"
+            ) from error
+        if one.kind not in _SALT:
+            raise ValueError(f"indicator {one.indicator_id}: unknown kind {one.kind}")
+        salted = values ^ _SALT[one.kind]
+        keys.append(salted[salted != 0])
+        owners.append(np.full(keys[-1].size, number, np.uint64))
+    return (np.concatenate(keys), np.concatenate(owners)) if keys else (_NONE, _NONE)
