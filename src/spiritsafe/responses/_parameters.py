@@ -53,7 +53,7 @@ def _value(response: str, name: str, one: Parameter, value: Any) -> Any:
         raise UsageError(
             f"response {response}: {name} is {value!r:.60}", hint=f"it must be {_KINDS[one.kind]}"
         )
-    if one.least is not None and value < one.least:
+    if one.least is not None and value is not None and value < one.least:
         raise UsageError(f"response {response}: {name} is {value}", hint=f"it must be at least {one.least:g}")
     if one.choices and value not in one.choices:
         raise UsageError(
