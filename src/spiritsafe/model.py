@@ -1,17 +1,43 @@
-"""Who calls and which measures are in force: what orders, responses and the gateway hand to one another."""
+"""What travels between the parts: callers, orders, approvals, exemptions, indicators.
+
+Times are microseconds since the epoch, UTC. All are frozen; ``None`` means "not known", never "none of it".
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+Scope = Literal["streams", "accounts"]
+IndicatorKind = Literal["template", "skeleton", "minhash", "device", "network"]
+
+SCOPES: Final[tuple[Scope, ...]] = ("streams", "accounts")
+INDICATOR_KINDS: Final[tuple[IndicatorKind, ...]] = ("template", "skeleton", "minhash", "device", "network")
+Value = str | int | float | bool
+
+#: The ladder: a higher rung takes more from the caller. Responses of one rung are alternatives.
+RUNGS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "observe": 0,
+        "budget": 1,
+        "step_up": 2,
+        "strip_logprobs": 3,
+        "cap_output": 3,
+        "withhold_reasoning": 3,
+        "mark": 3,
+        "refuse": 4,
+        "suspend": 5,
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request; names are those of the canonical columns."""
+    """Who asks, as far as a trusted front says. Names are those of the canonical columns."""
 
     account_id: str
     organization_id: str | None = None
@@ -31,7 +57,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A person's signed agreement to an order. ``time``: microseconds since the epoch, UTC."""
+    """A named person agreed to an order: ``signature`` (base64 Ed25519) covers the order, the name and the time."""
 
     by: str
     time: int
@@ -40,16 +66,51 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A measure in force. ``start`` and ``expires``: microseconds since the epoch, UTC."""
+    """A measure against a campaign.
+
+    ``scope``: "streams" touches requests that match the campaign's indicators, from whatever account; "accounts"
+    all requests of ``accounts``. ``reason`` is a machine-readable code; ``evidence`` names the campaign and the
+    digest of the result it was found in. In force from ``start`` up to, not including, ``expires``.
+    ``parameters`` are the response's own.
+    """
 
     order_id: str
     campaign_id: str
     response: str
-    scope: Literal["streams", "accounts"]
+    scope: Scope
     accounts: frozenset[str]
     reason: str
     evidence: str
     start: int
     expires: int
     approvals: tuple[Approval, ...] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    parameters: Mapping[str, Value] = field(default_factory=dict[str, Value], hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """No measure touches this organization or account (exactly one is given) before ``expires``."""
+
+    organization_id: str | None
+    account_id: str | None
+    reason: str
+    by: str
+    time: int
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Indicator:
+    """What shows a campaign in one request: it matches when at least ``least`` of ``values`` are there.
+
+    ``values``: hex, 64 bit, for ``template`` (anchors), ``skeleton`` (hashes) and ``minhash`` (band keys); hex
+    SHA-256 for ``device`` and ``network``. ``valid_until`` None: until it is replaced.
+    """
+
+    indicator_id: str
+    campaign_id: str
+    kind: IndicatorKind
+    values: tuple[str, ...]
+    least: int
+    valid_from: int
+    valid_until: int | None = None

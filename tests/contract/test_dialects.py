@@ -80,7 +80,12 @@ EVENTS = [
         "input_tokens": 9, "output_tokens": 8, "output_tokens_details": {"thinking_tokens": 5}}},
     {"type": "message_stop"},
 ]  # fmt: skip
-MESSAGE = {"id": "m1", "type": "message", "role": "assistant", "usage": {"input_tokens": 9, "output_tokens": 8}}
+MESSAGE = {
+    "id": "m1",
+    "type": "message",
+    "role": "assistant",
+    "usage": {"input_tokens": 9, "output_tokens": 8},
+}
 #: Dialect, request, and the answer: a document, or the list of a stream's events.
 CASES: list[tuple[str, dict[str, Any], Any]] = [
     ("chat", {"model": "m", "messages": [USER], "n": 2}, [
@@ -150,7 +155,9 @@ def _from_sources() -> list[tuple[str, dict[str, Any], Any]]:
     for source in ("openai_pairs", "anthropic_pairs"):
         for record, _ in extensions("sources")[source].module.EXAMPLES:
             request = record.get("request", record.get("body"))
-            name = "messages" if source == "anthropic_pairs" else "responses" if "input" in request else "chat"
+            name = (
+                "messages" if source == "anthropic_pairs" else "responses" if "input" in request else "chat"
+            )
             found.append((name, request, record["response"].get("body", record["response"])))
     return found
 
@@ -175,7 +182,10 @@ def test_a_dialect_reads_what_the_source_reads(source: str, tmp_path: Path):
             assert asked.prompt is None
             continue
         row = rows[line]
-        assert {key: getattr(asked, key) for key in ASKED} == {key: row[key] for key in ASKED}, (name, request)
+        assert {key: getattr(asked, key) for key in ASKED} == {key: row[key] for key in ASKED}, (
+            name,
+            request,
+        )
         expected = {key: row[key] for key in TOLD}
         got = told(name, answer)
         if got["exchange_id"] is None:  # the source makes one up
@@ -193,7 +203,10 @@ def test_a_stream_that_was_cut_tells_what_came():
     ]
     assert told("responses", events)["response"] == "One\nTwo"
     assert told("messages", EVENTS[:8])["response"] == "Hel"
-    assert told("embeddings", {"data": [], "usage": {"prompt_tokens": 3, "total_tokens": 3}})["input_tokens"] == 3
+    assert (
+        told("embeddings", {"data": [], "usage": {"prompt_tokens": 3, "total_tokens": 3}})["input_tokens"]
+        == 3
+    )
     assert told("count_tokens", {"input_tokens": 9})["input_tokens"] == 9
 
 
@@ -229,17 +242,86 @@ def test_paths_are_found():
         assert (found.id, found.makes) == ("responses", False)
 
 
-KEYS = (
-    "model messages input prompt system role content type text refusal tools function name functions n stop max_tokens "
-    "max_completion_tokens max_output_tokens logprobs top_logprobs include metadata user_id user instructions temperature "
-    "top_p stream choices message delta index usage prompt_tokens prompt_tokens_details cached_tokens id output response "
-    "status incomplete_details reason content_block stop_reason thinking budget_tokens reasoning summary encrypted_content "
-    "item part reasoning_content provider_specific_fields vllm_xargs min_tokens finish_reason error"
-).split()
-WORDS = (
-    "user system text message message_start message_delta content_block_start content_block_delta response.completed "
-    "response.output_text.delta thinking reasoning thinking_delta enabled 1e999 -1 \udc80 5"
-).split(" ")
+KEYS = [
+    "model",
+    "messages",
+    "input",
+    "prompt",
+    "system",
+    "role",
+    "content",
+    "type",
+    "text",
+    "refusal",
+    "tools",
+    "function",
+    "name",
+    "functions",
+    "n",
+    "stop",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "logprobs",
+    "top_logprobs",
+    "include",
+    "metadata",
+    "user_id",
+    "user",
+    "instructions",
+    "temperature",
+    "top_p",
+    "stream",
+    "choices",
+    "message",
+    "delta",
+    "index",
+    "usage",
+    "prompt_tokens",
+    "prompt_tokens_details",
+    "cached_tokens",
+    "id",
+    "output",
+    "response",
+    "status",
+    "incomplete_details",
+    "reason",
+    "content_block",
+    "stop_reason",
+    "thinking",
+    "budget_tokens",
+    "reasoning",
+    "summary",
+    "encrypted_content",
+    "item",
+    "part",
+    "reasoning_content",
+    "provider_specific_fields",
+    "vllm_xargs",
+    "min_tokens",
+    "finish_reason",
+    "error",
+]
+WORDS = [
+    "user",
+    "system",
+    "text",
+    "message",
+    "message_start",
+    "message_delta",
+    "content_block_start",
+    "content_block_delta",
+    "response.completed",
+    "response.output_text.delta",
+    "thinking",
+    "reasoning",
+    "thinking_delta",
+    "enabled",
+    "1e999",
+    "-1",
+    "�",
+    "5",
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(WORDS) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
@@ -264,7 +346,9 @@ def test_any_json_is_read(body: Any, more: Any):
         record = tally.record()
         assert record["response"] is None or isinstance(record["response"], str)
         assert record["finish_reason"] is None or isinstance(record["finish_reason"], str)
-        assert all(record[key] is None or type(record[key]) is int for key in record if key.endswith("tokens"))
+        assert all(
+            record[key] is None or type(record[key]) is int for key in record if key.endswith("tokens")
+        )
     assert repr(body) == before
 
 

@@ -90,13 +90,13 @@ def _chat(refusal: Refusal) -> tuple[Document, bytes]:
     choice: Document = {"index": 0, "logprobs": None}
     whole = base | {
         "object": "chat.completion",
-        "choices": [choice | {"message": message, "finish_reason": "content_filter"}],
+        "choices": [choice | {"message": message, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
     }
     chunk = base | {"object": "chat.completion.chunk"}
     events = [
         chunk | {"choices": [choice | {"delta": message, "finish_reason": None}]},
-        chunk | {"choices": [choice | {"delta": {}, "finish_reason": "content_filter"}]},
+        chunk | {"choices": [choice | {"delta": {}, "finish_reason": "stop"}]},
     ]
     return whole, b"".join(map(_event, events)) + b"data: [DONE]\n\n"
 
