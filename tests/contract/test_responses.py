@@ -17,6 +17,8 @@ from spiritsafe.registry import extensions
 from spiritsafe.responses import Call, Changes, Refusal, Taken, check, find, refuse_body
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spiritsafe.responses import Dialect
 
 RESPONSES = extensions("responses")
@@ -173,8 +175,8 @@ def test_caps_never_raise_and_what_is_no_number_is_no_limit():
     assert apply("cap_output", call("messages", small)).body["thinking"] == {"type": "disabled"}
 
 
-SECRET = "SECRET-THOUGHT"
-SECRETS: list[tuple[str, bool, Any]] = [
+SECRET = "SECRET-THOUGHT"  # noqa: S105 - the model's, not ours
+SECRETS: Sequence[tuple[str, bool, Any]] = [
     ("chat", False, {"choices": [{"message": {"content": "x", field: value}}]})
     for field, value in (
         ("reasoning_content", SECRET), ("reasoning", SECRET), ("reasoning_details", [{"text": SECRET}]),
