@@ -102,10 +102,8 @@ def withhold_reasoning(call: Call, order: Order, *, now: int) -> Call:  # noqa: 
         shown = isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive")
         if isinstance(thinking, dict) and shown and thinking.get("display") != "omitted":
             changed["thinking"] = {**thinking, "display": "omitted"}
-    elif call.dialect.id == "chat":
-        # OpenRouter's and vLLM's ways to ask for it.
-        if body.get("include_reasoning") not in (None, False):
-            changed["include_reasoning"] = False
+    elif call.dialect.id == "chat" and body.get("include_reasoning") not in (None, False):
+        changed["include_reasoning"] = False  # OpenRouter's and vLLM's way to ask for it
     return call.with_body(**changed) if changed else call
 
 
