@@ -26,19 +26,29 @@ class Stream:
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
         self._buffer = bytearray()
+        #: What a line feed becomes that follows at once: the second half of the last event's end.
+        self._half: bytes | None = None
         self.broken = False
 
     def feed(self, chunk: bytes) -> bytes:
         """The events that are complete with ``chunk``, as they go to the caller."""
         if self.broken:
             return b""
+        out: list[bytes] = []
+        if chunk and self._half is not None:
+            if chunk.startswith(b"\n"):
+                out.append(self._half)
+                chunk = chunk[1:]
+            self._half = None
         look = max(0, len(self._buffer) - 3)
         self._buffer += chunk
-        out: list[bytes] = []
         start = 0
         while end := _END.search(self._buffer, max(start, look)):
-            out.append(self._event(bytes(self._buffer[start : end.end()])))
+            raw = bytes(self._buffer[start : end.end()])
+            out.append(self._event(raw))
             start = end.end()
+            if start == len(self._buffer) and raw.endswith(b"\r"):
+                self._half = b"\n" if out[-1].endswith(raw) else b""
         del self._buffer[:start]
         if len(self._buffer) > MOST:
             self.broken = True
