@@ -52,7 +52,7 @@ def test_columns(canonical: Callable[..., pa.RecordBatch]):
     kept = [
         name
         for name in (*schema.NAMES, "source_file", "source_line")
-        if name not in {"system", "prompt", "response"}
+        if name not in {"system", "prompt", "response", "sketch"}
     ]
     assert out.schema.names == kept + list(ADDED)
     assert {name: out.schema.field(name).type for name in ADDED} == ADDED
