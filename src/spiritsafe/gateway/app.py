@@ -113,7 +113,7 @@ class Gateway:
             content = await bodies.whole(receive, headers, self.policy.limits)
             bodies.document(bodies.plain(content, headers, self.policy.limits), self.policy.limits)
         elif bodies.has_body(headers):
-            content = bodies.pieces(receive, headers, self.policy.limits)
+            content = bodies.pieces(receive, self.policy.limits)
         query: bytes = scope.get("query_string", b"")
         target = f"{path}?{query.decode('latin-1')}" if query else path
         return Outgoing(method, target, self._onward(headers, upstream.host, content), content)
@@ -158,24 +158,9 @@ class Gateway:
 
     async def _passed(self, upstream: Upstream, outgoing: Outgoing, receive: Receive, reply: _Reply) -> None:
         """Ask, and pass the answer on; a caller who leaves ends both."""
-        work = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        watch: list[asyncio.Task[None]] = []
-        gone = False
-
-        async def watched() -> None:
-            nonlocal gone
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            gone = True
-            if work is not None:
-                work.cancel()
-
-        def begin() -> None:
-            watch.append(loop.create_task(watched()))
-
-        whole = outgoing.body is None or isinstance(outgoing.body, bytes)
-        timer = loop.call_later(WATCH, begin) if whole else None
+        watch = _Watch(receive)
+        if outgoing.body is None or isinstance(outgoing.body, bytes):
+            watch.begin()
         answer: Answer | None = None
         try:
             answer = await upstream.send(outgoing)
@@ -184,18 +169,50 @@ class Gateway:
                 await reply.piece(piece)
             await reply.end()
         except asyncio.CancelledError:
-            if not gone:
-                raise
-            if work is not None:
-                work.uncancel()
-            raise bodies.Gone from None
+            if watch.gone():
+                raise bodies.Gone from None
+            raise
         finally:
-            if timer is not None:
-                timer.cancel()
-            for task in watch:
-                task.cancel()
+            watch.end()
             if answer is not None:
                 answer.close()
+
+
+class _Watch:
+    """Cancels the running task when its caller leaves; begins to look after ``WATCH`` seconds."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._work: asyncio.Task[Any] | None = None
+        self._left = False
+
+    def begin(self) -> None:
+        self._work = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(WATCH, self._start)
+
+    def gone(self) -> bool:
+        """Whether the caller left; the cancellation is then ours, and taken back."""
+        if self._left and self._work is not None:
+            self._work.uncancel()
+        return self._left
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._left = True
+        if self._work is not None:
+            self._work.cancel()
 
 
 class SpiritsafeMiddleware:

@@ -57,7 +57,7 @@ async def whole(receive: Receive, headers: Pairs, limits: Limits) -> bytes:
     return body
 
 
-async def pieces(receive: Receive, headers: Pairs, limits: Limits) -> AsyncIterator[bytes]:
+async def pieces(receive: Receive, limits: Limits) -> AsyncIterator[bytes]:
     """The body as it arrives, for paths that are not guarded: of any length, each piece in time. Raises Gone."""
     more = True
     while more:

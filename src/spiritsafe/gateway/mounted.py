@@ -26,9 +26,8 @@ HELD = 2  # pieces that wait for a slow caller before the app waits, too
 class Mounted:
     """Calls ``app`` with the request's own scope, changed as the gateway decided."""
 
-    host = b""
-
     def __init__(self, app: App, scope: Scope, limits: Limits) -> None:
+        self.host = b""
         self._app = app
         self._scope = scope
         self._limits = limits

@@ -60,7 +60,9 @@ class Answer(Protocol):
 
 
 class Upstream(Protocol):
-    """Takes requests; raises Unreachable."""
+    """Takes requests; raises Unreachable. ``host``: what its header field is to say; empty: as it came."""
+
+    host: bytes
 
     async def send(self, outgoing: Outgoing) -> Answer: ...  # noqa: D102
 
@@ -123,8 +125,6 @@ class _Remote:
     async def read(self) -> bytes:
         content = self._response.content
         try:
-            if content.is_eof() or content._buffer:  # noqa: SLF001 - what is here needs no timer
-                return await content.readany()
             async with asyncio.timeout(self._idle):
                 return await content.readany()
         except TimeoutError as error:
