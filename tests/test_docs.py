@@ -59,7 +59,11 @@ def test_every_command_in_the_docs_exists(page: str):
         if verb is None:
             continue
         assert verb in verbs, f"{page}: {command}"
-        known = {"--help", *(option for param in verbs[verb].params for option in param.opts)}
+        called = verbs[verb]
+        for word in words[words.index(verb) + 1 :][:1] if hasattr(called, "commands") else ():
+            assert word in called.commands, f"{page}: {command}"
+            called = called.commands[word]
+        known = {"--help", *(option for param in called.params for option in param.opts)}
         used = {word.partition("=")[0] for word in words if word.startswith("-")}
         assert used <= known, f"{page}: {command}"
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from spiritsafe import __version__
+from spiritsafe import __version__, _orders_cli
 from spiritsafe.errors import SpiritsafeError, UsageError
 from spiritsafe.settings import Settings
 
@@ -32,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(_orders_cli.app, name="orders")
 
 FOUND = 3
 

@@ -10,7 +10,8 @@
     │   └── InputChanged     a file changed or vanished while it was read
     ├── StorageError         the work folder or the output cannot be written    exit 2
     ├── ExtensionError       a signal, source, … breaks its contract            exit 2
-    └── LedgerError          the ledger's chain does not fit                    exit 2
+    ├── LedgerError          the ledger's chain does not fit                    exit 2
+    └── OrderError           orders are forged, expired, rolled back, malformed exit 2
 """
 
 from __future__ import annotations
@@ -66,3 +67,7 @@ class ExtensionError(SpiritsafeError):
 
 class LedgerError(SpiritsafeError):
     """The ledger's hash chain does not fit its content."""
+
+
+class OrderError(SpiritsafeError):
+    """A snapshot of orders, an order, an approval or a key is forged, expired, rolled back or malformed."""

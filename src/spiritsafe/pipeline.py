@@ -11,6 +11,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -181,6 +182,36 @@ def sketches(
         numbers = np.arange(row, row + batch.num_rows)
         row += batch.num_rows
         yield made.drop_columns(["projection"]), _bytes(made.column("projection")), _text(batch, numbers)
+
+
+def replay(
+    inputs: Sequence[str | Path],
+    *,
+    settings: Settings,
+    format: str | None = None,
+    since: int | None = None,
+    until: int | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """A recorded log once more, batch by batch in the order of files and lines, for dry runs.
+
+    Each batch has the canonical columns but the texts, and the columns of the sketch (``docs/features.md``): who asked,
+    and what an indicator can match. Nothing remains on disk; malformed records are passed over. Raises InputError.
+    """
+    with TemporaryDirectory(prefix="spiritsafe-") as folder:
+        work = Path(folder)
+        with DuckDB(work, memory=settings.memory, threads=settings.threads) as engine:
+            reading = sources.read(
+                inputs,
+                format=format,
+                engine=engine,
+                rejects=work / "rejected.jsonl",
+                strict=False,
+                since=since,
+                until=until,
+                batch_rows=settings.batch_rows,
+            )
+            for batch in reading:
+                yield sketch(batch, threads=settings.threads)
 
 
 class Numbers:
