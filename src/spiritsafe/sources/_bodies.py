@@ -28,11 +28,11 @@ _REQUEST: dict[str, Any] = {
         (
             "model", "instructions", "preamble", "temperature", "top_p", "topP", "p", "n", "num_generations",
             "max_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens_to_sample", "max_gen_len",
-            "logprobs", "user", "safety_identifier", "inputText", "message",
+            "logprobs", "top_logprobs", "user", "safety_identifier", "inputText", "message",
         ),
         "VARCHAR",
     ),
-    **dict.fromkeys(("body", "messages", "input", "prompt", "system", "contents"), "JSON"),
+    **dict.fromkeys(("body", "messages", "input", "prompt", "system", "contents", "include"), "JSON"),
     "metadata": {"user_id": "VARCHAR"},
     "tools": [{"type": "VARCHAR", "name": "VARCHAR", "function": {"name": "VARCHAR"}}],
     "functions": [{"name": "VARCHAR"}],
@@ -52,14 +52,15 @@ _USAGE: dict[str, Any] = {
     "prompt_tokens_details": {"cached_tokens": "VARCHAR"},
     "input_tokens_details": {"cached_tokens": "VARCHAR"},
     "completion_tokens_details": {"reasoning_tokens": "VARCHAR"},
-    "output_tokens_details": {"reasoning_tokens": "VARCHAR"},
+    "output_tokens_details": {"reasoning_tokens": "VARCHAR", "thinking_tokens": "VARCHAR"},
 }  # fmt: skip
 
 _CHOICE: dict[str, Any] = {
+    "index": "VARCHAR",
     "text": "VARCHAR",
     "finish_reason": "VARCHAR",
     "message": {"content": "JSON", "refusal": "VARCHAR", "thinking_blocks": "JSON"},
-    "delta": {"content": "VARCHAR"},
+    "delta": {"content": "VARCHAR", "refusal": "VARCHAR"},
 }
 
 _ANSWER: dict[str, Any] = {
@@ -86,6 +87,7 @@ _CHUNKS = [
         **dict.fromkeys(
             (
                 "type",
+                "index",
                 "id",
                 "outputText",
                 "generation",
@@ -97,7 +99,7 @@ _CHUNKS = [
             "VARCHAR",
         ),
         "delta": {"text": "VARCHAR", "signature": "VARCHAR", "stop_reason": "VARCHAR"},
-        "content_block": {"data": "VARCHAR", "signature": "VARCHAR"},
+        "content_block": {"type": "VARCHAR", "text": "VARCHAR", "data": "VARCHAR", "signature": "VARCHAR"},
         "message": {"id": "VARCHAR", "usage": _USAGE},
         "usage": _USAGE,
         "choices": [_CHOICE],
@@ -155,7 +157,8 @@ def unpacked(inner: str) -> str:
     TRY(from_json({plain.format("request")}, '{struct_q}')) AS q0,
     TRY(from_json({plain.format("answer")}, '{struct_a}')) AS a0,
     CASE WHEN left(answer, 1) = '[' THEN TRY(from_json(answer, '{json.dumps(_CHUNKS)}')) END AS c
-  FROM ({inner})))))))"""
+  FROM (SELECT * REPLACE (CASE WHEN left(answer, 1) = '[' THEN coalesce(answer -> '$[#-1].response', answer)
+    ELSE answer END AS answer) FROM ({inner}))))))))"""
 
 
 def columns() -> dict[str, str]:
@@ -170,9 +173,14 @@ def columns() -> dict[str, str]:
         "coalesce([coalesce(t.function.name, t.name, t.type) FOR t IN q.tools], [t.name FOR t IN q.functions], "
         "[t.toolSpec.name FOR t IN q.toolConfig.tools])"
     )
+    # In chunks each choice comes by itself, with its index; the first one is meant.
+    choice = "list_filter(x.choices, lambda k: coalesce(k.index, '0') = '0')[1]"
+    first_text = "list_filter(c, lambda y: y.content_block.type = 'text')[1].index"
     chunk = (
-        "coalesce(x.delta.text, x.outputText, x.generation, x.completion, x.text, x.choices[1].delta.content, "
-        "x.choices[1].text)"
+        "coalesce(x.delta.text, x.outputText, x.generation, x.completion, x.text, "
+        f"{choice}.delta.content, {choice}.delta.refusal, {choice}.text, "
+        f"CASE WHEN x.content_block.type = 'text' AND x.index <> {first_text} THEN chr(10) || "
+        "coalesce(x.content_block.text, '') ELSE x.content_block.text END)"
     )
     chunks = f"array_to_string(list_filter([{chunk} FOR x IN c], lambda t: t IS NOT NULL), '')"
     chunk_mark = (
@@ -200,7 +208,10 @@ def columns() -> dict[str, str]:
         "n": "coalesce(q.n, q.num_generations)",
         "max_tokens": "coalesce(q.max_completion_tokens, q.max_output_tokens, q.max_tokens, q.max_tokens_to_sample, "
         "q.max_gen_len, q.inferenceConfig.maxTokens, q.textGenerationConfig.maxTokenCount)",
-        "logprobs": "CASE WHEN TRY_CAST(q.logprobs AS BIGINT) > 0 THEN true ELSE TRY_CAST(q.logprobs AS BOOLEAN) END",
+        "logprobs": "coalesce(CASE WHEN TRY_CAST(q.logprobs AS BIGINT) > 0 THEN true "
+        "ELSE TRY_CAST(q.logprobs AS BOOLEAN) END, CASE WHEN q.input IS NOT NULL AND "
+        "(TRY_CAST(q.top_logprobs AS BIGINT) > 0 OR contains(CAST(q.include AS VARCHAR), "
+        "'\"message.output_text.logprobs\"')) THEN true END)",
         "response": f"""coalesce(CASE WHEN len({answered}) > 0 THEN array_to_string({answered}, chr(10)) END,
           a.choices[1].message.refusal, a.choices[1].text, a.completion, a.generation, a.outputText,
           a.results[1].outputText, a.outputs[1].text, a.text, a.generations[1].text,
@@ -214,24 +225,25 @@ def columns() -> dict[str, str]:
             "cacheReadInputTokens",
         ),
         "output_tokens": _usage(
-            "completion_tokens", "output_tokens", "outputTokens", last="a.generation_token_count", late=True
+            "completion_tokens", "output_tokens", "outputTokens", last="a.generation_token_count"
         ),
         "reasoning_tokens": _usage(
-            "completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens"
+            "completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens",
+            "output_tokens_details.thinking_tokens",
         ),
         "status": "answer_status",
         "finish_reason": "coalesce(a.choices[1].finish_reason, a.stop_reason, a.stopReason, a.incomplete_details.reason, "
         "a.results[1].completionReason, a.outputs[1].stop_reason, a.generations[1].finish_reason, a.finish_reason, "
         "a.status, list_filter([coalesce(x.delta.stop_reason, x.stop_reason, x.completionReason, "
-        "x.choices[1].finish_reason) FOR x IN c], lambda t: t IS NOT NULL)[-1])",
+        f"{choice}.finish_reason) FOR x IN c], lambda t: t IS NOT NULL)[-1])",
     }  # fmt: skip
 
 
-def _usage(*names: str, last: str = "NULL", late: bool = False) -> str:
-    """SQL for a count of usage; in a stream the input stands in the first chunks, the output in the last."""
+def _usage(*names: str, last: str = "NULL") -> str:
+    """SQL for a count of usage; in a stream counts are running totals, and the last one counts."""
     whole = ", ".join(f"a.usage.{name}" for name in names)
     one = "coalesce(" + ", ".join(f"x.{name}" for name in (*names, names[0])) + ")"
-    return f"coalesce({whole}, {last}, [{one} FOR x IN spent IF {one} IS NOT NULL][{-1 if late else 1}])"
+    return f"coalesce({whole}, {last}, [{one} FOR x IN spent IF {one} IS NOT NULL][-1])"
 
 
 def broken(value: str) -> str:
