@@ -1,4 +1,4 @@
-"""The inline server: a reverse proxy that decides on each exchange, binds artefacts and writes the exchange log.
+"""The inline server: a reverse proxy that names each caller and takes requests within limits.
 
-``Gateway`` stands before another server; ``SpiritsafeMiddleware`` mounts the same thing in an ASGI server.
+``app.Gateway`` stands before another server; ``app.SpiritsafeMiddleware`` mounts the same thing in an ASGI server.
 """
