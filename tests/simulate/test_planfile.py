@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spiritsafe.errors import UsageError
 from spiritsafe.simulate import Corpus, Plan, read_orders, read_plan
-from spiritsafe.simulate._lines import lines
+from spiritsafe.tomlfile import lines
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,1 +1,4 @@
-"""The guard in the path of every request: measures, artefact binding, budgets, and the log that a scan reads."""
+"""The inline server: a reverse proxy that names each caller and takes requests within limits.
+
+``app.Gateway`` stands before another server; ``app.SpiritsafeMiddleware`` mounts the same thing in an ASGI server.
+"""

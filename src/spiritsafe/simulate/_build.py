@@ -12,9 +12,10 @@ from spiritsafe.simulate import _lone
 from spiritsafe.simulate._campaign import Campaign
 from spiritsafe.simulate._crowd import Customers
 from spiritsafe.simulate._disguise import blank, frame
-from spiritsafe.simulate._knobs import KnobError, nearest, resolve
+from spiritsafe.simulate._knobs import KnobError, resolve
 from spiritsafe.simulate._orders import Meeting, churned, meet
 from spiritsafe.simulate._world import World, generator
+from spiritsafe.tomlfile import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

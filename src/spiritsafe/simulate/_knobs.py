@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, cast
@@ -11,9 +10,10 @@ from spiritsafe import registry
 from spiritsafe.errors import UsageError
 from spiritsafe.simulate._campaign import Campaign
 from spiritsafe.simulate._crowd import Customers
+from spiritsafe.tomlfile import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from spiritsafe.simulate._world import Block
 
@@ -187,10 +187,3 @@ def _guess(default: object) -> Limit:
     if isinstance(default, str):
         return Word()
     return Whole(0, MOST) if isinstance(default, int) else Number(0.0, float(MOST))
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint: the nearest of the known names, or all of them."""
-    among = sorted(known)
-    close = difflib.get_close_matches(name, among, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(among)}"

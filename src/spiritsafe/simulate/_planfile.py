@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 from spiritsafe import schema
 from spiritsafe.errors import UsageError
 from spiritsafe.simulate._build import check
-from spiritsafe.simulate._knobs import KnobError, nearest, resolve
-from spiritsafe.simulate._lines import lines, syntax_line
+from spiritsafe.simulate._knobs import KnobError, resolve
 from spiritsafe.simulate._orders import RESPONSES, Order
 from spiritsafe.simulate._plan import DEFAULT_START, INFRASTRUCTURE, LONGEST, Plan, Population
+from spiritsafe.tomlfile import lines, nearest, syntax_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -1,0 +1,162 @@
+"""A request's body: read within limits of size and time, decompressed within the same, parsed strictly.
+
+What a guarded endpoint cannot read in exactly one way is refused: a second reading is where attacks hide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+
+from spiritsafe.gateway.headers import first
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from spiritsafe.gateway.headers import Pairs
+    from spiritsafe.gateway.policy import Limits
+
+    Receive = Callable[[], Awaitable[Any]]
+
+_WINDOW = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
+
+
+class Refused(Exception):  # noqa: N818 - reads as the fact it states
+    """The request cannot be taken; ``status`` and a machine-readable ``category`` say why."""
+
+    def __init__(self, status: int, category: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.category = category
+        self.message = message
+
+
+class Gone(Exception):  # noqa: N818 - reads as the fact it states
+    """The caller has left."""
+
+
+async def whole(receive: Receive, headers: Pairs, limits: Limits) -> bytes:
+    """All of the body. Raises Refused (413 too large, 408 too slow) or Gone."""
+    _announced(headers, limits)
+    message = await receive() if not has_body(headers) else await _within(receive, limits.body_timeout)
+    if message["type"] == "http.disconnect":
+        raise Gone
+    body = message.get("body", b"")
+    if message.get("more_body", False):
+        try:
+            async with asyncio.timeout(limits.body_timeout):
+                body = await _rest(receive, body, limits)
+        except TimeoutError as error:
+            raise Refused(408, "body_too_slow", "the body did not arrive in time") from error
+    if len(body) > limits.body:
+        raise _large(limits)
+    return body
+
+
+async def pieces(receive: Receive, limits: Limits) -> AsyncIterator[bytes]:
+    """The body as it arrives, for paths that are not guarded: of any length, each piece in time. Raises Gone."""
+    more = True
+    while more:
+        message = await _within(receive, limits.body_timeout)
+        if message["type"] == "http.disconnect":
+            raise Gone
+        if message.get("body"):
+            yield message["body"]
+        more = message.get("more_body", False)
+
+
+def plain(body: bytes, headers: Pairs, limits: Limits) -> bytes:
+    """The body without its content coding. Raises Refused (415 unknown coding, 413 a bomb, 400 broken)."""
+    coding = (first(headers, b"content-encoding") or b"").strip().lower()
+    if coding in {b"", b"identity"}:
+        return body
+    if coding not in _WINDOW or sum(name == b"content-encoding" for name, _ in headers) > 1:
+        raise Refused(415, "content_encoding", "bodies are read plain, or coded once as gzip or deflate")
+    reader = zlib.decompressobj(_WINDOW[coding])
+    try:
+        made = reader.decompress(body, limits.body + 1)
+    except zlib.error as error:
+        raise Refused(400, "content_encoding", "the body is not coded as it says") from error
+    if len(made) > limits.body:
+        raise _large(limits)
+    if not reader.eof or reader.unused_data:
+        raise Refused(400, "content_encoding", "the coded body has no clean end")
+    return made
+
+
+def document(body: bytes, limits: Limits) -> dict[str, Any]:
+    """The one JSON object that the body is. Raises Refused (400)."""
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, "not_json", f"the body is not JSON in UTF-8: {error.msg}"[:200]) from error
+    if not isinstance(parsed, dict):
+        raise Refused(400, "not_json", "the body is no JSON object")
+    found = cast("dict[str, Any]", parsed)
+    if body.count(b"{") + body.count(b"[") > limits.depth and not _shallow(found, limits.depth):
+        raise Refused(400, "too_deep", f"the body is nested deeper than {limits.depth}")
+    # Of two equal keys readers take the first, the last or neither. A body that is written as we would write it has
+    # none; any other is looked at.
+    if orjson.dumps(found) != body:
+        json.loads(body, object_pairs_hook=_once)
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len(pairs) > 1 and len({key for key, _ in pairs}) != len(pairs):
+        raise Refused(400, "key_twice", "a JSON object holds a key twice")
+
+
+def _shallow(parsed: dict[str, Any], depth: int) -> bool:
+    level: list[Any] = [parsed]
+    for _ in range(depth):
+        below: list[Any] = []
+        for one in level:
+            below += one.values() if isinstance(one, dict) else one
+        level = [one for one in below if isinstance(one, (dict, list))]
+        if not level:
+            return True
+    return False
+
+
+def _announced(headers: Pairs, limits: Limits) -> None:
+    length = first(headers, b"content-length")
+    if length is not None and (not length.isdigit() or int(length[:20]) > limits.body):
+        raise _large(limits)
+
+
+def has_body(headers: Pairs) -> bool:
+    """Whether a body is announced."""
+    return first(headers, b"content-length") not in {None, b"0"} or any(
+        name == b"transfer-encoding" for name, _ in headers
+    )
+
+
+async def _within(receive: Receive, seconds: float) -> Any:
+    try:
+        async with asyncio.timeout(seconds):
+            return await receive()
+    except TimeoutError as error:
+        raise Refused(408, "body_too_slow", "the body did not arrive in time") from error
+
+
+async def _rest(receive: Receive, begun: bytes, limits: Limits) -> bytes:
+    parts, size, more = [begun], len(begun), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limits.body:
+            raise _large(limits)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _large(limits: Limits) -> Refused:
+    return Refused(413, "body_too_large", f"the body is larger than {limits.body:,} bytes")
