@@ -14,7 +14,7 @@ from spiritsafe.errors import InputChanged, InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-UNFINISHED = (".open", ".partial", ".tmp")
+UNFINISHED = (".open", ".partial", ".tmp", ".torn")
 """Ends of the names of files that are still being written: renamed when they are whole."""
 
 

@@ -28,7 +28,7 @@ class Looks:
     """Looks at the folder, one after the other.
 
     A file counts as finished when two looks in a row found the same size and the same time of change. Hidden files,
-    those that begin with ``_`` and those whose names end in ``.open``, ``.partial`` or ``.tmp`` are not looked at.
+    those that begin with ``_`` and those whose names end in ``.open``, ``.partial``, ``.tmp`` or ``.torn`` are not looked at.
     ``misnamed``: files whose names are not UTF-8 and can stand in no result; they are not looked at either.
     """
 
