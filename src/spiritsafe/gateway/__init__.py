@@ -1,10 +1,4 @@
-<<<<<<< HEAD
-"""The inline server: a reverse proxy that names each caller and takes requests within limits.
-
-``app.Gateway`` stands before another server; ``app.SpiritsafeMiddleware`` mounts the same thing in an ASGI server.
-=======
 """The inline server: a reverse proxy that decides on each exchange, binds artefacts and writes the exchange log.
 
 ``spiritsafe gateway`` runs it as processes of its own; ``SpiritsafeMiddleware`` mounts the same thing in an ASGI server.
->>>>>>> gw-log
 """
