@@ -162,7 +162,7 @@ def policy(folder: Path, upstream: int) -> Path:
 def wrk(at: int, connections: int, seconds: float, script: Path) -> dict[str, float]:
     """Requests a second and median latency, from wrk."""
     told = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script),
+        [shutil.which("wrk") or "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script),
          f"http://127.0.0.1:{at}/v1/chat/completions"],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
@@ -244,7 +244,11 @@ def main() -> int:
             "wrk.headers['x-account-id']='a-1'\nwrk.headers['x-organization-id']='g-1'\n"
             f"wrk.headers['authorization']='Bearer {SECRET}'\n"
         )
-        stack.enter_context(running(["nginx", "-p", work, "-c", str(folder / "nginx.conf")], upstream))
+        stack.enter_context(
+            running(
+                [shutil.which("nginx") or "nginx", "-p", work, "-c", str(folder / "nginx.conf")], upstream
+            )
+        )
         (folder / "bare.py").write_text(f"UPSTREAM = 'http://127.0.0.1:{upstream}'\n{BARE}")
         uvicorn = [
             sys.executable,
