@@ -233,6 +233,10 @@ class _Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.writable.set()
 
+    def on_message_begin(self) -> None:
+        if self._answer is None:  # an answer that nobody asked for: the connection is not to be trusted
+            self._transport.abort()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head.append((name.lower(), value))
 
