@@ -356,6 +356,7 @@ def test_odd_answers_of_a_model_server(tmp_path: Path, case: str):
                 found.append((502, None))
         await remote.close()
         server.close()
+        await asyncio.sleep(0.1)
         assert found[0] == found[1]
         return found[0]
 
