@@ -303,6 +303,9 @@ async def _asked(port: int, tmp_path: Any) -> int:
         "client": ("127.0.0.1", 1),
         "query_string": b"",
     }
-    await Gateway(policy, remote)(scope, receive, send)
+    gateway = Gateway(policy, remote)
+    await gateway.start()
+    await gateway(scope, receive, send)
+    await gateway.works.close()
     await remote.close()
     return sent[0]["status"]

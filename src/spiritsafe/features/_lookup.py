@@ -47,26 +47,13 @@ def _count(key, keys, slots, ends, owners, found, touched, many):  # type: ignor
 
 
 @compiled
-def match(
-    keys,
-    slots,
-    ends,
-    owners,
-    least,
-    found,
-    touched,
-    anchors,
-    system,
-    skeleton,
-    bands,
-    tokens,
-    is_skeleton,
-    is_band,
-):  # type: ignore[no-untyped-def]
+def match(keys, slots, ends, owners, least, found, touched, request, salts):  # type: ignore[no-untyped-def]
     """Write to ``touched`` the indicators with at least ``least`` keys in the request; (how many, 1 if room was short).
 
-    ``found`` int32 by indicator: all 0 before and after.
+    ``request``: anchors, system anchors, skeleton (one), bands, tokens, uint64 each; ``salts``: the skeleton's and the
+    bands'. ``found`` int32 by indicator: all 0 before and after.
     """
+    anchors, system, skeleton, bands, tokens = request
     many = 0
     for j in range(anchors.size):
         if many >= 0:
@@ -77,11 +64,11 @@ def match(
             twice = twice or anchors[m] == system[j]
         if many >= 0 and not twice:
             many = _count(system[j], keys, slots, ends, owners, found, touched, many)
-    if many >= 0 and skeleton != 0:
-        many = _count(skeleton ^ is_skeleton, keys, slots, ends, owners, found, touched, many)
+    if many >= 0 and skeleton[0] != 0:
+        many = _count(skeleton[0] ^ salts[0], keys, slots, ends, owners, found, touched, many)
     for j in range(bands.size):
         if many >= 0 and bands[j] != 0:
-            many = _count(bands[j] ^ is_band, keys, slots, ends, owners, found, touched, many)
+            many = _count(bands[j] ^ salts[1], keys, slots, ends, owners, found, touched, many)
     for j in range(tokens.size):
         if many >= 0:
             many = _count(tokens[j], keys, slots, ends, owners, found, touched, many)

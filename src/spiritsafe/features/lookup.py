@@ -26,7 +26,8 @@ KINDS = ("template", "skeleton", "minhash", "device", "network")
 MOST_OWNERS = 1024
 """A key that more indicators have tells none of them from another; it is left out."""
 _SALT = {kind: np.uint64(0x9E3779B97F4A7C15 * n & (1 << 64) - 1) for n, kind in enumerate(KINDS)}
-_NONE = np.zeros(0, np.uint64)
+_SALTS = (_SALT["skeleton"], _SALT["minhash"])
+_NONE, _NOTHING = np.zeros(0, np.uint64), np.zeros(1, np.uint64)
 
 
 def token(value: str) -> str:
@@ -117,29 +118,35 @@ class Index:
                 np.uint64,
             )
         if sketch is None:
-            anchors = system = bands = _NONE
-            skeleton = np.uint64(0)
+            request = (_NONE, _NONE, _NOTHING, _NONE, tokens)
         else:
-            anchors, system, skeleton = sketch.anchors, sketch.system_anchors, np.uint64(sketch.skeleton)
             bands = sketch.bands if sketch.bands is not None else _NONE
-        most = anchors.size + system.size + bands.size + tokens.size + 1
-        touched = np.empty(most * 4, np.int32)
-        many, more = _lookup.match(
-            self._keys, self._slots, self._ends, self._owners, self._least, self._found, touched,
-            anchors, system, skeleton, bands, tokens, _SALT["skeleton"], _SALT["minhash"],
-        )  # fmt: skip
-        if more:  # more owners than expected: as many as there can be
+            skeleton = np.array([sketch.skeleton], np.uint64)
+            request = (sketch.anchors, sketch.system_anchors, skeleton, bands, tokens)
+        touched = np.empty(4 * sum(one.size for one in request), np.int32)
+        many, more = self._counted(touched, request)
+        if more:  # keys with many owners: room for all there can be
             touched = np.empty(len(self.indicators), np.int32)
-            many, _ = _lookup.match(
-                self._keys, self._slots, self._ends, self._owners, self._least, self._found, touched,
-                anchors, system, skeleton, bands, tokens, _SALT["skeleton"], _SALT["minhash"],
-            )  # fmt: skip
+            many, _ = self._counted(touched, request)
         found = sorted(touched[:many].tolist())
         return tuple(n for n in found if self._in_force(n, now))
 
+    def _counted(self, touched: Any, request: tuple[Any, ...]) -> tuple[int, int]:
+        return _lookup.match(
+            self._keys,
+            self._slots,
+            self._ends,
+            self._owners,
+            self._least,
+            self._found,
+            touched,
+            request,
+            _SALTS,
+        )
+
     def _in_force(self, number: int, now: int) -> bool:
         begin, end = self._from[number], self._until[number]
-        return (begin is None or now >= begin) and (end is None or now < end)
+        return now >= begin and (end is None or now < end)
 
 
 def _tokens(batch: pa.RecordBatch, column: str, kind: str) -> NDArray[np.uint64]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-import orjson
-
+from spiritsafe.errors import SpiritsafeError, StorageError
 from spiritsafe.gateway import body as bodies
+from spiritsafe.gateway.exchange import Exchange, Refusing
 from spiritsafe.gateway.headers import end_to_end, first
 from spiritsafe.gateway.identity import Identity, Unknown
 from spiritsafe.gateway.mounted import Mounted
+from spiritsafe.gateway.reply import Reply, Watch
 from spiritsafe.gateway.upstream import Broken, Outgoing, Remote, Unreachable
+from spiritsafe.gateway.works import Works
+from spiritsafe.responses import Refusal, find
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -23,37 +27,32 @@ if TYPE_CHECKING:
     from spiritsafe.gateway.policy import Policy
     from spiritsafe.gateway.tokens import Key
     from spiritsafe.gateway.upstream import Answer, Upstream
+    from spiritsafe.model import Caller
 
     Receive = Callable[[], Awaitable[Any]]
     Send = Callable[[Any], Awaitable[None]]
 
-#: Paths whose bodies are read and judged, by POST only; all others pass as they are, or not at all.
-GUARDED = frozenset(
-    (
-        "/v1/chat/completions",
-        "/v1/completions",
-        "/v1/responses",
-        "/v1/embeddings",
-        "/v1/messages",
-        "/v1/messages/count_tokens",
-    )
-)
-PASSED = ("/v1/models", "/v1/responses/")
-#: Seconds after which a caller who waits is watched, so that one who leaves cancels the work. Most answers of a quick
-#: upstream are over before, and need no task of their own.
-WATCH = 0.05
-_SEPARATORS = str.maketrans("_", "-")
+PASSED = ("/v1/models",)
 
 
 class Gateway:
-    """An ASGI app. ``upstream`` takes what is let through; None: the policy's server is asked, made at the start."""
+    """An ASGI app. ``upstream`` takes what is let through; None: the policy's server is asked, made at the start.
+
+    ``works`` is what it decides with and writes to; None: made from the policy.
+    """
 
     def __init__(
-        self, policy: Policy, upstream: Upstream | None = None, keys: Mapping[str, Key] | None = None
+        self,
+        policy: Policy,
+        upstream: Upstream | None = None,
+        keys: Mapping[str, Key] | None = None,
+        works: Works | None = None,
     ) -> None:
         self.policy = policy
         self.identity = Identity(policy.trust, keys)
         self.upstream = upstream
+        self.works = works or Works(policy)
+        self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -76,65 +75,138 @@ class Gateway:
                 await send({"type": "lifespan.startup.failed", "message": "the policy names no upstream"})
                 return
             self.upstream = Remote(self.policy.upstream, self.policy.limits)
+        try:
+            await self.start()
+        except SpiritsafeError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.upstream.close()
+        await self.works.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def start(self) -> None:
+        """Make ready what requests need, once; in the loop that serves them."""
+        if not self._started:
+            self._started = True
+            await self.works.start()
 
     async def serve(self, upstream: Upstream, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request, sent on to ``upstream`` unless it is refused."""
-        reply = _Reply(scope, send)
+        reply = Reply(scope, send)
+        exchange: Exchange | None = None
+        self.works.counts.add("requests")
         try:
-            outgoing = await self._taken(upstream, scope, receive)
-            await self._passed(upstream, outgoing, receive, reply)
+            outgoing, exchange = await self._taken(upstream, scope, receive)
+            await self._passed(upstream, outgoing, receive, reply, exchange)
         except bodies.Refused as refused:
-            await reply.error(refused.status, refused.category, refused.message)
+            self.works.counts.add(f"refused.{refused.category}")
+            await reply.refuse(
+                Refusal(refused.status, refused.category, refused.message), self._dialect(scope)
+            )
+        except Refusing as refusing:
+            await reply.refuse(refusing.refusal, refusing.dialect, streamed=refusing.streamed)
         except Unreachable as error:
-            await reply.error(504 if error.slow else 502, str(error), "the model server gave no answer")
+            status = 504 if error.slow else 502
+            if exchange is not None:
+                exchange.status, exchange.finish = status, str(error)
+            self.works.counts.add(f"upstream.{error}")
+            refusal = Refusal(status, str(error), "the model server gave no answer")
+            await reply.refuse(refusal, self._dialect(scope))
+        except StorageError:
+            # With `on_failure = "closed"` an answer without a record is not given.
+            if reply.begun:
+                return
+            await reply.refuse(Refusal(503, "log_unavailable", "this service cannot take requests now"), None)
         except (Broken, bodies.Gone):
             # No end is sent: the server cuts the connection, and the caller sees a broken transfer.
             return
+        finally:
+            if exchange is not None:
+                await exchange.close()
 
-    async def _taken(self, upstream: Upstream, scope: Scope, receive: Receive) -> Outgoing:
+    @staticmethod
+    def _dialect(scope: Scope) -> Any:
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        return find(scope["method"], raw.decode("latin-1"))
+
+    async def _taken(
+        self, upstream: Upstream, scope: Scope, receive: Receive
+    ) -> tuple[Outgoing, Exchange | None]:
         method: str = scope["method"]
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         path = raw.decode("latin-1")
         headers: Pairs = list(scope["headers"])
         if first(headers, b"upgrade") is not None and b"websocket" in (first(headers, b"upgrade") or b""):
             raise bodies.Refused(426, "websocket", "websockets are not served here")
-        guarded = self._route(method, path)
-        client = scope.get("client")
-        try:
-            self.identity.name(client[0] if client else None, headers, time.time_ns() // 1_000)
-        except Unknown as error:
-            raise bodies.Refused(401, error.reason, error.message) from error
+        dialect = self._route(method, path)
+        now = time.time_ns() // 1_000
+        caller = await self._named(scope, headers, now)
         content: Any = None
-        if guarded:
+        exchange: Exchange | None = None
+        extra: tuple[tuple[bytes, bytes], ...] = ()
+        if dialect is not None:
+            if dialect.makes and not self.works.ready():
+                raise bodies.Refused(503, "log_unavailable", "this service cannot take requests now")
             content = await bodies.whole(receive, headers, self.policy.limits)
-            bodies.document(bodies.plain(content, headers, self.policy.limits), self.policy.limits)
+            document: Any = None
+            if content or dialect.makes:
+                document = bodies.document(
+                    bodies.plain(content, headers, self.policy.limits), self.policy.limits
+                )
+            exchange = Exchange(self.works, dialect, caller, document, now)
+            try:
+                away = await exchange.decide(path)
+            except BaseException:
+                await exchange.close()
+                raise
+            path, extra = away.target, away.headers
+            if away.body is not None:
+                content = away.body
+                headers = [pair for pair in headers if pair[0] != b"content-encoding"]
+            elif not content and method in {"GET", "DELETE"}:
+                content = None
         elif bodies.has_body(headers):
             content = bodies.pieces(receive, self.policy.limits)
         query: bytes = scope.get("query_string", b"")
         target = f"{path}?{query.decode('latin-1')}" if query else path
-        return Outgoing(method, target, self._onward(headers, upstream.host, content), content)
+        onward = self._onward(headers, upstream.host, content)
+        return Outgoing(method, target, [*onward, *extra], content), exchange
 
-    def _route(self, method: str, path: str) -> bool:
-        """Whether the path is guarded. Raises Refused for what has no way through."""
-        if path in GUARDED:
-            if method not in {"POST", "OPTIONS"}:
-                raise bodies.Refused(405, "method", f"{path} takes POST")
-            return method == "POST"
+    async def _named(self, scope: Scope, headers: Pairs, now: int) -> Caller:
+        client = scope.get("client")
+        try:
+            named = self.identity.name(client[0] if client else None, headers, now)
+        except Unknown as error:
+            raise bodies.Refused(401, error.reason, error.message) from error
+        if named.token_id and not await self.works.state.once(named.token_id, named.expires * 1_000_000, now):
+            raise bodies.Refused(401, "token_used", "this token was used before")
+        caller = named.caller
+        if caller.user_agent is None and (agent := first(headers, b"user-agent")):
+            return replace(caller, user_agent=agent.decode("latin-1")[:512])
+        return caller
+
+    def _route(self, method: str, path: str) -> Any:
+        """The dialect of a guarded call, or None for what passes as it is. Raises Refused for what has no way through."""
+        dialect = find(method, path) if path[-1:] != "/" else None
+        if dialect is not None:
+            return dialect
+        if find("POST", path) is not None and path[-1:] != "/":
+            if method == "OPTIONS":
+                return None
+            raise bodies.Refused(405, "method", f"{path} takes POST")
         # A server behind may read these as a guarded path; we must not read them as another.
         plain = "/" + "/".join(part for part in unquote(path).split("/") if part not in {"", "."})
-        if plain != path.rstrip("/") and (".." in plain or plain.lower() in GUARDED):
+        if plain != path.rstrip("/") and (".." in plain or find("POST", plain.lower()) is not None):
             raise bodies.Refused(
                 400, "path_not_canonical", "write the path without escapes, dots and doubled slashes"
             )
-        if plain.lower() in GUARDED:
+        if find("POST", plain.lower()) is not None or plain.lower().startswith("/v1/responses/"):
             raise bodies.Refused(404, "path_unknown", "there is nothing at this path")
         if self.policy.paths == "known" and not path.startswith(PASSED):
             raise bodies.Refused(404, "path_unknown", "there is nothing at this path")
-        return False
+        return None
 
     def _onward(self, headers: Pairs, host: bytes, content: object) -> Pairs:
         """The header that goes on: nothing of identity, of this connection, or of how the body was framed."""
@@ -143,6 +215,7 @@ class Gateway:
             (name, value)
             for name, value in end_to_end(headers)
             if name not in stripped
+            and not name.startswith((b"x-spiritsafe-", b"x_spiritsafe_"))
             and name.replace(b"_", b"-") not in stripped
             and name not in {b"accept-encoding", b"content-length"}
             and not (host and name == b"host")
@@ -156,63 +229,107 @@ class Gateway:
             kept.append((b"content-length", length))
         return kept
 
-    async def _passed(self, upstream: Upstream, outgoing: Outgoing, receive: Receive, reply: _Reply) -> None:
+    async def _passed(
+        self,
+        upstream: Upstream,
+        outgoing: Outgoing,
+        receive: Receive,
+        reply: Reply,
+        exchange: Exchange | None,
+    ) -> None:
         """Ask, and pass the answer on; a caller who leaves ends both."""
-        watch = _Watch(receive)
+        watch = Watch(receive)
         if outgoing.body is None or isinstance(outgoing.body, bytes):
             watch.begin()
         answer: Answer | None = None
         try:
             answer = await upstream.send(outgoing)
-            await reply.start(answer, outgoing.method)
-            while piece := await answer.read():
-                await reply.piece(piece)
-            await reply.end()
+            if exchange is None:
+                await self._through(answer, outgoing.method, reply)
+            else:
+                exchange.status = answer.status
+                await self._answered(answer, outgoing.method, reply, exchange)
         except asyncio.CancelledError:
             if watch.gone():
+                if exchange is not None:
+                    exchange.finish = "cancelled"
                 raise bodies.Gone from None
+            raise
+        except Broken as broken:
+            if exchange is not None:
+                exchange.finish = str(broken)
             raise
         finally:
             watch.end()
             if answer is not None:
                 answer.close()
 
+    @staticmethod
+    async def _through(answer: Answer, method: str, reply: Reply) -> None:
+        await reply.start(answer.status, answer.headers, method)
+        while piece := await answer.read():
+            await reply.piece(piece)
+        await reply.end()
 
-class _Watch:
-    """Cancels the running task when its caller leaves; begins to look after ``WATCH`` seconds."""
+    async def _answered(self, answer: Answer, method: str, reply: Reply, exchange: Exchange) -> None:
+        """An answer that is read for the record, and changed where a measure or a binding says so."""
+        kind = (first(answer.headers, b"content-type") or b"").partition(b";")[0].strip().lower()
+        if kind == b"text/event-stream":
+            await self._streamed(answer, method, reply, exchange)
+        elif kind == b"application/json" or kind.endswith(b"+json"):
+            await self._whole(answer, method, reply, exchange)
+        else:
+            await exchange.write()
+            await self._through(answer, method, reply)
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._work: asyncio.Task[Any] | None = None
-        self._left = False
+    async def _streamed(self, answer: Answer, method: str, reply: Reply, exchange: Exchange) -> None:
+        events = exchange.events()
+        headers = answer.headers
+        if exchange.touches:
+            headers = [pair for pair in headers if pair[0] != b"content-length"]
+        await reply.start(answer.status, headers, method)
+        while piece := await answer.read():
+            made = events.feed(piece)
+            if events.broken:
+                raise Broken("event_too_long")
+            if events.finished:
+                await exchange.write()
+            if made:
+                await reply.piece(made)
+        made = events.end()
+        await exchange.write()
+        if made:
+            await reply.piece(made)
+        await reply.end()
 
-    def begin(self) -> None:
-        self._work = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(WATCH, self._start)
-
-    def gone(self) -> bool:
-        """Whether the caller left; the cancellation is then ours, and taken back."""
-        if self._left and self._work is not None:
-            self._work.uncancel()
-        return self._left
-
-    def end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-
-    def _start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._look())
-
-    async def _look(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._left = True
-        if self._work is not None:
-            self._work.cancel()
+    async def _whole(self, answer: Answer, method: str, reply: Reply, exchange: Exchange) -> None:
+        """Held until it is complete: its record comes before it. One that is too long to hold is not changed."""
+        pieces: list[bytes] = []
+        size, most = 0, self.policy.limits.answer
+        while piece := await answer.read():
+            pieces.append(piece)
+            size += len(piece)
+            if size > most:
+                break
+        if size > most:
+            if exchange.touches:
+                raise Unreachable("answer_too_large")
+            await exchange.write()
+            await reply.start(answer.status, answer.headers, method)
+            for one in pieces:
+                await reply.piece(one)
+            while piece := await answer.read():
+                await reply.piece(piece)
+            await reply.end()
+            return
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        made = exchange.answer(data) if data else data
+        await exchange.write()
+        headers = answer.headers
+        if made is not data or (method != "HEAD" and first(headers, b"content-length") is None):
+            headers = [pair for pair in headers if pair[0] != b"content-length"]
+            headers.append((b"content-length", b"%d" % len(made)))
+        await reply.whole(answer.status, headers, made)
 
 
 class SpiritsafeMiddleware:
@@ -227,53 +344,8 @@ class SpiritsafeMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
+            await self._gateway.start()
             upstream = Mounted(self._app, scope, self._gateway.policy.limits)
             await self._gateway.serve(upstream, scope, receive, send)
         else:
             await self._gateway(scope, receive, send)
-
-
-class _Reply:
-    """What goes back. A caller of HTTP/1.0 cannot read pieces without a length: it gets the answer whole."""
-
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self._send = send
-        self._old = scope.get("http_version") == "1.0"
-        self._held: list[bytes] | None = None
-        self._head: dict[str, Any] = {}
-
-    async def start(self, answer: Answer, method: str) -> None:
-        self._head = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
-        bare = method == "HEAD" or answer.status in {204, 304}
-        if self._old and not bare and first(answer.headers, b"content-length") is None:
-            self._held = []
-        else:
-            await self._send(self._head)
-
-    async def piece(self, data: bytes) -> None:
-        if self._held is not None:
-            self._held.append(data)
-        else:
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self) -> None:
-        data = b""
-        if self._held is not None:
-            data = b"".join(self._held)
-            self._head["headers"] = [*self._head["headers"], (b"content-length", b"%d" % len(data))]
-            await self._send(self._head)
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
-
-    async def error(self, status: int, category: str, message: str) -> None:
-        body = orjson.dumps(
-            {"error": {"message": message, "type": "spiritsafe", "code": category, "category": category}}
-        )
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"x-spiritsafe-category", category.encode()),
-        ]
-        if status in {408, 413}:
-            headers.append((b"connection", b"close"))  # the rest of the body is not read
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})

@@ -10,9 +10,10 @@ import heapq
 import json
 import os
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from spiritsafe.errors import StorageError, UsageError
+from spiritsafe.responses import Taken
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,14 +23,6 @@ LONGEST_WAIT = 86_400.0
 """Seconds that ``retry_after`` may at most say: who must wait longer asks again tomorrow."""
 MOST_BUCKETS = 100_000
 MOST_ONCE = 200_000
-
-
-class Taken(NamedTuple):
-    """What a bucket said: whether it had enough, what is left, and seconds until it would have enough."""
-
-    allowed: bool
-    remaining: float
-    retry_after: float
 
 
 class State(Protocol):

@@ -1,0 +1,303 @@
+"""One exchange on its way through: what was asked, what was decided, what was answered, and its record.
+
+The record is on disk before the last byte of the answer goes out, so a complete answer is a record, whatever kills us.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from spiritsafe.errors import StorageError
+from spiritsafe.gateway import decide
+from spiritsafe.gateway.artefacts import Owner
+from spiritsafe.gateway.record import Decided, record
+from spiritsafe.gateway.stream import Stream
+from spiritsafe.gateway.walker import CATEGORIES, Handed, Issuer, handed, handed_path
+from spiritsafe.responses import Call, Changes, Refusal
+
+if TYPE_CHECKING:
+    from spiritsafe.features.inline import Sketch
+    from spiritsafe.gateway.artefacts import Redemption
+    from spiritsafe.gateway.works import Works
+    from spiritsafe.model import Caller, Order
+    from spiritsafe.responses import Dialect
+
+#: Events after which a stream says nothing more, by their ``type``; chat streams end with ``[DONE]``.
+_LAST = frozenset({"message_stop", "response.completed", "response.failed", "response.incomplete", "error"})
+_DONE = b"[DONE]"
+
+
+class Away(NamedTuple):
+    """What goes to the model: ``body`` None when it is as it came; ``target`` the path; ``headers`` to add."""
+
+    body: bytes | None
+    target: str
+    headers: tuple[tuple[bytes, bytes], ...]
+
+
+class Refusing(Exception):  # noqa: N818 - reads as the fact it states
+    """The request is answered by us."""
+
+    def __init__(self, refusal: Refusal, dialect: Dialect | None, *, streamed: bool = False) -> None:
+        super().__init__(refusal.category)
+        self.refusal = refusal
+        self.dialect = dialect
+        self.streamed = streamed
+
+
+class Exchange:
+    """Made for each guarded request; ``decide`` first, then the answer's methods, and ``close`` whatever happens."""
+
+    def __init__(self, works: Works, dialect: Dialect, caller: Caller, body: Any, now: int) -> None:
+        self.works, self.dialect, self.caller, self.now = works, dialect, caller, now
+        self._began = time.perf_counter()
+        self.body = body
+        self.asked = dialect.asked(body)
+        self._sketch: Sketch | None = None
+        self._orders: tuple[Order, ...] = ()
+        self._campaigns: tuple[str, ...] = ()
+        self._handed = Handed(body)
+        self._category: str | None = None
+        self._response: str | None = None
+        self.changes: Changes | None = None
+        self._owner = Owner(caller.account_id, caller.organization_id, works.family(self.asked.model))
+        self.issuer: Issuer | None = None
+        self._tally = dialect.tally()
+        self._written = False
+        self.status: int | None = None
+        self.finish: str | None = None
+
+    async def decide(self, path: str) -> Away:
+        """Hear artefacts and orders. Raises Refusing, the record then written."""
+        works = self.works
+        self._match()
+        target = self._open(path)
+        self._orders = works.rules.book.applying(self._campaigns, self.caller, self.now)
+        if (foreign := self._not_theirs()) is not None:
+            raise await self._refuse_artefact(foreign)
+        if works.binding is not None:
+            echoes = self._handed.echoes
+            self.issuer = Issuer(self._owner, works.binding, now=self.now, echoes=echoes)
+        call = Call(self.dialect, self._handed.document or {}, self.caller, url=works.policy.contest)
+        if self._orders:
+            judged = await self._judged(call)
+            if judged.refusal is not None and not works.policy.shadow:
+                raise await self._refused(judged.refusal)
+            if not works.policy.shadow:
+                call = judged.call
+                self.changes = Changes(
+                    self.dialect,
+                    [(works.responses[order.response], order) for order in judged.applied],
+                    streamed=self.asked.stream,
+                )
+        extra = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers)
+        changed = bool(self.body) and call.body is not self.body
+        return Away(orjson.dumps(call.body) if changed else None, target, extra)
+
+    def _match(self) -> None:
+        """Sketch the request, and see which campaigns' indicators it has."""
+        works, index = self.works, self.works.rules.index
+        if self.dialect.makes and (works.policy.log.content != "none" or index.indicators):
+            asked = self.asked
+            self._sketch = works.inline.sketch(asked.prompt or "", asked.system, minhash=index.wants_minhash)
+        if not index.indicators:
+            return
+        caller = self.caller
+        matched = index.match(self._sketch, device=caller.device_id, network=caller.client_ip, now=self.now)
+        if matched:
+            self._campaigns = decide.campaigns(index, matched)
+            works.counts.add("matched")
+
+    async def _judged(self, call: Call) -> decide.Judged:
+        """What the orders say; each that counts takes a token first."""
+        works = self.works
+        left: dict[str, Any] = {}
+        for order in self._orders:
+            bucket = decide.bucket(order, works.responses[order.response])
+            if bucket is not None:
+                left[order.order_id] = await works.state.take(
+                    bucket.name, bucket.rate, bucket.burst, self.now
+                )
+        judged = decide.judge(call, self._orders, left, works.responses, now=self.now)
+        if judged.order is not None and judged.refusal is not None:
+            self._response, self._category = judged.order.response, judged.refusal.category
+        elif judged.applied:
+            self._response = judged.applied[-1].response
+        return judged
+
+    def _open(self, path: str) -> str:
+        """Artefacts in the request, opened for their owner. Raises nothing: a refusal is an order's affair or ours."""
+        works = self.works
+        if works.binding is None:
+            return path
+        target = path
+        if self.dialect.makes or self.body:
+            self._handed = handed(self.body, self._owner, works.binding, now=self.now)
+        if not self.dialect.makes:
+            target, by_path = handed_path(path, self._owner, works.binding, now=self.now)
+            self._handed = replace(
+                self._handed,
+                redemptions=(*self._handed.redemptions, *by_path.redemptions),
+                echoes=self._handed.echoes | by_path.echoes,
+            )
+        for one in self._handed.redemptions:
+            works.counts.add(f"artefacts.{one.verdict}")
+            if one.crossed:
+                works.tell(one, self.caller, self.now)
+        return target
+
+    def _not_theirs(self) -> Redemption | None:
+        """The artefact for which the request must be refused."""
+        if self.works.policy.shadow:
+            return None
+        return self._handed.refused(unbound=self.works.policy.artefacts.unbound == "refuse")
+
+    async def _refuse_artefact(self, one: Redemption) -> Refusing:
+        """The refusal of an artefact that is not the caller's, recorded."""
+        category = CATEGORIES[one.verdict]
+        self._category, self._response = category, "artefacts"
+        contest = self.works.policy.contest
+        how = f" To contest this, see {contest}." if contest else ""
+        message = f"A reasoning artefact or response id in this request cannot be used by this caller ({one.verdict}).{how}"
+        return await self._refused(Refusal(403, category, message, contest=contest, reason=category))
+
+    async def _refused(self, refusal: Refusal) -> Refusing:
+        self.works.counts.add(f"refused.{refusal.category}")
+        self.status = 200 if refusal.answer else refusal.status
+        self.finish = "refusal" if refusal.answer else None
+        await self.write()
+        return Refusing(refusal, self.dialect, streamed=self.asked.stream)
+
+    @property
+    def touches(self) -> bool:
+        """Whether the answer may have to be changed."""
+        return self.issuer is not None or bool(self.changes)
+
+    def answer(self, data: bytes) -> bytes:
+        """A whole JSON answer as it goes out: the same bytes when nothing in it changes."""
+        try:
+            document = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return data
+        self._tally.add(document)
+        changed = document
+        if self.changes:
+            changed = self.changes(changed)
+        if self.issuer is not None:
+            changed = self.issuer.answer(changed)
+        return data if changed is document else orjson.dumps(changed)
+
+    def events(self) -> Events:
+        """What a stream of events goes through."""
+        return Events(self)
+
+    def event(self, document: Any) -> tuple[Any, ...] | None:
+        """The events in place of this one: None for itself, () for none."""
+        self._tally.add(document)
+        changed = document
+        if self.changes:
+            changed = self.changes(document)
+            if changed is None:
+                return ()
+        if self.issuer is not None:
+            made = self.issuer.event(changed)
+            if made is not None:
+                return made
+        return None if changed is document else (changed,)
+
+    async def write(self) -> None:
+        """The record, once. Raises StorageError when it cannot be written and the policy says ``closed``."""
+        if self._written or not self.dialect.makes:
+            return
+        self._written = True
+        works = self.works
+        told = self._tally.record()
+        told["reasoning_redeemed"] = self._handed.redeemed
+        told["reasoning_issued"] = self.issuer.issued if self.issuer is not None else None
+        if self.finish is not None:
+            told["finish_reason"] = self.finish
+        content = works.policy.log.content
+        packed = None
+        if content == "skeleton" and self._sketch is not None:
+            text = told.get("response")
+            packed = self._sketch.pack(None if text is None else len(text))
+        caller = self.caller
+        if caller.api_key_id is not None:
+            caller = replace(caller, api_key_id=works.key_id(caller.api_key_id))
+        line = record(
+            self.asked,
+            caller,
+            packed,
+            told,
+            now=self.now,
+            status=self.status,
+            content=content,
+            decided=Decided(
+                self._campaigns,
+                tuple(order.order_id for order in self._orders),
+                self._response,
+                self._category,
+                works.policy.shadow,
+            ),
+        )
+        works.segments.append(line)
+        if works.policy.log.sync == "disk":
+            await works.segments.durable()
+
+    async def close(self) -> None:
+        """The end, whatever it was: a record there is."""
+        works = self.works
+        if not self._written and self.dialect.makes:
+            if self.finish is None:
+                self.finish = "incomplete"
+            try:
+                await self.write()
+            except StorageError:
+                works.counts.add("records_refused")
+        works.counts.add(f"answered.{self.status or 0}")
+        works.counts.took(time.perf_counter() - self._began)
+
+
+class Events:
+    """A stream of events: read for the record, and changed where something must be.
+
+    ``feed`` gives the bytes that may go on. ``finished``: its last event was seen, so that the record is due before it goes.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._stream = Stream(self)  # type: ignore[arg-type] - it asks for needs and event only
+        self._through = not exchange.touches
+        self.finished = False
+
+    @property
+    def broken(self) -> bool:
+        """An event was too long to be read."""
+        return self._stream.broken and not self._through
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Bytes that arrived -> bytes that go on; the very same where no measure applies."""
+        made = self._stream.feed(chunk)
+        return chunk if self._through else made
+
+    def end(self) -> bytes:
+        """What is left at the end."""
+        made = self._stream.end()
+        return b"" if self._through else made
+
+    def needs(self, raw: bytes) -> bool:
+        """Whether an event must be parsed."""
+        if _DONE in raw and raw.rstrip().endswith(_DONE):
+            self.finished = True
+            return False
+        return b"data:" in raw
+
+    def event(self, document: Any) -> tuple[Any, ...] | None:
+        """The events in place of this one."""
+        if isinstance(document, dict) and document.get("type") in _LAST:
+            self.finished = True
+        return self._exchange.event(document)

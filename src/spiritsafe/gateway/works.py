@@ -1,0 +1,228 @@
+"""What one gateway process holds: sketches, rules, counters, keys and the exchange log. ``Exchange`` uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from spiritsafe.errors import SpiritsafeError, StorageError
+from spiritsafe.features.inline import Inline
+from spiritsafe.gateway.artefacts import Binding
+from spiritsafe.gateway.figures import Figures
+from spiritsafe.gateway.keys import KeyFile
+from spiritsafe.gateway.record import key_id, key_secret
+from spiritsafe.gateway.rules import RuleFiles, responses
+from spiritsafe.gateway.segments import Segments, recover
+from spiritsafe.gateway.state import Local
+from spiritsafe.ledger import Ledger
+
+if TYPE_CHECKING:
+    from spiritsafe.gateway.artefacts import Redemption
+    from spiritsafe.gateway.policy import Policy
+    from spiritsafe.gateway.rules import Rules
+    from spiritsafe.gateway.state import State
+    from spiritsafe.model import Caller
+
+LOOK = 0.25
+"""Seconds between two looks at the files."""
+_TAIL = re.compile(r"(-\d{8}|-\d{4}-\d{2}-\d{2}|@\w+|-latest)$")
+_MOST_TOLD = 100_000
+
+
+class Works:
+    """Made once a process, inside no loop; ``start`` and ``close`` belong to the server's loop.
+
+    ``writer`` is unique among all processes that write to one log folder. ``processes``: gateways times workers, that
+    share budgets when they are not counted in Redis.
+    """
+
+    def __init__(self, policy: Policy, *, writer: str = "gateway", processes: int = 1) -> None:
+        self.policy = policy
+        self.writer = writer
+        self.responses = responses()
+        self.inline = Inline()
+        self.files = RuleFiles(policy)
+        self.counts = Figures()
+        self.keys = KeyFile(policy.artefacts.keys) if policy.artefacts.keys else None
+        keys = self.keys
+        self.binding = (
+            Binding(lambda: keys.ring, bind=policy.artefacts.bind, lifetime=policy.artefacts.lifetime)
+            if keys
+            else None
+        )
+        self._processes = processes
+        self._families: dict[str, str] = {}
+        self._thread = ThreadPoolExecutor(1, "gateway")
+        self._ledger: Ledger | None = None
+        self._told: set[tuple[str, str]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._secret = b""
+        self.segments: Segments
+        self.state: State
+        self._evidence_failed: str | None = None
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of now."""
+        return self.files.rules
+
+    async def start(self) -> None:
+        """Mend what dead writers left, read the files, load the kernel. Raises SpiritsafeError."""
+        policy = self.policy
+        try:
+            policy.log.folder.mkdir(parents=True, exist_ok=True)
+            recover(policy.log.folder)
+            own = policy.log.folder / "_gateway"
+            own.mkdir(exist_ok=True)
+            self._secret = key_secret(own / "key-secret")
+        except OSError as error:
+            if policy.log.on_failure == "closed":
+                raise StorageError(
+                    f"the log folder cannot be used: {error}", where=str(policy.log.folder)
+                ) from error
+        self.segments = Segments(
+            policy.log.folder,
+            self.writer,
+            on_failure=policy.log.on_failure,
+            rotate=policy.log.rotate,
+            rotate_every=policy.log.rotate_every,
+            sync=policy.log.sync,
+        )
+        floors = policy.log.folder / "_gateway" / "versions.json"
+        if policy.state.redis:
+            from spiritsafe.gateway.redis import Shared  # noqa: PLC0415 - only where it is used
+
+            self.state = Shared(
+                policy.state.redis,
+                on_failure=policy.state.on_failure,
+                gateways=self._processes,
+                floors=floors,
+                timeout=policy.state.timeout,
+            )
+        else:
+            self.state = Local(share=1 / self._processes, floors=floors)
+        self.inline.warm()
+        await self._load()
+        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self.segments.run())]
+
+    async def close(self) -> None:
+        """Publish the log; the files stay as they are."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.state.close()
+        await asyncio.get_running_loop().run_in_executor(None, self.segments.close)
+        self._thread.shutdown(wait=True)
+        if self._ledger is not None:
+            self._ledger.close()
+
+    def ready(self) -> bool:
+        """Whether a request may be taken."""
+        return self.segments.ready()
+
+    def complaints(self) -> list[str]:
+        """What is wrong now, in words; nothing of it stops the gateway by itself."""
+        found = [*self.files.complaints.values()]
+        found += [f"not in force: {note}" for note in self.rules.notes]
+        for one in (
+            self.segments.figures.failure,
+            self.state.complaint(),
+            self.keys.complaint if self.keys else None,
+            self.keys.ring.complaint(time.time_ns() // 1000) if self.keys else None,
+            self._evidence_failed,
+        ):
+            if one:
+                found.append(one)
+        return found
+
+    def figures(self) -> dict[str, float]:
+        """Flat names and numbers for the metrics."""
+        log = self.segments.figures
+        return {
+            **self.counts.flat(),
+            "records": log.records,
+            "records_lost": log.lost,
+            "log_bytes": log.bytes,
+            "log_failures": log.failures,
+            "segments_published": log.published,
+            "orders_in_force": self.rules.orders,
+            "orders_version": self.rules.version,
+            "orders_withheld": len(self.rules.notes),
+            "indicators": len(self.rules.index.indicators),
+            "complaints": len(self.complaints()),
+        }
+
+    def family(self, model: str | None) -> str | None:
+        """A model's family: by the policy's longest prefix, else its name without date or version tail."""
+        if model is None:
+            return None
+        known = self._families.get(model)
+        if known is None:
+            fits = [prefix for prefix in self.policy.families if model.startswith(prefix)]
+            known = self.policy.families[max(fits, key=len)] if fits else _TAIL.sub("", model[:200])
+            if len(self._families) > _MOST_TOLD:
+                self._families.clear()
+            self._families[model] = known
+        return known
+
+    def key_id(self, key: str) -> str:
+        """What stands for an API key in the log."""
+        return key_id(key, self._secret)
+
+    def tell(self, redemption: Redemption, caller: Caller, now: int) -> None:
+        """Write down that a caller handed in another party's artefact: evidence, once a pair, off the loop."""
+        pair = (redemption.token_hash, caller.account_id)
+        if pair in self._told or len(self._told) >= _MOST_TOLD:
+            return
+        self._told.add(pair)
+        body: dict[str, object] = {
+            "kind": redemption.kind,
+            "verdict": redemption.verdict,
+            "place": redemption.place,
+            "token_hash": redemption.token_hash,
+            "owner_tag": redemption.owner_tag,
+            "party_tag": redemption.party_tag,
+            "key_id": redemption.key_id,
+            "epoch": redemption.epoch,
+            "account_id": caller.account_id,
+            "organization_id": caller.organization_id,
+        }
+        self._thread.submit(self._write, body, now)
+
+    def _write(self, body: dict[str, object], now: int) -> None:
+        try:
+            if self._ledger is None:
+                folder = self.policy.log.folder / "_gateway"
+                folder.mkdir(parents=True, exist_ok=True)
+                self._ledger = Ledger(folder / f"evidence-{self.writer}.jsonl")
+            self._ledger.append("artefact_crossing", body, time=now)
+            self._evidence_failed = None
+        except SpiritsafeError as error:
+            self._ledger = None
+            self._evidence_failed = f"evidence was not written: {error}"
+
+    async def _load(self) -> None:
+        now = time.time_ns() // 1000
+        orders = self.policy.orders
+        name = f"orders {orders.file}"
+        floor = await self.state.floor(name, 0) if orders.file else 0
+        loop = asyncio.get_running_loop()
+        rules = await loop.run_in_executor(self._thread, self.files.load, now, floor)
+        if orders.file and rules.version > floor:
+            try:
+                await self.state.floor(name, rules.version)
+            except StorageError as error:
+                self.files.complaints[name] = str(error)
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK)
+            if self.keys is not None:
+                self.keys.refresh()
+            if self.files.changed():
+                with suppress(SpiritsafeError):
+                    await self._load()
