@@ -26,7 +26,8 @@ app.add_typer(keys, name="keys")
 
 PolicyFile = Annotated[Path | None, typer.Option("--policy", help="The policy file.", show_default=False)]
 Upstream = Annotated[
-    str | None, typer.Option(help="Address of the model server, in place of the policy's.", show_default=False)
+    str | None,
+    typer.Option(help="Address of the model server, in place of the policy's.", show_default=False),
 ]
 Listen = Annotated[
     str | None, typer.Option(help="host:port or unix:/path, in place of the policy's.", show_default=False)
@@ -76,7 +77,9 @@ def make(path: KeyFile, as_json: Json = False) -> None:
 def rotate(
     path: KeyFile,
     lifetime: Annotated[str, typer.Option(help="How long the older keys still redeem.")] = "30d",
-    delay: Annotated[str, typer.Option(help="When the new key begins: all gateways must have read it.")] = "5m",
+    delay: Annotated[
+        str, typer.Option(help="When the new key begins: all gateways must have read it.")
+    ] = "5m",
     as_json: Json = False,
 ) -> None:
     """Add a key; the older ones redeem what they issued for a while."""
@@ -167,7 +170,9 @@ def _screen(report: dict[str, Any]) -> None:
     for why, words in (("exempt", "by exemptions"), ("relation", "by declared relations")):
         spared = report["spared"][why]
         if spared["requests"]:
-            console.print(f"Spared {words}: {spared['requests']:,} requests of {spared['accounts']:,} accounts.")
+            console.print(
+                f"Spared {words}: {spared['requests']:,} requests of {spared['accounts']:,} accounts."
+            )
     found = report["indicators"]
     console.print(f"{found['matched']:,} of {found['loaded']:,} indicators matched.")
     if found["not_tried"]:
@@ -198,11 +203,9 @@ def _now() -> int:
 
 def _moment(text: str) -> int:
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError
-    except ValueError as error:
-        raise UsageError(
-            f"{text!r} is not a time", where="--at", hint="write it as 2026-09-30T12:00:00Z"
-        ) from error
+        moment: datetime | None = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise UsageError(f"{text!r} is not a time", where="--at", hint="write it as 2026-09-30T12:00:00Z")
     return round(moment.timestamp() * 1_000_000)

@@ -86,30 +86,15 @@ def match(keys, slots, ends, owners, least, found, touched, request, salts):  # 
 
 
 @compiled
-def match_rows(
-    keys,
-    slots,
-    ends,
-    owners,
-    least,
-    found,
-    touched,
-    anchors,
-    anchor_ends,
-    system,
-    system_ends,
-    skeleton,
-    tokens,
-    is_skeleton,
-    start,
-    rows,
-    numbers,
-):  # type: ignore[no-untyped-def]
+def match_rows(table, request, is_skeleton, start, rows, numbers):  # type: ignore[no-untyped-def]
     """``match`` for the rows of a batch from ``start`` on, without bands; (next row, pairs written).
 
-    Row i has ``anchors[anchor_ends[i]:anchor_ends[i + 1]]`` and so on; ``tokens`` (rows, 2), 0 where there is none.
-    ``touched`` is as long as ``found``, ``rows`` and ``numbers`` at least; a row that has no room in them ends the walk.
+    ``table``: the first seven arguments of ``match``; ``request``: anchors and where each row's begin (one more than
+    rows), the same of system anchors, skeletons, and tokens (rows, 2), 0 where there is none. ``touched`` is as long as
+    ``found``, ``rows`` and ``numbers`` at least; a row that has no room in these ends the walk.
     """
+    keys, slots, ends, owners, least, found, touched = table
+    anchors, anchor_ends, system, system_ends, skeleton, tokens = request
     written = 0
     for i in range(start, skeleton.size):
         many = 0

@@ -79,7 +79,6 @@ class Index:
         """
         lists = [batch.column(name) for name in ("anchors", "system_anchors")]
         many = len(self.indicators)
-        touched = np.empty(max(1, many), np.int32)
         room = max(many, 1 << 16)
         rows, numbers = np.empty(room, np.int64), np.empty(room, np.int32)
         tokens = (
@@ -88,14 +87,14 @@ class Index:
             else np.zeros((batch.num_rows, 0), np.uint64)
         )
         flat = [array for one in lists for array in (one.values.to_numpy(), one.offsets.to_numpy())]
-        skeleton = batch.column("skeleton").to_numpy()
+        request = (*flat, batch.column("skeleton").to_numpy(), tokens)
+        table = (
+            self._keys, self._slots, self._ends, self._owners, self._least, self._found, np.empty(max(1, many), np.int32),
+        )  # fmt: skip
         found: list[tuple[Any, Any]] = []
         at = 0 if many else batch.num_rows
         while at < batch.num_rows:
-            at, written = _lookup.match_rows(
-                self._keys, self._slots, self._ends, self._owners, self._least, self._found, touched,
-                *flat, skeleton, tokens, _SALT["skeleton"], at, rows, numbers,
-            )  # fmt: skip
+            at, written = _lookup.match_rows(table, request, _SALT["skeleton"], at, rows, numbers)
             found.append((rows[:written].copy(), numbers[:written].copy()))
         if not found:
             return np.zeros(0, np.int64), np.zeros(0, np.int32)
@@ -153,7 +152,8 @@ def _tokens(batch: pa.RecordBatch, column: str, kind: str) -> NDArray[np.uint64]
     """The salted key of each row's value, 0 where there is none."""
     coded = batch.column(column).dictionary_encode()
     known = np.array(
-        [int(token(value)[:16], 16) if value else 0 for value in coded.dictionary.to_pylist()] + [0], np.uint64
+        [int(token(value)[:16], 16) if value else 0 for value in coded.dictionary.to_pylist()] + [0],
+        np.uint64,
     )
     known[:-1][known[:-1] != 0] ^= _SALT[kind]
     return known[coded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]

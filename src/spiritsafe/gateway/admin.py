@@ -48,8 +48,8 @@ class Health:
     workers: tuple[Worker, ...] = field(default_factory=tuple[Worker, ...])
 
     def alive(self) -> bool:
-        """Whether a worker lives."""
-        return any(one.started and one.silent <= SILENT for one in self.workers)
+        """Whether a worker lives, be it that it only starts."""
+        return any(not one.started or one.silent <= SILENT for one in self.workers)
 
     def ready(self) -> bool:
         """Whether requests should be sent here."""

@@ -23,7 +23,6 @@ from spiritsafe.orders.content import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from spiritsafe.gateway.policy import Policy
     from spiritsafe.model import Order
@@ -71,7 +70,9 @@ class DryRun:
     def __init__(self, policy: Policy, *, now: int) -> None:
         if policy.orders.file is None or policy.orders.signer is None:
             raise UsageError(
-                "the policy names no orders", where=str(policy.path), hint="[orders] file and signer name them"
+                "the policy names no orders",
+                where=str(policy.path),
+                hint="[orders] file and signer name them",
             )
         self._policy, self._now = policy, now
         ladder = ladders.read(policy.path)
@@ -114,7 +115,10 @@ class DryRun:
         pairs = np.concatenate([pairs, np.stack([alone, np.full(alone.size, _ALL)], axis=1)])
         # One entry for each customer and campaign, not for each exchange.
         entries, of, many = np.unique(
-            np.column_stack([codes[pairs[:, 0]], pairs[:, 1]]), axis=0, return_inverse=True, return_counts=True
+            np.column_stack([codes[pairs[:, 0]], pairs[:, 1]]),
+            axis=0,
+            return_inverse=True,
+            return_counts=True,
         )
         of = of.reshape(-1)
         hit = np.zeros(len(entries), np.bool_)
@@ -187,7 +191,11 @@ class DryRun:
         known: frozenset[str] = frozenset().union(*members)
         return {
             **_named(order),
-            "state": "ended" if order.expires <= self._now else "later" if order.start > self._now else "in_force",
+            "state": "ended"
+            if order.expires <= self._now
+            else "later"
+            if order.start > self._now
+            else "in_force",
             **effect.touched.told(),
             "unlisted_accounts": len(effect.touched.accounts - known) if members else None,
             "spared": effect.spared.told(),

@@ -7,7 +7,6 @@ that a restart sets nothing back. What every worker sees alike (orders in force)
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -37,10 +36,11 @@ FAMILIES = {
     "answered": Family("counter", "status", "Answers given, by status"),
     "refused": Family("counter", "category", "Requests refused, by category"),
     "matched": Family("counter", "", "Requests that matched an indicator"),
-    "applied": Family("counter", "response", "Requests that an order touched, by response"),
+    "upstream": Family("counter", "error", "Requests that the model server did not answer, by error"),
     "artefacts": Family("counter", "verdict", "Reasoning artefacts seen, by verdict"),
     "records": Family("counter", "", "Records in the exchange log"),
     "records_lost": Family("counter", "", "Records that could not be written"),
+    "records_refused": Family("counter", "", "Answers not given because their record could not be written"),
     "log_bytes": Family("counter", "", "Bytes written to the exchange log"),
     "log_failures": Family("counter", "", "Failed writes and syncs of the exchange log"),
     "segments_published": Family("counter", "", "Segments finished and published"),
@@ -64,13 +64,13 @@ class Gathered(Collector):
 
     def __init__(self, live: Callable[[], Iterable[Figures]]) -> None:
         self._live = live
-        self._ended: Counter[str] = Counter()
+        self._ended: dict[str, float] = {}
 
     def add(self, figures: Figures) -> None:
         """Keep the counts of a worker that ended, and those of the parent itself."""
         for name, value in figures.items():
             if _family(name).kind == "counter":
-                self._ended[name] += value
+                self._ended[name] = self._ended.get(name, 0) + value
 
     def joined(self) -> dict[str, float]:
         """One number for each flat name."""
@@ -129,7 +129,9 @@ def _histogram(seconds: Mapping[str, float]) -> Metric:
         for name, value in seconds.items()
         if name.startswith("bucket.")
     )
-    metric = HistogramMetricFamily(PREFIX + "answer_seconds", "Time from a request to the last byte of its answer")
+    metric = HistogramMetricFamily(
+        PREFIX + "answer_seconds", "Time from a request to the last byte of its answer"
+    )
     buckets = [("+Inf" if math.isinf(bound) else str(bound), value) for bound, value in bounds]
     if not buckets or buckets[-1][0] != "+Inf":
         buckets.append(("+Inf", seconds["count"]))

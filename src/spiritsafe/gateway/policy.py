@@ -313,7 +313,9 @@ def checked_address(text: str, where: str) -> str:
     try:
         address(text)
     except ValueError as error:
-        raise UsageError(f"{text!r} makes no sense: host:port or unix:/path is needed", where=where) from error
+        raise UsageError(
+            f"{text!r} makes no sense: host:port or unix:/path is needed", where=where
+        ) from error
     return text
 
 

@@ -1,6 +1,6 @@
 """The parent: binds the socket, keeps the workers alive, reloads, drains, and answers on the admin address.
 
-A reload starts new workers on the same socket and drains the old ones once the new ones serve: no request is lost, and a
+A reload starts new workers on the same socket and drains the old ones once the new ones serve: no connection is refused, and a
 policy that cannot start changes nothing. Workers report over a socket pair, so that a full disk hides nothing.
 """
 
@@ -88,6 +88,7 @@ class Member:
     number: int
     process: SpawnProcess
     started: asyncio.Future[None]
+    closed: asyncio.Event = field(default_factory=asyncio.Event)  # takes no more connections
     deaths: int = 0  # of its seat, one soon after the other
     since: float = 0.0
     heard: float = 0.0
@@ -119,7 +120,9 @@ class Parent:
         self._background: set[asyncio.Task[None]] = set()
         self._leave = asyncio.Event()
         self._alone = asyncio.Lock()
-        self.gathered = Gathered(lambda: [*(one.report.get("figures", {}) for one in self._tasks), self._own()])
+        self.gathered = Gathered(
+            lambda: [*(one.report.get("figures", {}) for one in self._tasks), self._own()]
+        )
 
     async def run(self) -> int:
         """Until a signal says stop."""
@@ -135,7 +138,11 @@ class Parent:
             try:
                 self._crew = await self._engage(policy)
                 tell(
-                    "start", listen=_name(self._listener), admin=admin.name, workers=self._workers, shadow=policy.shadow
+                    "start",
+                    listen=_name(self._listener),
+                    admin=admin.name,
+                    workers=self._workers,
+                    shadow=policy.shadow,
                 )
                 await self._leave.wait()
             finally:
@@ -143,8 +150,7 @@ class Parent:
                 await admin.close()
         finally:
             self._listener.close()
-            if policy.listen.startswith("unix:"):
-                Path(policy.listen.removeprefix("unix:")).unlink(missing_ok=True)
+            _let_go(policy.listen)
         tell("stopped")
         return 0
 
@@ -162,13 +168,13 @@ class Parent:
                     now - one.heard,
                     tuple(one.report.get("complaints", ())),
                 )
-                for one in self._crew
-                if one in self._tasks
+                for one in self._tasks
+                if not one.ending
             ),
         )
 
     def _own(self) -> dict[str, float]:
-        return {"workers": sum(one.serves() for one in self._crew if one in self._tasks)}
+        return {"workers": sum(one.serves() and not one.ending for one in self._tasks)}
 
     async def _serve_admin(self, at: str | None) -> _AdminServer:
         held = bound(at) if at else None
@@ -203,7 +209,9 @@ class Parent:
         process.start()
         theirs.close()
         member = Member(number, process, loop.create_future(), deaths)
-        member.started.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, or not
+        member.started.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # looked at, or not
         self._tasks[member] = loop.create_task(self._attend(member, ours, policy))
         return member
 
@@ -215,6 +223,9 @@ class Parent:
             while (line := await reader.readline()).endswith(b"\n"):
                 report = json.loads(line)
                 member.heard = loop.time()
+                if "leaving" in report:
+                    member.closed.set()
+                    continue
                 if "failed" in report:
                     member.failed = report["failed"]
                     continue
@@ -232,6 +243,7 @@ class Parent:
             await loop.run_in_executor(None, member.process.join)
         self.gathered.add(member.report.get("figures", {}))
         del self._tasks[member]
+        member.closed.set()
         if not member.started.done():
             member.started.set_exception(
                 UsageError(member.failed or f"a worker ended with {_status(member.process)} before it served")
@@ -275,6 +287,7 @@ class Parent:
             for one in old:
                 one.end()
                 self._later(self._kill(one, policy.limits.drain))
+            await asyncio.gather(*(one.closed.wait() for one in old))
             tell("reload", workers=len(crew), shadow=policy.shadow)
 
     async def _kill(self, member: Member, drain: float) -> None:
@@ -333,8 +346,12 @@ class _AdminServer:
         self._server.should_exit = True
         if self._task is not None:
             await self._task
-        if self._at and self._at.startswith("unix:"):
-            Path(self._at.removeprefix("unix:")).unlink(missing_ok=True)
+        _let_go(self._at or "")
+
+
+def _let_go(at: str) -> None:
+    if at.startswith("unix:"):
+        Path(at.removeprefix("unix:")).unlink(missing_ok=True)
 
 
 def _gone(process: SpawnProcess) -> bool:

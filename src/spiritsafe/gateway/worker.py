@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from spiritsafe.errors import SpiritsafeError
-from spiritsafe.gateway import tokens
-from spiritsafe.gateway.app import Gateway
 from spiritsafe.gateway.events import Handler
-from spiritsafe.gateway.works import Works
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Generator
 
     from spiritsafe.gateway.policy import Policy
+    from spiritsafe.gateway.works import Works
 
 REPORT = 1.0
 """Seconds between two reports."""
 KEPT_ALIVE = 75
 """Seconds that an idle connection of a caller stays open: longer than front proxies keep theirs."""
+LATE = 0.2
+"""Seconds between the last connection that is taken and the end of those that are idle."""
 _MOST_UNSENT = 1 << 20
 
 
@@ -45,7 +45,27 @@ class Seat:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, without its hands on the process's signals."""
+    """uvicorn's server, without its hands on the process's signals. ``serving`` is set once it takes connections."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serving = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.serving.set()
+
+    def leave(self) -> None:
+        """Take no more connections; ``shutdown`` follows within a tick of uvicorn's."""
+        self.should_exit = True
+        for one in self.servers if self.started else ():
+            one.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain. Connections just taken, whose request is under way, are first given time to be busy ones."""
+        await asyncio.sleep(LATE)
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -55,7 +75,9 @@ class Server(uvicorn.Server):
 
 def main(seat: Seat) -> None:
     """Run until the parent says so or is gone. Exit status 3: it never served; the reason was reported."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches all; the parent says what it means
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal's Ctrl-C reaches all; the parent says what it means
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     told = Handler()
     logging.basicConfig(handlers=[told], level=logging.ERROR, force=True)
@@ -79,12 +101,18 @@ def main(seat: Seat) -> None:
 
 
 async def _serve(seat: Seat, config: uvicorn.Config, told: Handler) -> int:
+    # Only here: the parent, which imports this file, stays small.
+    from spiritsafe.gateway import tokens  # noqa: PLC0415
+    from spiritsafe.gateway.app import Gateway  # noqa: PLC0415
+    from spiritsafe.gateway.works import Works  # noqa: PLC0415
+
     loop = asyncio.get_running_loop()
     reader, writer = await asyncio.open_connection(sock=seat.channel)
     server = Server(config)
 
     def leave() -> None:
-        server.should_exit = True
+        server.leave()
+        _send(writer, {"leaving": True})
 
     loop.add_signal_handler(signal.SIGTERM, leave)
     orphaned = asyncio.ensure_future(reader.read())  # ends when the parent's end does
@@ -116,9 +144,8 @@ async def _serve(seat: Seat, config: uvicorn.Config, told: Handler) -> int:
     return 0
 
 
-async def _report(server: uvicorn.Server, works: Works, writer: asyncio.StreamWriter) -> None:
-    while not server.started:
-        await asyncio.sleep(0.02)
+async def _report(server: Server, works: Works, writer: asyncio.StreamWriter) -> None:
+    await server.serving.wait()
     while True:
         _send(
             writer,
