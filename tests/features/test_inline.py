@@ -20,6 +20,7 @@ from spiritsafe.settings import Settings
 from spiritsafe.simulate import Plan, Population, load_corpus, shipped, simulate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 INLINE = Inline()
@@ -37,7 +38,9 @@ SYSTEMS = [None, "", "You are a helpful assistant. Answer in JSON with the keys 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
 
-def batch(rows: list[tuple[str | None, str | None, str | None]], packed: list[str | None]) -> pa.RecordBatch:
+def batch(
+    rows: Sequence[tuple[str | None, str | None, str | None]], packed: Sequence[str | None]
+) -> pa.RecordBatch:
     return pa.record_batch(
         {
             "account_id": pa.array(["a"] * len(rows)),
@@ -54,7 +57,7 @@ def packed(prompt: str, system: str | None, response: str | None) -> str:
 
 
 def check(rows: list[tuple[str, str | None, str | None]]) -> None:
-    by_text = sketch(batch(rows, [None] * len(rows)))  # type: ignore[arg-type]
+    by_text = sketch(batch(rows, [None] * len(rows)))
     by_sketch = sketch(batch([(None, None, None)] * len(rows), [packed(*row) for row in rows]))
     assert by_sketch.schema == by_text.schema
     for name in by_text.schema.names:

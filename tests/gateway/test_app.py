@@ -7,7 +7,7 @@ import gzip
 import json
 import socket
 import threading
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ import uvicorn
 
 from spiritsafe.gateway import policy as policies
 from spiritsafe.gateway.app import Gateway, SpiritsafeMiddleware
-from spiritsafe.gateway.upstream import Remote
+from spiritsafe.gateway.remote import Remote
+from spiritsafe.gateway.upstream import Outgoing, Unreachable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -309,3 +310,54 @@ async def _asked(port: int, tmp_path: Any) -> int:
     await gateway.works.close()
     await remote.close()
     return sent[0]["status"]
+
+
+ODD_ANSWERS = {
+    "early": (b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno", 413, b"no"),
+    "interim": (b"HTTP/1.1 103 Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", 200, b"ok"),
+    "until closed": (b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nall of it", 200, b"all of it"),
+    "garbled": (b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\nno", 502, None),
+    "two for one": (2 * b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", 200, b"ok"),
+    "endless head": (b"HTTP/1.1 200 OK\r\n" + b"x-a: " + b"a" * 500_000, 502, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ODD_ANSWERS)
+def test_odd_answers_of_a_model_server(tmp_path: Path, case: str):
+    answer, status, body = ODD_ANSWERS[case]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await reader.readuntil(b"{}")
+                writer.write(answer)
+                await writer.drain()
+                if case == "until closed":
+                    break
+        writer.close()
+
+    async def ask() -> tuple[int, bytes | None]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        (tmp_path / "p.toml").write_text(
+            '[identity]\ntrusted = ["127.0.0.1"]\naccount = "x-a"\n[log]\nfolder = "l"\non_failure = "open"\n'
+        )
+        limits = replace(policies.read(tmp_path / "p.toml").limits, answer_timeout=2.0, idle_timeout=2.0)
+        remote = Remote(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", limits)
+        found: list[tuple[int, bytes | None]] = []
+        for _ in range(2):  # what is left on a connection must not answer the next request
+            try:
+                got = await remote.send(Outgoing("POST", "/v1/models", [(b"host", b"x")], b"{}"))
+                whole = b""
+                while piece := await got.read():
+                    whole += piece
+                found.append((got.status, whole))
+                got.close()
+            except Unreachable:
+                found.append((502, None))
+        await remote.close()
+        server.close()
+        await asyncio.sleep(0.1)
+        assert found[0] == found[1]
+        return found[0]
+
+    assert asyncio.run(ask()) == (status, body)

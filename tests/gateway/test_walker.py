@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spiritsafe.gateway._places import hands_in, in_request
 from spiritsafe.gateway.artefacts import PREFIX, Owner
 from spiritsafe.gateway.stream import Stream
 from spiritsafe.gateway.walker import Issuer, handed, handed_path, touches
@@ -236,3 +237,26 @@ def test_json_of_any_shape_never_raises_and_is_never_changed_in_place(binding: B
     told.refused(unbound=True)
     handed_path("/v1/responses/" + str(document), OWNER, binding, now=NOW)
     assert document == before
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"messages": [{"role": "assistant", "content": [{"type": "thinking", "thinking": "x", "signature": "c2ln"}]}]},
+        {"messages": [{"role": "assistant", "content": [{"type": "redacted_thinking", "data": "ZGF0YQ=="}]}]},
+        {"messages": [{"role": "assistant", "reasoning_details": [{"type": "reasoning.encrypted", "data": "eA=="}]}]},
+        {"input": [{"type": "reasoning", "id": "rs_1", "encrypted_content": "ZW5j", "summary": []}]},
+        {"input": [{"type": "item_reference", "id": "rs_1"}]},
+        {"input": "go on", "previous_response_id": "resp_1"},
+        {"input": "go on", "conversation": {"id": "conv_1"}},
+    ],
+)  # fmt: skip
+def test_bytes_without_a_sign_of_an_artefact_hold_none(body: dict[str, Any], ascii_only: bool):
+    assert in_request(body)
+    text = json.dumps(body, ensure_ascii=ascii_only)
+    assert hands_in(text.encode())
+    # A name written with escapes is the same name to a JSON reader.
+    escaped = text.replace("s", "\\u0073") if ascii_only else text
+    assert in_request(json.loads(escaped))
+    assert hands_in(escaped.encode())

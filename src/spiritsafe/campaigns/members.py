@@ -30,6 +30,8 @@ _SHAPES = (1.5, 30.0)
 """Bounds of the loads' shape (1/CV² of the rates): even loads sharpen membership, but never to a single number."""
 _ODD = 0.1
 """What this share of the members lack, at least, speaks little against anybody."""
+_ALONE = 0.05
+"""Below this share of members that hold nothing in common, to be one of them speaks against a party as odd text does."""
 _TIES = ("payment", "device", "network")
 _ODD_PRIOR = 0.1
 _NAMED = 0.1
@@ -69,7 +71,7 @@ def membership(
         if not whole:
             odd *= np.minimum(1.0, _as_low(inside, weight) / _ODD)
         lack = np.ones(parties.size) if holding is None else holding.lack(weight)
-        before = np.where(np.minimum(odd, lack / _ODD) < 1, np.minimum(prior, _ODD_PRIOR), prior)
+        before = np.where(np.minimum(odd, lack / _ALONE) < 1, np.minimum(prior, _ODD_PRIOR), prior)
         load = 0.0 if whole else _load(count, weight) - by_text
         weight = expit(logit(before) + plays + load + np.log(odd) + np.log(lack))
         prior = float(np.clip(weight.mean(), 0.5, 0.99))

@@ -7,6 +7,7 @@ indicator matches when it has at least ``least`` distinct keys in common with th
 from __future__ import annotations
 
 import hashlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from spiritsafe.features import _lookup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -38,14 +39,20 @@ def token(value: str) -> str:
 class Index:
     """Indicators compiled for lookup. Not for use by several threads at once.
 
-    ``indicators`` are in the given order: matches are their numbers. ``left_out``: keys that too many indicators have.
-    Values that are no 16 hex digits raise ValueError with the indicator's id.
+    ``ids`` and ``campaigns`` are in the given order: matches are their numbers. ``left_out``: keys that too many indicators
+    have. A million values are not held as text: ``indicators`` is read once. Values that are no 64-bit hexadecimal numbers
+    raise ValueError with the indicator's id.
     """
 
-    def __init__(self, indicators: Sequence[Indicator]) -> None:
-        self.indicators = list(indicators)
-        keys, owners = _pairs(self.indicators)
-        many = len(self.indicators)
+    def __init__(self, indicators: Iterable[Indicator]) -> None:
+        self.ids: list[str] = []
+        self.campaigns: list[str] = []
+        self._from: list[int] = []
+        self._until: list[int | None] = []
+        least: list[int] = []
+        kinds: set[str] = set()
+        keys, owners = _pairs(self._noted(one, least, kinds) for one in indicators)
+        many = len(self.ids)
         pairs = (
             np.unique(np.stack([keys, owners], axis=1), axis=0) if keys.size else np.zeros((0, 2), np.uint64)
         )
@@ -58,12 +65,22 @@ class Index:
         size = 1 << max(4, int(2 * (~popular).sum()).bit_length())
         self._keys, self._slots = np.zeros(size, np.uint64), np.zeros(size, np.int32)
         _lookup.fill(distinct[~popular], self._keys, self._slots)
-        self._least = np.array([max(1, one.least) for one in self.indicators], np.int32)
-        self._from = [one.valid_from for one in self.indicators]
-        self._until = [one.valid_until for one in self.indicators]
-        self.wants_minhash = any(one.kind == "minhash" for one in self.indicators)
-        self.wants_tokens = any(one.kind in {"device", "network"} for one in self.indicators)
+        self._least = np.array(least, np.int32)
+        self.wants_minhash = "minhash" in kinds
+        self.wants_tokens = bool(kinds & {"device", "network"})
         self._found = np.zeros(max(1, many), np.int32)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def _noted(self, one: Indicator, least: list[int], kinds: set[str]) -> Indicator:
+        self.ids.append(one.indicator_id)
+        self.campaigns.append(sys.intern(one.campaign_id))
+        self._from.append(one.valid_from)
+        self._until.append(one.valid_until)
+        least.append(max(1, one.least))
+        kinds.add(one.kind)
+        return one
 
     @property
     def bytes(self) -> int:
@@ -107,7 +124,7 @@ class Index:
         self, sketch: Sketch | None, *, device: str | None = None, network: str | None = None, now: int
     ) -> tuple[int, ...]:
         """Numbers of the indicators that hold, ascending. ``now`` microseconds; None where a value is not known."""
-        if not self.indicators:
+        if not self.ids:
             return ()
         tokens = _NONE
         if self.wants_tokens:
@@ -125,7 +142,7 @@ class Index:
         touched = np.empty(4 * sum(one.size for one in request), np.int32)
         many, more = self._counted(touched, request)
         if more:  # keys with many owners: room for all there can be
-            touched = np.empty(len(self.indicators), np.int32)
+            touched = np.empty(len(self.ids), np.int32)
             many, _ = self._counted(touched, request)
         found = sorted(touched[:many].tolist())
         return tuple(n for n in found if self._in_force(n, now))

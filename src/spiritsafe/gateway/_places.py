@@ -34,6 +34,21 @@ NEEDLES = (
 )
 
 
+#: What a request with an artefact has in its bytes: our own tokens, the names of the places, or escapes that could hide one.
+_HANDED = (
+    b"ssb1.",
+    b"signature",
+    b"encrypted",
+    b"redacted_thinking",
+    b"previous_response_id",
+    b"item_reference",
+    b"reasoning",
+    b"conversation",
+    b"compaction",
+    b"\\u00",
+)
+
+
 class Place(NamedTuple):
     """One artefact: the way to it, its kind, the text there, and whether a scan reads that place of a body."""
 
@@ -46,6 +61,11 @@ class Place(NamedTuple):
 def may_touch(data: bytes) -> bool:
     """Whether these bytes of an answer or event can hold an artefact; False is certain. Cheaper than parsing."""
     return any(needle in data for needle in NEEDLES)
+
+
+def hands_in(body: bytes) -> bool:
+    """Whether a request's bytes can hold an artefact; False is certain. Text written with escapes is looked at closer."""
+    return any(needle in body for needle in _HANDED)
 
 
 def in_request(document: Any) -> list[Place]:

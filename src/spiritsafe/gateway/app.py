@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -14,8 +13,9 @@ from spiritsafe.gateway.exchange import Exchange, Refusing
 from spiritsafe.gateway.headers import end_to_end, first
 from spiritsafe.gateway.identity import Identity, Unknown
 from spiritsafe.gateway.mounted import Mounted
+from spiritsafe.gateway.remote import Remote
 from spiritsafe.gateway.reply import Reply, Watch
-from spiritsafe.gateway.upstream import Broken, Outgoing, Remote, Unreachable
+from spiritsafe.gateway.upstream import Broken, Outgoing, Unreachable
 from spiritsafe.gateway.works import Works
 from spiritsafe.responses import Refusal, find
 
@@ -151,11 +151,11 @@ class Gateway:
                 raise bodies.Refused(503, "log_unavailable", "this service cannot take requests now")
             content = await bodies.whole(receive, headers, self.policy.limits)
             document: Any = None
+            raw_body = b""
             if content or dialect.makes:
-                document = bodies.document(
-                    bodies.plain(content, headers, self.policy.limits), self.policy.limits
-                )
-            exchange = Exchange(self.works, dialect, caller, document, now)
+                raw_body = bodies.plain(content, headers, self.policy.limits)
+                document = bodies.document(raw_body, self.policy.limits)
+            exchange = Exchange(self.works, dialect, caller, document, now, raw=raw_body)
             try:
                 away = await exchange.decide(path)
             except BaseException:
@@ -182,10 +182,7 @@ class Gateway:
             raise bodies.Refused(401, error.reason, error.message) from error
         if named.token_id and not await self.works.state.once(named.token_id, named.expires * 1_000_000, now):
             raise bodies.Refused(401, "token_used", "this token was used before")
-        caller = named.caller
-        if caller.user_agent is None and (agent := first(headers, b"user-agent")):
-            return replace(caller, user_agent=agent.decode("latin-1")[:512])
-        return caller
+        return named.caller
 
     def _route(self, method: str, path: str) -> Any:
         """The dialect of a guarded call, or None for what passes as it is. Raises Refused for what has no way through."""

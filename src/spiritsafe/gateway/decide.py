@@ -37,7 +37,7 @@ class Bucket:
 
 def campaigns(index: Index, matched: Iterable[int]) -> tuple[str, ...]:
     """The campaigns of the indicators that matched, each once, in their order."""
-    return tuple(dict.fromkeys(index.indicators[number].campaign_id for number in matched))
+    return tuple(dict.fromkeys(index.campaigns[number] for number in matched))
 
 
 def bucket(order: Order, response: Extension) -> Bucket | None:

@@ -13,6 +13,7 @@ import orjson
 
 from spiritsafe.errors import StorageError
 from spiritsafe.gateway import decide
+from spiritsafe.gateway._places import hands_in, may_touch
 from spiritsafe.gateway.artefacts import Owner
 from spiritsafe.gateway.record import Decided, record
 from spiritsafe.gateway.stream import Stream
@@ -52,9 +53,12 @@ class Refusing(Exception):  # noqa: N818 - reads as the fact it states
 class Exchange:
     """Made for each guarded request; ``decide`` first, then the answer's methods, and ``close`` whatever happens."""
 
-    def __init__(self, works: Works, dialect: Dialect, caller: Caller, body: Any, now: int) -> None:
+    def __init__(
+        self, works: Works, dialect: Dialect, caller: Caller, body: Any, now: int, *, raw: bytes = b""
+    ) -> None:
         self.works, self.dialect, self.caller, self.now = works, dialect, caller, now
         self._began = time.perf_counter()
+        self._raw = raw
         self.body = body
         self.asked = dialect.asked(body)
         self._sketch: Sketch | None = None
@@ -101,10 +105,10 @@ class Exchange:
     def _match(self) -> None:
         """Sketch the request, and see which campaigns' indicators it has."""
         works, index = self.works, self.works.rules.index
-        if self.dialect.makes and (works.policy.log.content != "none" or index.indicators):
+        if self.dialect.makes and (works.policy.log.content != "none" or len(index)):
             asked = self.asked
             self._sketch = works.inline.sketch(asked.prompt or "", asked.system, minhash=index.wants_minhash)
-        if not index.indicators:
+        if not len(index):
             return
         caller = self.caller
         matched = index.match(self._sketch, device=caller.device_id, network=caller.client_ip, now=self.now)
@@ -135,7 +139,7 @@ class Exchange:
         if works.binding is None:
             return path
         target = path
-        if self.dialect.makes or self.body:
+        if self.body and hands_in(self._raw):
             self._handed = handed(self.body, self._owner, works.binding, now=self.now)
         if not self.dialect.makes:
             target, by_path = handed_path(path, self._owner, works.binding, now=self.now)
@@ -187,7 +191,7 @@ class Exchange:
         changed = document
         if self.changes:
             changed = self.changes(changed)
-        if self.issuer is not None:
+        if self.issuer is not None and may_touch(data):
             changed = self.issuer.answer(changed)
         return data if changed is document else orjson.dumps(changed)
 

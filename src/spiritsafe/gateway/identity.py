@@ -94,13 +94,18 @@ class Identity:
         if not self._trusted(peer):
             raise Unknown("peer_not_trusted", "this peer is not trusted to say who asks")
         found: dict[str, Any] = {}
+        agent = b""
         for name, value in headers:
             column = self._columns.get(name)
             if column is None:
+                if name == b"user-agent":
+                    agent = value
                 continue
             if column in found:
                 raise Unknown("identity_twice", f"the header {name.decode()} came twice")
             found[column] = _text(value, name.decode())
+        if agent and "user_agent" not in found:
+            found["user_agent"] = agent.decode("latin-1")[:LONGEST]
         return Named(_caller(found))
 
     def _trusted(self, peer: str | None) -> bool:

@@ -6,9 +6,10 @@ changes nothing and is told; a file that is gone lifts what was in it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
+
+import orjson
 
 from spiritsafe import registry
 from spiritsafe.errors import OrderError, SpiritsafeError
@@ -22,7 +23,7 @@ from spiritsafe.orders.content import microseconds
 from spiritsafe.responses import check
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from spiritsafe.gateway.policy import Policy
@@ -114,12 +115,10 @@ class RuleFiles:
         notes = tuple(f"{one.order.order_id}: {one.why}" for one in told.withheld)
         return Rules(book, before.index, told.version, told.digest, len(told.orders), notes)
 
-    def _indicators(self) -> list[Indicator]:
-        found: list[Indicator] = []
+    def _indicators(self) -> Iterator[Indicator]:
         for path in self.policy.orders.indicators:
             if path.exists():
-                found += indicators(path)
-        return found
+                yield from indicators(path)
 
 
 def responses() -> Mapping[str, Extension]:
@@ -127,18 +126,21 @@ def responses() -> Mapping[str, Extension]:
     return registry.extensions("responses")
 
 
-def indicators(path: Path) -> list[Indicator]:
-    """The indicators in a file as ``scan`` writes it. Raises OrderError with the file."""
+def indicators(path: Path) -> Iterator[Indicator]:
+    """The indicators in a file as ``scan`` writes it, one by one. Raises OrderError with the file."""
     where = str(path)
     try:
-        parsed: Any = json.loads(path.read_bytes())
+        parsed: Any = orjson.loads(path.read_bytes())
         if parsed["fingerprint_version"] != FINGERPRINT_VERSION:
             raise OrderError(
                 f"these indicators are of fingerprint version {parsed['fingerprint_version']}, not {FINGERPRINT_VERSION}",
                 where=where,
                 hint="scan again with this version",
             )
-        return [_indicator(one, where) for one in cast("Sequence[dict[str, Any]]", parsed["indicators"])]
+        entries = cast("list[dict[str, Any]]", parsed.pop("indicators"))
+        entries.reverse()
+        while entries:  # a million values: what was read is let go of
+            yield _indicator(entries.pop(), where)
     except OSError as error:
         raise OrderError(f"the indicators cannot be read: {error.strerror}", where=where) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:

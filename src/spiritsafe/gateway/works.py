@@ -152,7 +152,7 @@ class Works:
             "orders_in_force": self.rules.orders,
             "orders_version": self.rules.version,
             "orders_withheld": len(self.rules.notes),
-            "indicators": len(self.rules.index.indicators),
+            "indicators": len(self.rules.index),
             "complaints": len(self.complaints()),
         }
 
