@@ -84,7 +84,9 @@ def test_a_batch_is_matched_as_its_rows_are(batches: list[pa.RecordBatch]):
     assert [one.size for one in Index([]).match_batch(batches[0], now=NOW)] == [0, 0]
 
 
-def test_the_report_counts_what_the_book_says_of_each_exchange(tmp_path: Path, batches: list[pa.RecordBatch]):
+def test_the_report_counts_what_the_book_says_of_each_exchange(  # noqa: PLR0915 - one log, one story
+    tmp_path: Path, batches: list[pa.RecordBatch]
+):
     rows = [row for batch in batches for row in batch.to_pylist()]
     known = indicators_of(batches)
     index = Index(known)

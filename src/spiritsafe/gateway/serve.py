@@ -208,7 +208,7 @@ class Parent:
         process = _SPAWN.Process(target=worker.main, args=(seat,), name=f"gateway-{number}", daemon=True)
         process.start()
         theirs.close()
-        member = Member(number, process, loop.create_future(), deaths)
+        member = Member(number, process, loop.create_future(), deaths=deaths)
         member.started.add_done_callback(
             lambda done: done.cancelled() or done.exception()
         )  # looked at, or not
