@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from spiritsafe import __version__, _orders_cli
+from spiritsafe import __version__, _gateway_cli, _orders_cli
 from spiritsafe.errors import SpiritsafeError, UsageError
 from spiritsafe.settings import Settings
 
@@ -33,6 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(_orders_cli.app, name="orders")
+app.add_typer(_gateway_cli.app, name="gateway")
 
 FOUND = 3
 

@@ -83,3 +83,48 @@ def match(keys, slots, ends, owners, least, found, touched, request, salts):  # 
             held += 1
         found[owner] = 0
     return held, 0
+
+
+@compiled
+def match_rows(table, request, is_skeleton, start, rows, numbers):  # type: ignore[no-untyped-def]
+    """``match`` for the rows of a batch from ``start`` on, without bands; (next row, pairs written).
+
+    ``table``: the first seven arguments of ``match``; ``request``: anchors and where each row's begin (one more than
+    rows), the same of system anchors, skeletons, and tokens (rows, 2), 0 where there is none. ``touched`` is as long as
+    ``found``, ``rows`` and ``numbers`` at least; a row that has no room in these ends the walk.
+    """
+    keys, slots, ends, owners, least, found, touched = table
+    anchors, anchor_ends, system, system_ends, skeleton, tokens = request
+    written = 0
+    for i in range(start, skeleton.size):
+        many = 0
+        first, last = anchor_ends[i], anchor_ends[i + 1]
+        for j in range(first, last):
+            many = _count(anchors[j], keys, slots, ends, owners, found, touched, many)
+        for j in range(system_ends[i], system_ends[i + 1]):
+            twice = False
+            for m in range(first, last):
+                twice = twice or anchors[m] == system[j]
+            if not twice:
+                many = _count(system[j], keys, slots, ends, owners, found, touched, many)
+        if skeleton[i] != 0:
+            many = _count(skeleton[i] ^ is_skeleton, keys, slots, ends, owners, found, touched, many)
+        for j in range(tokens.shape[1]):
+            if tokens[i, j] != 0:
+                many = _count(tokens[i, j], keys, slots, ends, owners, found, touched, many)
+        held = 0
+        for j in range(many):
+            if found[touched[j]] >= least[touched[j]]:
+                held += 1
+        if written + held > rows.size:
+            for j in range(many):
+                found[touched[j]] = 0
+            return i, written
+        for j in range(many):
+            owner = touched[j]
+            if found[owner] >= least[owner]:
+                rows[written] = i
+                numbers[written] = owner
+                written += 1
+            found[owner] = 0
+    return skeleton.size, written

@@ -17,6 +17,9 @@ from spiritsafe.features import _lookup
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
     from spiritsafe.features.inline import Sketch
     from spiritsafe.model import Indicator
 
@@ -86,6 +89,38 @@ class Index:
         arrays = (self._keys, self._slots, self._owners, self._ends, self._least, self._found)
         return sum(one.nbytes for one in arrays)
 
+    def match_batch(self, batch: pa.RecordBatch, *, now: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """What ``match`` finds for each row of a sketched batch: (rows, indicators), a pair a match, rows ascending.
+
+        Needs ``anchors``, ``system_anchors``, ``skeleton``, ``device_id``, ``client_ip``. ``minhash`` needs the text, and
+        never matches here.
+        """
+        lists = [batch.column(name) for name in ("anchors", "system_anchors")]
+        many = len(self.indicators)
+        room = max(many, 1 << 16)
+        rows, numbers = np.empty(room, np.int64), np.empty(room, np.int32)
+        tokens = (
+            np.stack([_tokens(batch, "device_id", "device"), _tokens(batch, "client_ip", "network")], axis=1)
+            if self.wants_tokens
+            else np.zeros((batch.num_rows, 0), np.uint64)
+        )
+        flat = [array for one in lists for array in (one.values.to_numpy(), one.offsets.to_numpy())]
+        request = (*flat, batch.column("skeleton").to_numpy(), tokens)
+        table = (
+            self._keys, self._slots, self._ends, self._owners, self._least, self._found, np.empty(max(1, many), np.int32),
+        )  # fmt: skip
+        found: list[tuple[Any, Any]] = []
+        at = 0 if many else batch.num_rows
+        while at < batch.num_rows:
+            at, written = _lookup.match_rows(table, request, _SALT["skeleton"], at, rows, numbers)
+            found.append((rows[:written].copy(), numbers[:written].copy()))
+        if not found:
+            return np.zeros(0, np.int64), np.zeros(0, np.int32)
+        rows, numbers = (np.concatenate(one) for one in zip(*found, strict=True))
+        distinct, places = np.unique(numbers, return_inverse=True)
+        alive = np.array([self._in_force(number, now) for number in distinct.tolist()], np.bool_)[places]
+        return rows[alive], numbers[alive]
+
     def match(
         self, sketch: Sketch | None, *, device: str | None = None, network: str | None = None, now: int
     ) -> tuple[int, ...]:
@@ -129,6 +164,17 @@ class Index:
     def _in_force(self, number: int, now: int) -> bool:
         begin, end = self._from[number], self._until[number]
         return now >= begin and (end is None or now < end)
+
+
+def _tokens(batch: pa.RecordBatch, column: str, kind: str) -> NDArray[np.uint64]:
+    """The salted key of each row's value, 0 where there is none."""
+    coded = batch.column(column).dictionary_encode()
+    known = np.array(
+        [int(token(value)[:16], 16) if value else 0 for value in coded.dictionary.to_pylist()] + [0],
+        np.uint64,
+    )
+    known[:-1][known[:-1] != 0] ^= _SALT[kind]
+    return known[coded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]
 
 
 def _pairs(indicators: Iterable[Indicator]) -> tuple[Any, Any]:

@@ -291,18 +291,31 @@ def _url(table: Table, key: str) -> str | None:
     text = table.text(key, None)
     if text is None:
         return None
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
-        raise table.wrong(key, "an address such as http://127.0.0.1:8000 is needed")
-    return text.rstrip("/")
+    return checked_url(text, table.place(key))
 
 
 def _address(table: Table, key: str, default: str) -> str | None:
-    text = table.text(key, default)
+    return checked_address(table.text(key, default) or "", table.place(key))
+
+
+def checked_url(text: str, where: str) -> str:
+    """The address of a server. Raises UsageError with ``where``."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
+        raise UsageError(
+            f"{text!r} makes no sense: an address such as http://127.0.0.1:8000 is needed", where=where
+        )
+    return text.rstrip("/")
+
+
+def checked_address(text: str, where: str) -> str:
+    """Where to listen. Raises UsageError with ``where``."""
     try:
-        address(text or "")
+        address(text)
     except ValueError as error:
-        raise table.wrong(key, "host:port or unix:/path is needed") from error
+        raise UsageError(
+            f"{text!r} makes no sense: host:port or unix:/path is needed", where=where
+        ) from error
     return text
 
 
