@@ -39,7 +39,7 @@ def token(value: str) -> str:
 class Index:
     """Indicators compiled for lookup. Not for use by several threads at once.
 
-    ``ids`` and ``campaigns`` are in the given order: matches are their numbers. ``left_out``: keys that too many indicators
+    ``ids``, ``campaigns`` and ``kinds`` are in the given order: matches are their numbers. ``left_out``: keys that too many indicators
     have. A million values are not held as text: ``indicators`` is read once. Values that are no 64-bit hexadecimal numbers
     raise ValueError with the indicator's id.
     """
@@ -47,11 +47,11 @@ class Index:
     def __init__(self, indicators: Iterable[Indicator]) -> None:
         self.ids: list[str] = []
         self.campaigns: list[str] = []
+        self.kinds: list[str] = []
         self._from: list[int] = []
         self._until: list[int | None] = []
         least: list[int] = []
-        kinds: set[str] = set()
-        keys, owners = _pairs(self._noted(one, least, kinds) for one in indicators)
+        keys, owners = _pairs(self._noted(one, least) for one in indicators)
         many = len(self.ids)
         order = np.lexsort((owners, keys))
         keys, owners = keys[order], owners[order]
@@ -67,20 +67,20 @@ class Index:
         self._keys, self._slots = np.zeros(size, np.uint64), np.zeros(size, np.int32)
         _lookup.fill(distinct[~popular], self._keys, self._slots)
         self._least = np.array(least, np.int32)
-        self.wants_minhash = "minhash" in kinds
-        self.wants_tokens = bool(kinds & {"device", "network"})
+        self.wants_minhash = "minhash" in self.kinds
+        self.wants_tokens = not {"device", "network"}.isdisjoint(self.kinds)
         self._found = np.zeros(max(1, many), np.int32)
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def _noted(self, one: Indicator, least: list[int], kinds: set[str]) -> Indicator:
+    def _noted(self, one: Indicator, least: list[int]) -> Indicator:
         self.ids.append(one.indicator_id)
         self.campaigns.append(sys.intern(one.campaign_id))
         self._from.append(one.valid_from)
         self._until.append(one.valid_until)
         least.append(max(1, one.least))
-        kinds.add(one.kind)
+        self.kinds.append(sys.intern(one.kind))
         return one
 
     @property
@@ -96,7 +96,7 @@ class Index:
         never matches here.
         """
         lists = [batch.column(name) for name in ("anchors", "system_anchors")]
-        many = len(self.indicators)
+        many = len(self)
         room = max(many, 1 << 16)
         rows, numbers = np.empty(room, np.int64), np.empty(room, np.int32)
         tokens = (

@@ -88,7 +88,7 @@ class DryRun:
         found = sorted(self._snapshot.orders, key=lambda one: (RUNGS[one.response], one.order_id))
         self._effects = {one.order_id: _Effect(one) for one in found}
         self._listed = {name for one in found if one.scope == "accounts" for name in one.accounts}
-        names = [one.campaign_id for one in self._index.indicators]
+        names = self._index.campaigns
         distinct = {name: code for code, name in enumerate(dict.fromkeys(names))}
         self._campaigns = [*distinct]
         self._campaign_of = np.array([distinct[name] for name in names], np.int64)
@@ -161,7 +161,7 @@ class DryRun:
 
     def report(self) -> dict[str, Any]:
         """What would happen, by order, lowest rung first."""
-        kinds = [one.kind for one in self._index.indicators]
+        kinds = self._index.kinds
         return {
             "schema": 1,
             "policy": str(self._policy.path),
