@@ -37,7 +37,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def read(path: File) -> Table:
     """The whole file as a table. Raises UsageError with file and line when it cannot be read or is not TOML."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except UnicodeDecodeError as error:
@@ -45,11 +45,14 @@ def read(path: File) -> Table:
         raise UsageError("this is not UTF-8 text", where=f"{path}:{line}") from error
     try:
         values = tomllib.loads(text)
+        known = lines(text)
+    except RecursionError as error:
+        raise UsageError("this is nested too deep to be read", where=str(path)) from error
     except tomllib.TOMLDecodeError as error:
         message, at = syntax_line(error)
         last = len(text.splitlines()) or 1
         raise UsageError(f"this is not TOML: {message}", where=f"{path}:{at or last}") from error
-    return Table(values, str(path), lines(text))
+    return Table(values, str(path), known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,3 +199,15 @@ def test_an_order_file_says_the_same_as_a_plan(corpus: Corpus, tmp_path: Path):
     start = Plan((), corpus).start
     assert (order.start, order.expires) == (start + NOON, start + DAY)
     assert (order.response, order.campaign, order.per_day, order.where) == ("budget", "one", 5.0, f"{path}:2")
+
+
+def test_an_order_beside_the_plans_days_is_refused_and_a_wording_that_is_not_there(
+    corpus: Corpus, tmp_path: Path
+):
+    late = Order("suspend", NOON + 10_000 * 86_400_000_000, campaign="one")
+    with pytest.raises(UsageError, match="not in force on the plan's days"):
+        run(corpus, tmp_path / "a", late)
+    with pytest.raises(UsageError, match="wordings, counted from 0"):
+        run(corpus, tmp_path / "b", text="template", wording=900)
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -298,3 +299,35 @@ def test_a_plan_is_read_or_refused_with_a_place_and_nothing_else_happens(
         }
         return
     assert place.startswith(f"{tmp_path / 'plan.toml'}:")
+
+
+PEOPLE = '[[population]]\nfamily = "chat_users"\naccounts = 3\n'
+HOSTILE = {
+    "a start beyond all dates": ("days = 1\nstart = 1000000000000000000\n" + PEOPLE, r"2: start is no time"),
+    "a start before all dates": ("days = 1\nstart = -100000000000000000\n" + PEOPLE, r"2: start is no time"),
+    "nested too deep": ("x = " + "[" * 3000 + "]" * 3000 + "\n", "nested too deep"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_plan_is_refused_and_nothing_is_written(case: str, corpus: Corpus, tmp_path: Path):
+    text, message = HOSTILE[case]
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as refused:
+        read_plan(path, corpus)
+    assert re.search(message, str(refused.value))
+    assert [one.name for one in tmp_path.iterdir()] == ["plan.toml"]
+
+
+def test_a_byte_order_mark_is_read_past(corpus: Corpus, tmp_path: Path):
+    path = tmp_path / "plan.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + f"days = 2\n{PEOPLE}".encode())
+    assert read_plan(path, corpus).days == 2
+
+
+def test_orders_nested_too_deep_are_refused(tmp_path: Path):
+    path = tmp_path / "orders.json"
+    path.write_text("[" * 5000)
+    with pytest.raises(UsageError, match="nested too deep"):
+        read_orders(path)

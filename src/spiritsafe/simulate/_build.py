@@ -99,7 +99,14 @@ def build(plan: Plan, register: Register, *, seed: int) -> Iterator[tuple[str, B
 
 
 def _all_met(plan: Plan, met: set[Order]) -> None:
+    end = plan.start + round(plan.days * 86_400_000_000)
     for order in plan.orders:
+        if order.start >= end or (order.expires is not None and order.expires <= plan.start):
+            raise UsageError(
+                "the order meets nobody: it is not in force on the plan's days",
+                where=order.where,
+                hint="compare its start and expires with the plan's start and days",
+            )
         if order not in met:
             who = order.campaign or order.account_id
             raise UsageError(

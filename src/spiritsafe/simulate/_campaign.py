@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from spiritsafe.errors import UsageError
 from spiritsafe.simulate import _crowd, _timing
 from spiritsafe.simulate._people import ADDRESS_BASE, Accounts, network, people
-from spiritsafe.simulate._text import Recipe, compose, plain
+from spiritsafe.simulate._text import Recipe, compose, plain, templates
 from spiritsafe.simulate._world import Block, Traffic
 
 if TYPE_CHECKING:
@@ -227,6 +228,11 @@ def text(
         return plain(pool.prompts, item)
     second = world.rng.integers(len(pool), size=len(item))
     if knobs.wording >= 0 and choose is None:
+        if knobs.wording >= (many := len(templates(family)[0])):
+            raise UsageError(
+                f"wording = {knobs.wording}: {family} has {many} wordings, counted from 0",
+                hint="leave wording out for all of them",
+            )
         choose = (knobs.wording,)
     fill = {
         "item": (pool.prompts, item),

@@ -19,6 +19,8 @@ def read_orders(path: Path) -> tuple[Order, ...]:
     text = read_text(path)
     try:
         found = json.loads(text)
+    except RecursionError as error:
+        raise UsageError("this is nested too deep to be read", where=str(path)) from error
     except json.JSONDecodeError as error:
         raise UsageError(f"this is not JSON: {error.msg}", where=f"{path}:{error.lineno}") from error
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in cast("list[Any]", found)):

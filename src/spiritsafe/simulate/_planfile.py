@@ -35,11 +35,13 @@ def read_plan(path: Path, corpus: Corpus, orders: Sequence[Order] = ()) -> Plan:
     text = read_text(path)
     try:
         table = tomllib.loads(text)
+        known = lines(text)
+    except RecursionError as error:
+        raise UsageError("this is nested too deep to be read", where=str(path)) from error
     except tomllib.TOMLDecodeError as error:
         message, line = syntax_line(error)
         last = len(text.splitlines()) or 1
         raise UsageError(f"this is not TOML: {message}", where=f"{path}:{line or last}") from error
-    known = lines(text)
 
     def place(*keys: str | int) -> str:
         while keys not in known:
@@ -125,6 +127,10 @@ def order_of(table: Mapping[str, Any], place: Place) -> Order:
     return Order(response, start, expires, campaign, account, per_day, place())
 
 
+_LATEST = 7_258_118_400_000_000
+"""2200-01-01: a plan's days still fit a 64-bit count of microseconds, and a date that can be written."""
+
+
 def moment(value: object, where: str, key: str) -> int:
     """Microseconds since the epoch of a TOML or RFC 3339 time; without an offset it is UTC."""
     if isinstance(value, str):
@@ -133,6 +139,12 @@ def moment(value: object, where: str, key: str) -> int:
         except ValueError:
             value = None
     if isinstance(value, int) and not isinstance(value, bool):
+        if not 0 <= value < _LATEST:
+            raise UsageError(
+                f"{key} is no time between 1970 and 2200: {value}",
+                where=where,
+                hint="a number counts microseconds since 1970; 2026-09-30T12:00:00Z is easier to read",
+            )
         return value
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day, tzinfo=UTC)
@@ -141,13 +153,13 @@ def moment(value: object, where: str, key: str) -> int:
             f"{key} is not a time", where=where, hint="write it as 2026-09-30 or 2026-09-30T12:00:00Z"
         )
     stamp = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return round(stamp.timestamp() * 1_000_000)
+    return moment(round(stamp.timestamp() * 1_000_000), where, key)
 
 
 def read_text(path: Path) -> str:
     """The text of a file; raises UsageError when it cannot be read."""
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except UnicodeDecodeError as error:
