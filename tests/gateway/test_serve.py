@@ -304,7 +304,11 @@ def test_a_unix_socket_serves_and_one_left_behind_is_replaced(tmp_path: Path, mo
     path = tmp_path / "gateway.sock"
     with closing(socket.socket(socket.AF_UNIX)) as left:
         left.bind(str(path))
-    with living(house, "--listen", f"unix:{path}"):
+    with living(house, "--listen", f"unix:{path}", "--shadow"):
+        assert (house.events("start")[0]["listen"], house.events("start")[0]["shadow"]) == (
+            f"unix:{path}",
+            True,
+        )
         with closing(socket.socket(socket.AF_UNIX)) as line:
             line.connect(str(path))
             body = b'{"model": "m", "messages": [{"role": "user", "content": "hello"}]}'

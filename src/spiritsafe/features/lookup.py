@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,9 +40,9 @@ def token(value: str) -> str:
 class Index:
     """Indicators compiled for lookup. Not for use by several threads at once.
 
-    ``ids`` and ``campaigns`` are in the given order: matches are their numbers. ``left_out``: keys that too many indicators
-    have. A million values are not held as text: ``indicators`` is read once. Values that are no 64-bit hexadecimal numbers
-    raise ValueError with the indicator's id.
+    ``ids`` and ``campaigns`` are in the given order: matches are their numbers. ``kinds``: how many of each. ``left_out``:
+    keys that too many indicators have. A million values are not held as text: ``indicators`` is read once. Values that are
+    no 64-bit hexadecimal numbers raise ValueError with the indicator's id.
     """
 
     def __init__(self, indicators: Iterable[Indicator]) -> None:
@@ -50,8 +51,8 @@ class Index:
         self._from: list[int] = []
         self._until: list[int | None] = []
         least: list[int] = []
-        kinds: set[str] = set()
-        keys, owners = _pairs(self._noted(one, least, kinds) for one in indicators)
+        self.kinds: Counter[str] = Counter()
+        keys, owners = _pairs(self._noted(one, least) for one in indicators)
         many = len(self.ids)
         pairs = (
             np.unique(np.stack([keys, owners], axis=1), axis=0) if keys.size else np.zeros((0, 2), np.uint64)
@@ -66,20 +67,20 @@ class Index:
         self._keys, self._slots = np.zeros(size, np.uint64), np.zeros(size, np.int32)
         _lookup.fill(distinct[~popular], self._keys, self._slots)
         self._least = np.array(least, np.int32)
-        self.wants_minhash = "minhash" in kinds
-        self.wants_tokens = bool(kinds & {"device", "network"})
+        self.wants_minhash = "minhash" in self.kinds
+        self.wants_tokens = "device" in self.kinds or "network" in self.kinds
         self._found = np.zeros(max(1, many), np.int32)
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def _noted(self, one: Indicator, least: list[int], kinds: set[str]) -> Indicator:
+    def _noted(self, one: Indicator, least: list[int]) -> Indicator:
         self.ids.append(one.indicator_id)
         self.campaigns.append(sys.intern(one.campaign_id))
         self._from.append(one.valid_from)
         self._until.append(one.valid_until)
         least.append(max(1, one.least))
-        kinds.add(one.kind)
+        self.kinds[one.kind] += 1
         return one
 
     @property
@@ -95,7 +96,7 @@ class Index:
         never matches here.
         """
         lists = [batch.column(name) for name in ("anchors", "system_anchors")]
-        many = len(self.indicators)
+        many = len(self)
         room = max(many, 1 << 16)
         rows, numbers = np.empty(room, np.int64), np.empty(room, np.int32)
         tokens = (

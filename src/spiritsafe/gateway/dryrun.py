@@ -88,7 +88,7 @@ class DryRun:
         found = sorted(self._snapshot.orders, key=lambda one: (RUNGS[one.response], one.order_id))
         self._effects = {one.order_id: _Effect(one) for one in found}
         self._listed = {name for one in found if one.scope == "accounts" for name in one.accounts}
-        names = [one.campaign_id for one in self._index.indicators]
+        names = self._index.campaigns
         distinct = {name: code for code, name in enumerate(dict.fromkeys(names))}
         self._campaigns = [*distinct]
         self._campaign_of = np.array([distinct[name] for name in names], np.int64)
@@ -161,7 +161,6 @@ class DryRun:
 
     def report(self) -> dict[str, Any]:
         """What would happen, by order, lowest rung first."""
-        kinds = [one.kind for one in self._index.indicators]
         return {
             "schema": 1,
             "policy": str(self._policy.path),
@@ -173,9 +172,9 @@ class DryRun:
             "touched": self._any.told(),
             "spared": {why: one.told() for why, one in self._spared.items()},
             "indicators": {
-                "loaded": len(kinds),
+                "loaded": len(self._index),
                 "matched": int(self._matched.sum()),
-                "not_tried": sum(kind == "minhash" for kind in kinds),
+                "not_tried": self._index.kinds["minhash"],
             },
             "orders": [self._told(one) for one in self._effects.values()],
             "withheld": [{**_named(one.order), "why": one.why} for one in self._snapshot.withheld],
