@@ -12,7 +12,6 @@ import binascii
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from spiritsafe import schema
 
@@ -32,6 +31,8 @@ def padded(anchors: int) -> int:
 
 def unpack(column: Any) -> dict[str, Any]:
     """The sketch columns of an Arrow array of packed sketches without nulls, each as ``sketch`` makes it."""
+    import pyarrow as pa  # noqa: PLC0415 - the gateway packs and never unpacks
+
     rows = len(column)
     plain = column.cast(pa.large_string()) if not pa.types.is_large_string(column.type) else column
     _, bounds, values = plain.buffers()
@@ -68,6 +69,8 @@ def unpack(column: Any) -> dict[str, Any]:
 
 
 def _lists(whole: Any, begins: Any, many: Any) -> Any:
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
     ends = np.append(0, np.cumsum(many))
     first = np.repeat(begins - 8 * ends[:-1], many) + 8 * np.arange(int(ends[-1]))
     flat = whole[first[:, None] + np.arange(8)] if first.size else np.zeros((0, 8), np.uint8)

@@ -54,14 +54,15 @@ class Index:
         self.kinds: Counter[str] = Counter()
         keys, owners = _pairs(self._noted(one, least) for one in indicators)
         many = len(self.ids)
-        pairs = (
-            np.unique(np.stack([keys, owners], axis=1), axis=0) if keys.size else np.zeros((0, 2), np.uint64)
-        )
-        distinct, counts = np.unique(pairs[:, 0], return_counts=True)
+        order = np.lexsort((owners, keys))
+        keys, owners = keys[order], owners[order]
+        fresh = np.ones(keys.size, bool)
+        fresh[1:] = (keys[1:] != keys[:-1]) | (owners[1:] != owners[:-1])
+        keys, owners = keys[fresh], owners[fresh]
+        distinct, counts = np.unique(keys, return_counts=True)
         popular = counts > MOST_OWNERS
         self.left_out = int(popular.sum())
-        kept = np.repeat(~popular, counts)
-        self._owners = pairs[kept, 1].astype(np.int32)
+        self._owners = owners[np.repeat(~popular, counts)]
         self._ends = np.append(0, np.cumsum(counts[~popular])).astype(np.int32)
         size = 1 << max(4, int(2 * (~popular).sum()).bit_length())
         self._keys, self._slots = np.zeros(size, np.uint64), np.zeros(size, np.int32)
@@ -192,5 +193,5 @@ def _pairs(indicators: Iterable[Indicator]) -> tuple[Any, Any]:
             raise ValueError(f"indicator {one.indicator_id}: unknown kind {one.kind}")
         salted = values ^ _SALT[one.kind]
         keys.append(salted[salted != 0])
-        owners.append(np.full(keys[-1].size, number, np.uint64))
-    return (np.concatenate(keys), np.concatenate(owners)) if keys else (_NONE, _NONE)
+        owners.append(np.full(keys[-1].size, number, np.int32))
+    return (np.concatenate(keys), np.concatenate(owners)) if keys else (_NONE, np.zeros(0, np.int32))
