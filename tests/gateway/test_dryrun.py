@@ -108,14 +108,14 @@ def test_the_report_counts_what_the_book_says_of_each_exchange(  # noqa: PLR0915
         "start": NOW - DAY,
         "expires": NOW + DAY,
     }
-    late: dict[str, Any] = common | {"start": NOW + DAY // 2}
+    later: dict[str, Any] = {**common, "start": NOW + DAY // 2}
     few = {"exchanges": 5, "seconds": 3600}
     orders = [
         Order("o-1", "c-1", "budget", "streams", frozenset(), parameters=few, **common),
         Order("o-2", "c-1", "observe", "accounts", frozenset(accounts[:30]), **common),
         Order("o-3", "c-2", "strip_logprobs", "streams", frozenset(), **common),
         Order("o-4", "c-3", "suspend", "accounts", frozenset(accounts[:5]), **common),
-        Order("o-5", "c-4", "observe", "streams", frozenset(), **late),
+        Order("o-5", "c-4", "observe", "streams", frozenset(), **later),
     ]
     exempt = [
         Exemption(None, accounts[0], "ours", "anna", NOW - DAY, NOW + DAY),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -284,6 +285,41 @@ def test_a_drain_answers_what_is_in_work_refuses_the_rest_and_publishes_the_log(
     assert len(segment.read_text().splitlines()) == 1
 
 
+def test_a_head_may_be_neither_huge_nor_slow(tmp_path: Path, model: int):
+    house = House(tmp_path, model)
+    house.write('body_timeout = "1s"\n')
+    begin = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-account: a\r\n"
+
+    def told(first: bytes, *, more: bytes = b"", pieces: int = 0) -> tuple[bytes, float]:
+        began = time.monotonic()
+        with closing(socket.create_connection(("127.0.0.1", house.port), timeout=20)) as line:
+            with contextlib.suppress(ConnectionError):
+                line.sendall(first)
+                for _ in range(pieces):
+                    line.sendall(more)
+            try:
+                return line.recv(100)[9:12], time.monotonic() - began
+            except ConnectionResetError:
+                return b"cut", time.monotonic() - began
+
+    with living(house):
+        # One header without an end: cut off long before the 20 MB that the caller would send.
+        assert told(begin + b"x-long: ", more=b"a" * 20_000, pieces=1_000)[0] in {b"431", b"cut"}
+        for first in (b"", begin, b"POST"):
+            status, seconds = told(first)
+            assert status == b"408"
+            assert 0.9 < seconds < 8
+        assert house.ask() == (200, ANSWER)
+        # A slow answer is not a slow head, and a kept connection may be idle longer than that.
+        with closing(http.client.HTTPConnection("127.0.0.1", house.port, timeout=30)) as line:
+            for pause in (2.5, 0):
+                line.request("POST", "/v1/chat/completions", json.dumps({"model": "slow", "messages": []}),
+                             {"x-account": "a", "content-type": "application/json"})  # fmt: skip
+                assert line.getresponse().read() == ANSWER
+                time.sleep(pause)
+        assert house.end() == 0
+
+
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path, model: int):
     house = House(tmp_path, model)
     house.write()
@@ -304,7 +340,11 @@ def test_a_unix_socket_serves_and_one_left_behind_is_replaced(tmp_path: Path, mo
     path = tmp_path / "gateway.sock"
     with closing(socket.socket(socket.AF_UNIX)) as left:
         left.bind(str(path))
-    with living(house, "--listen", f"unix:{path}"):
+    with living(house, "--listen", f"unix:{path}", "--shadow"):
+        assert (house.events("start")[0]["listen"], house.events("start")[0]["shadow"]) == (
+            f"unix:{path}",
+            True,
+        )
         with closing(socket.socket(socket.AF_UNIX)) as line:
             line.connect(str(path))
             body = b'{"model": "m", "messages": [{"role": "user", "content": "hello"}]}'

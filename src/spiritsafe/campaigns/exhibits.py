@@ -61,8 +61,8 @@ def skeletons(
         shown = texts(picked)
         specimens = [shown[int(row)] for row in picked if int(row) in shown]
         if not specimens:
-            continue
-        if key < 0 and not show_text:
+            body, slots = "no text was kept: the log holds fingerprints in its place", 0
+        elif key < 0 and not show_text:
             body, slots = "no shared text: the exchanges have only their role in common", 0
         else:
             body, slots = skeleton(specimens)

@@ -199,7 +199,8 @@ def texts(engine: DuckDB, files: list[tuple[Path, int]]) -> Callable[[Any], dict
             path, first = files[index]
             numbers = ", ".join(str(row - first) for row in rows[file == index].tolist())
             kept = engine.table(
-                f"SELECT row, prompt, system FROM read_parquet('{_quoted(path)}') WHERE row IN ({numbers})"
+                f"SELECT row, prompt, system FROM read_parquet('{_quoted(path)}') "
+                f"WHERE row IN ({numbers}) AND prompt IS NOT NULL"
             )
             found |= {
                 first + row: (f"[system] {system} [user] " if system else "") + (prompt or "")

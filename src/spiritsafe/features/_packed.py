@@ -20,6 +20,8 @@ BEGIN = 9
 """Characters before the Base64."""
 FIXED = schema.SKETCH_BYTES
 
+SCRIPTS = 15
+"""The largest number of a script (``characters``)."""
 _HASHES = ("exact", "skeleton", "item", "marks", "system_marks", "system_skeleton")
 _COUNTS = ("prompt_chars", "tokens", "lines", "response_chars")
 
@@ -54,12 +56,13 @@ def unpack(column: Any) -> dict[str, Any]:
 
     hashes = fixed(0, 48, np.uint64)
     counts = fixed(48, 16, np.int32)
+    counts[:, :3] = np.maximum(counts[:, :3], 0)
     answer = counts[:, 3]
     return {
         **{name: pa.array(np.ascontiguousarray(hashes[:, n])) for n, name in enumerate(_HASHES)},
         **{name: pa.array(np.ascontiguousarray(counts[:, n])) for n, name in enumerate(_COUNTS[:3])},
         "response_chars": pa.array(answer, mask=answer < 0),
-        "script": pa.array(whole[begins + 64]),
+        "script": pa.array(np.minimum(whole[begins + 64], SCRIPTS)),
         "projection": pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(64), rows, [None, pa.py_buffer(np.ascontiguousarray(fixed(65, 64, np.uint8)))]
         ),
@@ -75,4 +78,9 @@ def _lists(whole: Any, begins: Any, many: Any) -> Any:
     first = np.repeat(begins - 8 * ends[:-1], many) + 8 * np.arange(int(ends[-1]))
     flat = whole[first[:, None] + np.arange(8)] if first.size else np.zeros((0, 8), np.uint8)
     values = np.ascontiguousarray(flat).view(np.uint64).ravel()
+    row = np.repeat(np.arange(many.size), many)
+    if not (
+        (values[1:] > values[:-1]) | (row[1:] != row[:-1])
+    ).all():  # not from our own hand: later stages want them sorted
+        values = values[np.lexsort((values, row))]
     return pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), pa.array(values))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class Index:
         self._from: list[int] = []
         self._until: list[int | None] = []
         least: list[int] = []
+        self.kinds: Counter[str] = Counter()
         keys, owners = _pairs(self._noted(one, least) for one in indicators)
         many = len(self.ids)
         order = np.lexsort((owners, keys))
@@ -68,7 +70,7 @@ class Index:
         _lookup.fill(distinct[~popular], self._keys, self._slots)
         self._least = np.array(least, np.int32)
         self.wants_minhash = "minhash" in self.kinds
-        self.wants_tokens = not {"device", "network"}.isdisjoint(self.kinds)
+        self.wants_tokens = "device" in self.kinds or "network" in self.kinds
         self._found = np.zeros(max(1, many), np.int32)
 
     def __len__(self) -> int:
@@ -80,7 +82,7 @@ class Index:
         self._from.append(one.valid_from)
         self._until.append(one.valid_until)
         least.append(max(1, one.least))
-        self.kinds.append(sys.intern(one.kind))
+        self.kinds[one.kind] += 1
         return one
 
     @property

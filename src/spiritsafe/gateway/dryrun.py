@@ -161,7 +161,6 @@ class DryRun:
 
     def report(self) -> dict[str, Any]:
         """What would happen, by order, lowest rung first."""
-        kinds = self._index.kinds
         return {
             "schema": 1,
             "policy": str(self._policy.path),
@@ -173,9 +172,9 @@ class DryRun:
             "touched": self._any.told(),
             "spared": {why: one.told() for why, one in self._spared.items()},
             "indicators": {
-                "loaded": len(kinds),
+                "loaded": len(self._index),
                 "matched": int(self._matched.sum()),
-                "not_tried": sum(kind == "minhash" for kind in kinds),
+                "not_tried": self._index.kinds["minhash"],
             },
             "orders": [self._told(one) for one in self._effects.values()],
             "withheld": [{**_named(one.order), "why": one.why} for one in self._snapshot.withheld],

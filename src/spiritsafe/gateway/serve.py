@@ -26,6 +26,7 @@ from spiritsafe.gateway.admin import Admin, Health, Worker
 from spiritsafe.gateway.events import Handler, tell
 from spiritsafe.gateway.metrics import Gathered
 from spiritsafe.gateway.policy import address
+from spiritsafe.gateway.protocol import Bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -332,7 +333,7 @@ class _AdminServer:
         self._held, self._at = held, at
         self.name = _name(held) if held else None
         config = uvicorn.Config(
-            app, http="httptools", ws="none", lifespan="off", access_log=False, log_config=None,
+            app, http=Bounded, ws="none", lifespan="off", access_log=False, log_config=None,
             server_header=False, proxy_headers=False, timeout_graceful_shutdown=1,
         )  # fmt: skip
         self._server = worker.Server(config)

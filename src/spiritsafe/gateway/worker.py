@@ -16,6 +16,7 @@ import uvicorn
 
 from spiritsafe.errors import SpiritsafeError
 from spiritsafe.gateway.events import Handler
+from spiritsafe.gateway.protocol import Bounded
 
 if TYPE_CHECKING:
     import socket
@@ -45,16 +46,29 @@ class Seat:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, without its hands on the process's signals. ``serving`` is set once it takes connections."""
+    """uvicorn's server, without its hands on the process's signals. ``serving`` is set once it takes connections.
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    A head of a request that takes longer than ``patience`` seconds ends its connection.
+    """
+
+    def __init__(self, config: uvicorn.Config, patience: float = 30.0) -> None:
         super().__init__(config)
+        self._patience = patience
         self.serving = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
         await super().startup(sockets)
         self.serving.set()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second; once a second, callers that keep a connection waiting are let go."""
+        if counter % 10 == 0:
+            latest = asyncio.get_running_loop().time() - self._patience
+            for one in list(self.server_state.connections):
+                if isinstance(one, Bounded) and one.head_since is not None and one.head_since < latest:
+                    one.refuse(b"408 Request Timeout")
+        return await super().on_tick(counter)
 
     def leave(self) -> None:
         """Take no more connections; ``shutdown`` follows within a tick of uvicorn's."""
@@ -84,7 +98,7 @@ def main(seat: Seat) -> None:
     config = uvicorn.Config(
         "",
         loop="uvloop",
-        http="httptools",
+        http=Bounded,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -108,7 +122,7 @@ async def _serve(seat: Seat, config: uvicorn.Config, told: Handler) -> int:
 
     loop = asyncio.get_running_loop()
     reader, writer = await asyncio.open_connection(sock=seat.channel)
-    server = Server(config)
+    server = Server(config, seat.policy.limits.body_timeout)
 
     def leave() -> None:
         server.leave()
