@@ -20,8 +20,6 @@ BEGIN = 9
 """Characters before the Base64."""
 FIXED = schema.SKETCH_BYTES
 
-SCRIPTS = 15
-"""The largest number of a script (``characters``)."""
 _HASHES = ("exact", "skeleton", "item", "marks", "system_marks", "system_skeleton")
 _COUNTS = ("prompt_chars", "tokens", "lines", "response_chars")
 
@@ -62,7 +60,7 @@ def unpack(column: Any) -> dict[str, Any]:
         **{name: pa.array(np.ascontiguousarray(hashes[:, n])) for n, name in enumerate(_HASHES)},
         **{name: pa.array(np.ascontiguousarray(counts[:, n])) for n, name in enumerate(_COUNTS[:3])},
         "response_chars": pa.array(answer, mask=answer < 0),
-        "script": pa.array(np.minimum(whole[begins + 64], SCRIPTS)),
+        "script": pa.array(whole[begins + 64]),
         "projection": pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(64), rows, [None, pa.py_buffer(np.ascontiguousarray(fixed(65, 64, np.uint8)))]
         ),
