@@ -48,7 +48,6 @@ class Index:
     def __init__(self, indicators: Iterable[Indicator]) -> None:
         self.ids: list[str] = []
         self.campaigns: list[str] = []
-        self.kinds: list[str] = []
         self._from: list[int] = []
         self._until: list[int | None] = []
         least: list[int] = []
