@@ -40,8 +40,8 @@ def token(value: str) -> str:
 class Index:
     """Indicators compiled for lookup. Not for use by several threads at once.
 
-    ``ids``, ``campaigns`` and ``kinds`` are in the given order: matches are their numbers. ``left_out``: keys that too many
-    indicators have. A million values are not held as text: ``indicators`` is read once. Values that are no 64-bit
+    ``ids`` and ``campaigns`` are in the given order: matches are their numbers. ``kinds``: how many of each. ``left_out``: keys
+    that too many indicators have. A million values are not held as text: ``indicators`` is read once. Values that are no 64-bit
     hexadecimal numbers raise ValueError with the indicator's id.
     """
 
