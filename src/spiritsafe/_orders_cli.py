@@ -20,6 +20,8 @@ from spiritsafe.model import Exemption, Order
 from spiritsafe.orders import approvals, keys, ladder, snapshot
 from spiritsafe.orders.content import canonical, from_exemption, from_order, parse, rfc3339, to_order
 from spiritsafe.orders.policy import Policy, read, span
+from spiritsafe.registry import extensions
+from spiritsafe.responses import check
 
 app = typer.Typer(
     help="Propose, approve, sign, lift measures; exempt customers from them.", no_args_is_help=True
@@ -56,8 +58,19 @@ def propose(
     found = ladder.propose(
         _bytes(source, "run `spiritsafe scan` first"), wanted.ladder, _now(), where=str(source)
     )
+    _fits(found, str(policy))
     _keep(out, found)
     _tell({"orders": [from_order(one) for one in found]}, _lines(found, wanted), as_json)
+
+
+def _fits(orders: list[Order], where: str) -> None:
+    """Whether each order's parameters are its response's. Raises UsageError: better now than when the gateway reads them."""
+    known = extensions("responses")
+    for order in orders:
+        try:
+            check(order.response, known[order.response].module.PARAMETERS, order.parameters)
+        except UsageError as error:
+            raise UsageError(error.message, where=where, hint=error.hint) from error
 
 
 @app.command()

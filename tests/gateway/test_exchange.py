@@ -346,3 +346,11 @@ def test_full_text_is_kept_only_when_asked_for(tmp_path: Path):
         safe.ask("Tell me about otters")
         assert safe.records()[0]["prompt"] == "Tell me about otters"
         assert safe.records()[0]["response"] == "hi"
+
+
+def test_answers_with_one_id_are_records_of_their_own(safe: House):
+    for _ in range(3):
+        safe.ask("Tell me about otters")
+    records = safe.records()
+    assert len({one["exchange_id"] for one in records}) == 3
+    assert {one["gateway"]["answer_id"] for one in records} == {"c-1"}

@@ -64,6 +64,7 @@ def test_a_record_has_the_canonical_columns_and_what_the_gateway_did():
     )
     assert full["gateway"] == {
         "campaigns": ["c1"], "orders": ["o1"], "response": "budget", "category": "campaign_budget", "shadow": False,
+        "answer_id": "r1",
     }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ NOW = 1_790_000_000_000_000
 DAY = 86_400_000_000
 PROGRAM = (sys.executable, "-c", "from spiritsafe.cli import main; main()", "orders")
 STEPS = (
-    Step("budget", "streams", 10, 14 * DAY, {"requests": 60}),
+    Step("budget", "streams", 10, 14 * DAY, {"exchanges": 60}),
     Step("suspend", "accounts", 20, 30 * DAY, {}),
 )
 
