@@ -80,16 +80,10 @@ def test_outputs_show_no_prompt_that_only_one_account_sent(demo: tuple[Path, dic
     assert result["campaigns"]
     assert "specimens" not in (out / "campaigns.json").read_text("utf-8")
     for entry in json.loads((out / "indicators.json").read_text("utf-8"))["indicators"]:
-        assert set(entry) == {
-            "indicator_id",
-            "campaign_id",
-            "kind",
-            "anchors",
-            "least",
-            "exchanges",
-            "elsewhere",
-            "valid_from",
-        }
+        common = {"indicator_id", "campaign_id", "kind", "least", "elsewhere", "valid_from"}
+        own = {"anchors", "exchanges"} if entry["kind"] == "template" else {"values", "parties"}
+        assert set(entry) == common | own
+        assert all(len(value) == 64 for value in entry.get("values", ()))
 
 
 def test_no_exchange_and_one_exchange_have_a_defined_outcome(tmp_path: Path) -> None:

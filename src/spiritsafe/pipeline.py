@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from spiritsafe.campaigns.intent import Reference
+    from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
     from spiritsafe.campaigns.verdict import Verdict
     from spiritsafe.settings import Settings
@@ -265,6 +266,7 @@ class Result:
     record: dict[str, Any]
     log: Log | None
     verdicts: list[Verdict]
+    layers: dict[str, Layer]
 
 
 def conclude(
@@ -287,7 +289,7 @@ def _analyse(
     engine: DuckDB, taken: Ingest, settings: Settings, reference: Reference, progress: Progress
 ) -> Result:
     if not taken.rows:
-        return Result(_head(taken, None, settings), None, [])
+        return Result(_head(taken, None, settings), None, [], {})
     log = build(engine, taken, progress)
     layers = links.layers(engine, log) | traces.layers(engine, log)
     progress("looking for groups", 0, 1)
@@ -321,7 +323,7 @@ def _analyse(
         )
         for verdict in told
     ]
-    return Result(record, log, told)
+    return Result(record, log, told, layers)
 
 
 def _head(taken: Ingest, log: Log | None, settings: Settings) -> dict[str, Any]:
@@ -357,7 +359,9 @@ def _write(taken: Ingest, result: Result) -> None:
         json.dumps(result.record, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8"
     )
     (final / "report.html").write_text(page(result.record), "utf-8")
-    found = indicators.indicators(result.log, result.record, result.verdicts, version=FINGERPRINT_VERSION)
+    found = indicators.indicators(
+        result.log, result.record, result.verdicts, result.layers, version=FINGERPRINT_VERSION
+    )
     (final / "indicators.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8")
     tables.accounts(final / "accounts.parquet", result.log, result.record["campaigns"])
     accused = [

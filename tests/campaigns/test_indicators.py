@@ -11,13 +11,17 @@ from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.evidence import View
 from spiritsafe.campaigns.indicators import indicators
 from spiritsafe.campaigns.verdict import Verdict
+from spiritsafe.features.lookup import Index, token
+from spiritsafe.model import Indicator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
 
     MakeLog = Callable[..., Log]
+    MakeLayer = Callable[..., Layer]
 
 
 def told(rows: list[int]) -> Verdict:
@@ -86,3 +90,27 @@ def test_of_a_long_template_the_smallest_anchors_stand_for_all(make_log: MakeLog
     log.template_anchors[0] = np.arange(1, 500, dtype=np.uint64)
     (one,) = indicators(log, record(("c-1", "campaign")), [told([0, 1])], version=1)["indicators"]
     assert [int(anchor, 16) for anchor in one["anchors"]] == list(range(1, 65))
+
+
+def test_devices_and_addresses_that_only_members_hold_are_told_as_tokens(
+    make_log: MakeLog, make_layer: MakeLayer
+):
+    log = make_log(list(range(8)), template=[0] * 8)
+    held = [(party, "d-campaign") for party in range(4)] + [(party, "d-shared") for party in range(8)]
+    layers = {
+        "device": make_layer("device", [*held, (0, "d-own"), (1, "d-own")], 8),
+        "network": make_layer("network", [(5, "10.0.0.1"), (6, "10.0.0.1"), (7, "10.0.0.1")], 8),
+        "payment": make_layer("payment", [(party, "card") for party in range(4)], 8),
+    }
+    verdict = told([0, 1, 2, 3])
+    verdict.parties = np.arange(4)
+    found = indicators(log, record(("c-1", "campaign")), [verdict], layers, version=1)["indicators"]
+    (device,) = [one for one in found if one["kind"] != "template"]
+    assert (device["kind"], device["least"], device["parties"], device["elsewhere"]) == ("device", 1, 4, 0)
+    assert device["values"] == [token("d-campaign")]
+    text = json.dumps(found)
+    assert not any(name in text for name in ("d-campaign", "d-shared", "10.0.0.1", "card"))
+    # What the scan writes is what the gateway matches.
+    index = Index([Indicator("i", "c-1", "device", tuple(device["values"]), 1, 0)])
+    assert index.match(None, device="d-campaign", now=1) == (0,)
+    assert index.match(None, device="d-shared", now=1) == ()

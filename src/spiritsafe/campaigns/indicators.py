@@ -1,7 +1,8 @@
 """Indicators: what the gateway matches inline and what can be shared, for each accused campaign.
 
 A ``template`` indicator is a set of anchors (64-bit fingerprints of shared runs of text): an exchange matches when it
-holds at least ``least`` of them. No prompt, no account, no identifier.
+holds at least ``least`` of them. ``device`` and ``network`` indicators are SHA-256 of values that some members hold and
+nobody else in the log: no prompt, no account, no identifier in clear.
 """
 
 from __future__ import annotations
@@ -12,16 +13,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
     from spiritsafe.campaigns.verdict import Verdict
 
 _MOST_ANCHORS = 64
+_LEAST_HOLDERS = 3
+"""Members that hold a value before it stands for the campaign and not for one of them."""
+_MOST_VALUES = 1_000
 
 
 def indicators(
-    log: Log | None, record: dict[str, Any], told: Sequence[Verdict], *, version: int
+    log: Log | None,
+    record: dict[str, Any],
+    told: Sequence[Verdict],
+    layers: Mapping[str, Layer] | None = None,
+    *,
+    version: int,
 ) -> dict[str, Any]:
     """The content of ``indicators.json``. Only campaigns give indicators; a pool is no accusation."""
     found: list[dict[str, Any]] = []
@@ -49,7 +59,33 @@ def indicators(
                     "valid_from": entry["first_seen"],
                 }
             )
+        for kind in ("device", "network"):
+            if layers is not None and kind in layers:
+                found += _held(kind, layers[kind], verdict.parties, entry)
     return {"schema": 1, "fingerprint_version": version, "indicators": found}
+
+
+def _held(kind: str, layer: Layer, parties: Any, entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """One indicator of all values that at least three members hold and nobody else does, or none."""
+    inside = np.isin(layer.party, parties)
+    holders = np.bincount(layer.value[inside], minlength=layer.population.size)
+    own = np.flatnonzero((holders >= _LEAST_HOLDERS) & (holders == layer.population))
+    if not own.size:
+        return []
+    most = own[np.argsort(-holders[own], kind="stable")][:_MOST_VALUES]
+    values = sorted(hashlib.sha256(layer.names[value].encode()).hexdigest() for value in most.tolist())
+    return [
+        {
+            "indicator_id": f"i-{_digest(entry['campaign_id'], kind)[:16]}",
+            "campaign_id": entry["campaign_id"],
+            "kind": kind,
+            "values": values,
+            "least": 1,
+            "parties": int(np.unique(layer.party[np.isin(layer.value, most)]).size),
+            "elsewhere": 0,
+            "valid_from": entry["first_seen"],
+        }
+    ]
 
 
 def _digest(*parts: str) -> str:
