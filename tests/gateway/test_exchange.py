@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import threading
@@ -43,6 +44,11 @@ async def model(scope: Any, receive: Any, send: Any) -> None:
         if not message.get("more_body", False):
             break
     asked = json.loads(body) if body else {}
+    if asked.get("model") == "coded":
+        head = [(b"content-type", b"application/json"), (b"content-encoding", b"gzip")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": gzip.compress(b'{"reasoning_content": "secret"}')})
+        return
     SEEN.append((dict(scope["headers"]), asked))
     whole: dict[str, Any]
     if scope["path"] == "/v1/messages":
@@ -354,3 +360,12 @@ def test_answers_with_one_id_are_records_of_their_own(safe: House):
     records = safe.records()
     assert len({one["exchange_id"] for one in records}) == 3
     assert {one["gateway"]["answer_id"] for one in records} == {"c-1"}
+
+
+def test_an_answer_that_cannot_be_read_does_not_pass_where_it_must_be(safe: House):
+    messages: Any = [{"role": "user", "content": "Tell me about otters"}]
+    with pytest.raises(openai.APIStatusError) as refused:
+        safe.openai().chat.completions.create(model="coded", messages=messages)
+    assert refused.value.status_code == 502
+    assert refused.value.response.headers["x-spiritsafe-category"] == "answer_coded"
+    assert safe.records()[-1]["status"] == 502

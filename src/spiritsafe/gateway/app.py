@@ -270,6 +270,13 @@ class Gateway:
 
     async def _answered(self, answer: Answer, method: str, reply: Reply, exchange: Exchange) -> None:
         """An answer that is read for the record, and changed where a measure or a binding says so."""
+        coding = first(answer.headers, b"content-encoding") or b"identity"
+        if coding.strip().lower() != b"identity":  # asked for plain, answered otherwise: it cannot be read
+            if exchange.touches:
+                raise Unreachable("answer_coded")
+            await exchange.write()
+            await self._through(answer, method, reply)
+            return
         kind = (first(answer.headers, b"content-type") or b"").partition(b";")[0].strip().lower()
         if kind == b"text/event-stream":
             await self._streamed(answer, method, reply, exchange)

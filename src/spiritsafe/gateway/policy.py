@@ -36,7 +36,7 @@ GATEWAY = (
     "connections",
 )
 IDENTITY = (*COLUMNS, "trusted", "token", "token_keys", "once", "leeway")
-LOG = ("folder", "content", "on_failure", "rotate", "rotate_every", "sync", "otlp")
+LOG = ("folder", "content", "on_failure", "rotate", "rotate_every", "sync")
 ORDERS = ("file", "signer", "indicators")
 ARTEFACTS = ("keys", "bind", "unbound", "lifetime")
 STATE = ("redis", "on_failure", "timeout")
@@ -68,7 +68,6 @@ class Log:
     rotate: int = 64_000_000
     rotate_every: int = 60_000_000
     sync: Literal["written", "disk"] = "written"
-    otlp: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +213,6 @@ def _log(table: Table, base: Path) -> Log:
         rotate=table.size("rotate", "64MB"),
         rotate_every=table.span("rotate_every", "60s"),
         sync=cast("Literal['written', 'disk']", table.word("sync", ("written", "disk"), "written")),
-        otlp=_url(table, "otlp"),
     )
 
 
