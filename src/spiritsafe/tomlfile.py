@@ -34,15 +34,20 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(among)}"
 
 
-def read(path: File) -> Table:
-    """The whole file as a table. Raises UsageError with file and line when it cannot be read or is not TOML."""
+def read_text(path: File) -> str:
+    """The text of a file, without a byte order mark. Raises UsageError, with the line of what is not UTF-8."""
     try:
-        text = path.read_text("utf-8-sig")
+        return path.read_text("utf-8-sig")
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise UsageError("this is not UTF-8 text", where=f"{path}:{line}") from error
+
+
+def read(path: File) -> Table:
+    """The whole file as a table. Raises UsageError with file and line when it cannot be read or is not TOML."""
+    text = read_text(path)
     try:
         values = tomllib.loads(text)
         known = lines(text)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from spiritsafe import tomlfile
 from spiritsafe.errors import UsageError
 from spiritsafe.model import RUNGS, SCOPES, Scope
 from spiritsafe.orders import keys
@@ -60,13 +59,7 @@ class Policy:
 
 def read(path: Path) -> Policy:
     """The part of a policy file that is about orders. Raises UsageError with file and line; paths start at the file."""
-    try:
-        text = path.read_text("utf-8")
-        whole = tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except ValueError as error:
-        raise UsageError(f"this is not TOML: {error}", where=str(path)) from error
+    whole, text = tomlfile.read(path).values, tomlfile.read_text(path)
     at = _Places(str(path), text)
     orders = _table(whole, "orders", at)
     approvers = _table(whole, "approvers", at)
@@ -139,7 +132,7 @@ def _step(table: Mapping[str, Any], at: _Places) -> Step:
     for key, value, known in (("response", response, tuple(RUNGS)), ("scope", scope, SCOPES)):
         if value not in known:
             raise UsageError(
-                f"there is no {key} {value!r}", where=at.of(key), hint=_nearest(str(value), known)
+                f"there is no {key} {value!r}", where=at.of(key), hint=tomlfile.nearest(str(value), known)
             )
     bits = table.get("bits", 0)
     if isinstance(bits, bool) or not isinstance(bits, (int, float)) or not math.isfinite(bits):
@@ -193,9 +186,6 @@ def _names(table: Mapping[str, Any], key: str, default: tuple[str, ...], at: _Pl
 def _only(table: Mapping[str, Any], known: Iterable[str], what: str, at: _Places) -> None:
     for key in table:
         if key not in tuple(known):
-            raise UsageError(f"{what} has no key {key!r}", where=at.of(key), hint=_nearest(key, known))
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+            raise UsageError(
+                f"{what} has no key {key!r}", where=at.of(key), hint=tomlfile.nearest(key, known)
+            )

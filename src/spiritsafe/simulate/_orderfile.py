@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from spiritsafe.errors import UsageError
-from spiritsafe.simulate._planfile import order_of, read_text
+from spiritsafe.simulate._planfile import order_of
+from spiritsafe.tomlfile import read_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +13,7 @@ from spiritsafe.simulate._build import check
 from spiritsafe.simulate._knobs import KnobError, resolve
 from spiritsafe.simulate._orders import RESPONSES, Order
 from spiritsafe.simulate._plan import DEFAULT_START, INFRASTRUCTURE, LONGEST, Plan, Population
-from spiritsafe.tomlfile import lines, nearest, syntax_line
+from spiritsafe.tomlfile import nearest, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,22 +31,8 @@ ORDER = ("campaign", "account_id", "response", "start", "expires", "per_day")
 
 def read_plan(path: Path, corpus: Corpus, orders: Sequence[Order] = ()) -> Plan:
     """The plan in a TOML file, checked as a whole. Raises UsageError that says what is wrong, and on which line."""
-    text = read_text(path)
-    try:
-        table = tomllib.loads(text)
-        known = lines(text)
-    except RecursionError as error:
-        raise UsageError("this is nested too deep to be read", where=str(path)) from error
-    except tomllib.TOMLDecodeError as error:
-        message, line = syntax_line(error)
-        last = len(text.splitlines()) or 1
-        raise UsageError(f"this is not TOML: {message}", where=f"{path}:{line or last}") from error
-
-    def place(*keys: str | int) -> str:
-        while keys not in known:
-            keys = keys[:-1]
-        return f"{path}:{known[keys]}"
-
+    whole = read(path)
+    table, place = whole.values, whole.place
     _only(table, KEYS, "a plan", place)
     tables = _tables(table, "population", place)
     if not tables:
@@ -154,17 +139,6 @@ def moment(value: object, where: str, key: str) -> int:
         )
     stamp = value if value.tzinfo else value.replace(tzinfo=UTC)
     return moment(round(stamp.timestamp() * 1_000_000), where, key)
-
-
-def read_text(path: Path) -> str:
-    """The text of a file; raises UsageError when it cannot be read."""
-    try:
-        return path.read_text("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise UsageError("this is not UTF-8 text", where=f"{path}:{line}") from error
 
 
 def _only(table: Mapping[str, Any], keys: Sequence[str], what: str, place: Place) -> None:
