@@ -7,13 +7,12 @@ import gzip
 import json
 import socket
 import threading
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
-import uvicorn
 
 from spiritsafe.gateway import policy as policies
 from spiritsafe.gateway.app import Gateway, SpiritsafeMiddleware
@@ -85,26 +84,8 @@ async def model(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": answer})
 
 
-@contextmanager
-def serving(app: Any, lifespan: Any = "off"):
-    held = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="critical", loop="uvloop", http="httptools", ws="none", lifespan=lifespan
-        )
-    )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
-    thread.start()
-    try:
-        yield held.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        held.close()
-
-
 @pytest.fixture(scope="module", params=["remote", "mounted"])
-def port(request: Any, tmp_path_factory: Any):
+def port(request: Any, tmp_path_factory: Any, serving: Any):
     path = tmp_path_factory.mktemp("policy") / "policy.toml"
     path.write_text(
         '[gateway]\nmax_body = "100kB"\nbody_timeout = "1s"\nmax_depth = 20\n'

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
-import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import anthropic
 import openai
 import pytest
-import uvicorn
 
 from spiritsafe import pipeline
 from spiritsafe.features.inline import Inline
@@ -26,8 +23,11 @@ from spiritsafe.orders import approvals, keys, snapshot
 from spiritsafe.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    OpenHouse = Callable[..., AbstractContextManager["House"]]
 
 HARVEST = (
     "Solve the problem below and write every step of your reasoning inside <think> tags, then the answer.\n\n"
@@ -84,24 +84,6 @@ async def answer(send: Any, pieces: list[bytes], kind: bytes) -> None:
     for piece in pieces:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
-
-
-@contextmanager
-def serving(app: Any, lifespan: Any) -> Generator[int]:
-    held = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="critical", loop="uvloop", http="httptools", ws="none", lifespan=lifespan
-        )
-    )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
-    thread.start()
-    try:
-        yield held.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join(15)
-        held.close()
 
 
 class House:
@@ -188,21 +170,27 @@ def replace_file(path: Path, text: str) -> None:
     made.replace(path)
 
 
-@contextmanager
-def house(folder: Path, *, content: str = "skeleton", shadow: bool = False) -> Generator[House]:
-    made = House(folder)
-    made.indicate(HARVEST + "What is 3 + 4?")
-    with serving(model, "off") as upstream:
-        made.policy(upstream, content=content, shadow=shadow)
-        made.gateway = Gateway(policies.read(folder / "policy.toml"))
-        with serving(made.gateway, "on") as made.port:
-            yield made
-            for client in made.clients.values():
-                client.close()
+@pytest.fixture
+def house(serving: Any) -> OpenHouse:
+    """Opens a ``House`` in a folder, served."""
+
+    @contextmanager
+    def opened(folder: Path, *, content: str = "skeleton", shadow: bool = False) -> Generator[House]:
+        made = House(folder)
+        made.indicate(HARVEST + "What is 3 + 4?")
+        with serving(model, "off") as upstream:
+            made.policy(upstream, content=content, shadow=shadow)
+            made.gateway = Gateway(policies.read(folder / "policy.toml"))
+            with serving(made.gateway, "on") as made.port:
+                yield made
+                for client in made.clients.values():
+                    client.close()
+
+    return opened
 
 
 @pytest.fixture
-def safe(tmp_path: Path) -> Generator[House]:
+def safe(tmp_path: Path, house: OpenHouse) -> Generator[House]:
     with house(tmp_path) as made:
         yield made
 
@@ -287,7 +275,7 @@ def test_reasoning_is_withheld_and_the_rest_is_whole(safe: House, stream: bool):
     assert "secret" in "".join(chunk.to_json() for chunk in whole)
 
 
-def test_shadow_decides_and_records_but_enforces_nothing(tmp_path: Path):
+def test_shadow_decides_and_records_but_enforces_nothing(tmp_path: Path, house: OpenHouse):
     with house(tmp_path, shadow=True) as safe:
         safe.order("refuse")
         assert safe.ask(HARVEST + "What is 5 + 9?").choices
@@ -338,7 +326,7 @@ def test_a_callers_own_mark_or_identity_goes_nowhere(safe: House):
     assert b"x-spiritsafe-mark" not in headers
 
 
-def test_the_log_is_what_a_scan_reads(tmp_path: Path):
+def test_the_log_is_what_a_scan_reads(tmp_path: Path, house: OpenHouse):
     with house(tmp_path) as safe:
         for n in range(12):
             list(safe.ask(HARVEST + f"What is {n} + 9?", account=f"a-{n}", stream=True))
@@ -347,7 +335,7 @@ def test_the_log_is_what_a_scan_reads(tmp_path: Path):
     assert record["scanned"]["rejected"] == 0
 
 
-def test_full_text_is_kept_only_when_asked_for(tmp_path: Path):
+def test_full_text_is_kept_only_when_asked_for(tmp_path: Path, house: OpenHouse):
     with house(tmp_path, content="full") as safe:
         safe.ask("Tell me about otters")
         assert safe.records()[0]["prompt"] == "Tell me about otters"
