@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import re
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,6 +104,20 @@ def test_routing_by_topic_keeps_an_item_on_one_account(corpus: Corpus, tmp_path:
         )
     assert pairs["topic_affine"] < 1.01  # a few texts are in the corpus twice
     assert pairs["random"] > 1.1
+
+
+def test_topics_are_shared_by_as_many_accounts_as_asked(corpus: Corpus, tmp_path: Path):
+    topical = {"routing": "topic_affine", "overlap": "iid", "rate": 60.0, "accounts": 20}
+    log = campaign(corpus, tmp_path / "four", topics=4, **topical)
+    holders = log.group_by("prompt").aggregate([("account_id", "count_distinct")])[
+        "account_id_count_distinct"
+    ]
+    assert 4 <= pc.max(holders).as_py() <= 6  # five accounts a topic; a few texts are in the corpus twice
+    together = log.group_by(["account_id"]).aggregate([("prompt", "distinct")])["prompt_distinct"].to_pylist()
+    assert len({frozenset(one) for one in together}) == 20
+    alone = campaign(corpus, tmp_path / "none", topics=0, **topical)
+    assert alone.equals(campaign(corpus, tmp_path / "twenty", topics=0, **topical))
+    assert not alone.equals(log)
 
 
 def test_overlap_says_how_often_an_item_comes_back(corpus: Corpus, tmp_path: Path):
@@ -272,6 +287,19 @@ def test_lone_customers_do_a_campaigns_work_alone(corpus: Corpus, tmp_path: Path
     first = lone.filter(pc.equal(lone["account_id"], min(senders)))["moment"].to_numpy()
     gaps = np.diff(np.sort(first))
     assert gaps.std() / gaps.mean() < 0.3
+
+
+def test_lone_customers_keep_to_a_topic_where_the_archetype_does(corpus: Corpus, tmp_path: Path):
+    """A12 keeps each of its four accounts at a topic of its own, so those who do alone what it does have one, too."""
+    apart = {}
+    for like in ("A12", "A1"):
+        knobs = {"accounts": 40, "rate": 300.0, "text": "ready", "like": like, "likeness": 1.0}
+        log = run(Plan((Population("key_rotation", knobs, ("problems",)),), corpus), tmp_path / like)
+        sent = log.group_by("account_id").aggregate([("prompt", "distinct")])["prompt_distinct"].to_pylist()
+        asked = [{one for one in each if re.search("[0-9]", one)} for each in sent]
+        overlap = np.array([len(a & b) / min(len(a), len(b)) for a, b in combinations(asked, 2)])
+        apart[like] = np.mean(overlap < 0.1)
+    assert apart["A12"] > 2 * apart["A1"]  # three of four pairs have different topics
 
 
 def test_lone_customers_hand_in_only_artefacts_of_their_own(corpus: Corpus, tmp_path: Path):

@@ -37,7 +37,9 @@ class Campaign:
 
     accounts; rate: exchanges per account per day in all, of which ``share`` is distillation and the rest is
     ordinary customers' traffic (the accounts are resold or used as cover). routing: who sends the next item
-    (round_robin is least recently used, also called lru; sticky keeps eight in a row; topic_affine keeps a topic on one account).
+    (round_robin is least recently used, also called lru; sticky keeps eight in a row; topic_affine keeps a topic on one
+    account). topics: into how many topics that routing cuts the pool, each for its share of the accounts (0: as many as
+    there are accounts).
     overlap: each item once (shard), draws with replacement (iid, zipf), each item ``repeats`` times on different
     accounts (best_of_k), each account its own fixed part of the list (partition). sigma: spread of ln load over
     accounts. timing: sync flushes a queue every ten minutes, jitter is even, diurnal imitates office hours.
@@ -57,6 +59,7 @@ class Campaign:
     rate: float = 26.0
     share: float = 1.0
     routing: Literal["round_robin", "lru", "random", "sticky", "topic_affine"] = "round_robin"
+    topics: int = 0
     overlap: Literal["shard", "iid", "zipf", "best_of_k", "partition"] = "shard"
     repeats: int = 4
     sigma: float = 0.0
@@ -127,7 +130,13 @@ def schedule(
     if knobs.routing == "topic_affine":
         place = np.empty(len(pool), dtype=np.int64)
         place[pool.topical] = np.arange(len(pool))
-        return place[item] * knobs.accounts // len(pool), time, item
+        topics = min(knobs.topics, knobs.accounts)
+        if not topics:
+            return place[item] * knobs.accounts // len(pool), time, item
+        # Account a works on topic a mod topics, so a topic's accounts are an arithmetic series.
+        topic = place[item] * topics // len(pool)
+        many = (knobs.accounts - topic - 1) // topics + 1
+        return topic + topics * (rng.random(total) * many).astype(np.int64), time, item
     account = _routed(rng, knobs, total)
     if knobs.overlap == "partition":
         part = max(1, len(pool) // knobs.accounts)

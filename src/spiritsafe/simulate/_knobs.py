@@ -97,6 +97,7 @@ LIMITS: dict[str, Limit] = {
     "routing": Choice(("round_robin", "lru", "random", "sticky", "topic_affine")),
     "overlap": Choice(("shard", "iid", "zipf", "best_of_k", "partition")),
     "repeats": Whole(1, 1_000),
+    "topics": Whole(0, 50_000_000),
     "timing": Choice(("sync", "jitter", "diurnal")),
     "paraphrase": Choice(("none", "slots", "account", "call")),
     "wording": Whole(-1, 1_000),

@@ -13,6 +13,7 @@ from spiritsafe.simulate._timing import DAY
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from spiritsafe.simulate._campaign import Campaign
     from spiritsafe.simulate._crowd import Customers
     from spiritsafe.simulate._people import Accounts
     from spiritsafe.simulate._world import Block, Traffic
@@ -36,14 +37,17 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def options(knobs: Customers) -> dict[str, Any]:
+def options(knobs: Customers, usual: Campaign) -> dict[str, Any]:
     """The knobs of as many strangers: their own load and their own draws of the items, nothing shared.
 
-    All of them use the archetype's prompt in one wording, as people do with a prompt that was published.
+    All of them use the archetype's prompt in one wording, as people do with a prompt that was published. Where the
+    archetype (with its ``usual`` knobs) keeps each account at a topic, each of them has a topic as wide.
     """
+    topical = usual.routing == "topic_affine"
     return {
         "accounts": max(1, round(knobs.accounts * knobs.likeness)),
-        "rate": MORE * knobs.rate, "text": knobs.text, "sigma": min(knobs.sigma, UNEVEN), "routing": "random", "overlap": "iid",
+        "rate": MORE * knobs.rate, "text": knobs.text, "sigma": min(knobs.sigma, UNEVEN), "overlap": "iid",
+        "routing": "topic_affine" if topical else "random", "topics": usual.accounts if topical else 0,
         **dict.fromkeys(("payment", "device", "network", "client", "mail"), 0.0),
     }  # fmt: skip
 
