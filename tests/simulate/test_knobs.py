@@ -107,7 +107,7 @@ def test_routing_by_topic_keeps_an_item_on_one_account(corpus: Corpus, tmp_path:
 
 
 def test_topics_are_shared_by_as_many_accounts_as_asked(corpus: Corpus, tmp_path: Path):
-    topical = {"routing": "topic_affine", "overlap": "iid", "rate": 60.0, "accounts": 20}
+    topical: dict[str, Any] = {"routing": "topic_affine", "overlap": "iid", "rate": 60.0, "accounts": 20}
     log = campaign(corpus, tmp_path / "four", topics=4, **topical)
     holders = log.group_by("prompt").aggregate([("account_id", "count_distinct")])[
         "account_id_count_distinct"
