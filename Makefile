@@ -16,6 +16,8 @@ BIN    := $(VENV)/bin
 OUT    ?= demo-out
 CORPUS ?=
 SEED   ?= 300
+# Further extras that the tests are run with, each with a comma before it: `make test EXTRAS=,provenance` fetches PyTorch.
+EXTRAS ?=
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -46,7 +48,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	@echo '==> installing spiritsafe and what its tests need (about 280 MB to fetch the first time)'
-	@$(PIP) install -e '.[dev]' | $(BRIEF)
+	@$(PIP) install -e '.[dev$(EXTRAS)]' | $(BRIEF)
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: pyproject.toml | $(BIN)/python

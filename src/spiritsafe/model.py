@@ -1,4 +1,4 @@
-"""What travels between the parts: callers, orders, approvals, exemptions, indicators.
+"""What travels between the parts: callers, orders, approvals, exemptions, indicators, findings.
 
 Times are microseconds since the epoch, UTC. All are frozen; ``None`` means "not known", never "none of it".
 """
@@ -114,3 +114,43 @@ class Indicator:
     least: int
     valid_from: int
     valid_until: int | None = None
+
+
+Tier = Literal["A", "B", "C"]
+Access = Literal["text", "logprobs"]
+Verdict = Literal["supports derivation", "does not support derivation", "inconclusive", "lead", "no lead"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one provenance test on one suspect.
+
+    ``tier`` A: exact under randomness that we drew and committed beforehand; B: calibrated against controls; C: a lead.
+    Only tier A may support derivation; B and C end in "lead" or "no lead". ``p_value`` is that of the null hypothesis in
+    words; ``log10_p`` is the same and does not underflow; ``e_value`` is set by tests that one may stop early.
+    ``effect`` with its 95 % ``interval`` is in the unit that ``effect_unit`` names. ``n``: independent units that the
+    statistic rests on. ``power``: chance that this run had to reach ``alpha`` against a copy of stated exposure, None
+    when no curve is known. ``counts``: every answer or pair by what became of it; they add up to all that was handed in.
+    """
+
+    test: str
+    tier: Tier
+    suspect: str
+    null_hypothesis: str
+    statistic: float
+    p_value: float
+    log10_p: float
+    effect: float
+    interval: tuple[float, float]
+    effect_unit: str
+    n: int
+    access: Access
+    alpha: float
+    verdict: Verdict
+    seed: int
+    counts: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
+    details: Mapping[str, Value] = field(default_factory=dict[str, Value], hash=False)
+    defeaters: tuple[str, ...] = ()
+    e_value: float | None = None
+    power: float | None = None
+    campaign_id: str | None = None
