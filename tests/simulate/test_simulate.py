@@ -17,7 +17,8 @@ import pytest
 
 from spiritsafe.errors import InputError, UsageError
 from spiritsafe.simulate import INFRASTRUCTURE, Corpus, Plan, Population, load_corpus, simulate
-from spiritsafe.simulate._text import compose, grammar, templates
+from spiritsafe.simulate._text import compose, segments
+from spiritsafe.simulate._wordings import templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,10 +158,10 @@ def test_every_template_parses_and_has_its_slots():
     for name in names:
         texts, slots = templates(name)
         for text in texts:
-            flat = [segment for segment in grammar(text) if isinstance(segment, str)]
+            flat = [segment for segment in segments(text) if isinstance(segment, str)]
             assert "item" in flat
             assert set(flat) <= {"item", "item2", "item3", "answer", "other", *slots}
-            assert "[[" not in "".join(option for segment in grammar(text) for option in segment)
+            assert "[[" not in "".join(option for segment in segments(text) for option in segment)
 
 
 def load_names() -> list[str]:

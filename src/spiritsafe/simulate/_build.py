@@ -118,8 +118,9 @@ def _all_met(plan: Plan, met: set[Order]) -> None:
 
 def _alone(plan: Plan, number: int, seed: int, block: Block, knobs: Customers) -> None:
     """Put in single customers who do alone what the archetype ``like`` does together."""
-    usual = resolve(knobs.like, {}, plan.days)[2]["knobs"]
-    strangers = replace(plan.populations[number], family=knobs.like, options=_lone.options(knobs, usual))
+    archetype, _, usual = resolve(knobs.like, {}, plan.days)
+    options = _lone.options(knobs, archetype, usual["knobs"])
+    strangers = replace(plan.populations[number], family=knobs.like, options=options)
     among = replace(plan, populations=(strangers,))
     _, found = next(_population(among, 0, zlib.crc32(f"{seed} {number} {block.number}".encode())))
     whose = _resolved(among, 0)[2]["knobs"]

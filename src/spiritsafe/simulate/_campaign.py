@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spiritsafe.errors import UsageError
 from spiritsafe.simulate import _crowd, _timing
 from spiritsafe.simulate._people import ADDRESS_BASE, Accounts, network, people
-from spiritsafe.simulate._text import Recipe, compose, plain, templates
+from spiritsafe.simulate._text import Recipe, compose, plain
+from spiritsafe.simulate._wordings import numbered
 from spiritsafe.simulate._world import Block, Traffic
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from spiritsafe.simulate._corpus import Pool
     from spiritsafe.simulate._text import Paraphrase
+    from spiritsafe.simulate._wordings import Grammar
     from spiritsafe.simulate._world import World
 
     Ints = NDArray[np.int64]
@@ -43,7 +44,7 @@ class Campaign:
     overlap: each item once (shard), draws with replacement (iid, zipf), each item ``repeats`` times on different
     accounts (best_of_k), each account its own fixed part of the list (partition). sigma: spread of ln load over
     accounts. timing: sync flushes a queue every ten minutes, jitter is even, diurnal imitates office hours.
-    paraphrase: see ``_text.compose``. wording: which of the family's templates (-1: any). payment, device,
+    grammar, paraphrase and wording as for customers. payment, device,
     network, client, mail: share of accounts whose value comes from a common stock. cohort_days and
     age_days: accounts were made within that many days, that long ago.
     organizations: 0 is one for each account. refused: share of requests answered 429 and sent again from another
@@ -64,6 +65,7 @@ class Campaign:
     repeats: int = 4
     sigma: float = 0.0
     timing: Literal["sync", "jitter", "diurnal"] = "jitter"
+    grammar: Grammar = "family"
     paraphrase: Paraphrase = "none"
     wording: int = -1
     payment: float = 0.3
@@ -210,9 +212,11 @@ def harvest(
     ``kinds`` are the corpus's own prompts of this archetype, ``items`` what the templates may be put around.
     """
     use_ready = knobs.text == "ready" or (
-        knobs.text == "auto" and (bool(world.sources) or world.corpus.has(*kinds))
+        knobs.text == "auto"
+        and knobs.grammar == "family"
+        and (bool(world.sources) or world.corpus.has(*kinds))
     )
-    pool = world.pool(*(kinds if use_ready else items))
+    pool = world.pool(*kinds) if use_ready else _crowd.pool_of(world, knobs, family, items)
     accounts = ring(world, knobs)
     account, time, item = schedule(world, knobs, pool)
     prompt = text(world, knobs, family, pool, account, item, ready=use_ready, choose=choose)
@@ -232,29 +236,21 @@ def text(
     ready: bool,
     choose: tuple[int, ...] | None = None,
 ) -> Recipe:
-    """The prompts of the given items: as they are, or in the family's templates."""
+    """The prompts of the given items: as they are, in the family's templates (``choose``: these) or as its task has it."""
     if ready:
         return plain(pool.prompts, item)
-    second = world.rng.integers(len(pool), size=len(item))
-    if knobs.wording >= 0 and choose is None:
-        if knobs.wording >= (many := len(templates(family)[0])):
-            raise UsageError(
-                f"wording = {knobs.wording}: {family} has {many} wordings, counted from 0",
-                hint="leave wording out for all of them",
-            )
-        choose = (knobs.wording,)
-    fill = {
-        "item": (pool.prompts, item),
-        "answer": (_answers(pool), item),
-        "other": (_answers(pool), second),
-        "item2": (pool.prompts, second),
-        "item3": (pool.prompts, (second * 7 + 3) % len(pool)),
-    }
-    return compose(world.rng, family, account, fill, paraphrase=knobs.paraphrase, choose=choose)
-
-
-def _answers(pool: Pool) -> Any:
-    return pool.prompts if pool.answers.null_count == len(pool) else pool.answers.fill_null("")
+    fill = _crowd.fill(world, pool, item)
+    if choose is None or knobs.grammar == "task":
+        choose = numbered(family, knobs.grammar, knobs.wording)
+    return compose(
+        world.rng,
+        family,
+        account,
+        fill,
+        paraphrase=knobs.paraphrase,
+        choose=choose,
+        grammar=knobs.grammar,
+    )
 
 
 def cover(world: World, knobs: Campaign, accounts: Accounts, kinds: tuple[str, ...] = COVER) -> list[Traffic]:

@@ -9,14 +9,18 @@ import numpy as np
 import pyarrow as pa
 
 from spiritsafe.simulate import _timing
-from spiritsafe.simulate._text import Recipe, compose, plain, templates
+from spiritsafe.simulate._text import Recipe, compose, plain
+from spiritsafe.simulate._wordings import numbered, tasks, templates
 from spiritsafe.simulate._world import Traffic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from spiritsafe.simulate._campaign import Campaign
     from spiritsafe.simulate._corpus import Pool
     from spiritsafe.simulate._people import Accounts
+    from spiritsafe.simulate._text import Paraphrase
+    from spiritsafe.simulate._wordings import Grammar
     from spiritsafe.simulate._world import World
 
     Ints = NDArray[np.int64]
@@ -31,9 +35,11 @@ class Customers:
 
     accounts: how many; rate: mean exchanges per account per day (lognormal over accounts with ``sigma``, days
     gamma-Poisson with ``burst``); organizations: how many customers the accounts belong to (0: each its own);
-    text "ready" takes the corpus's own prompts, "template" wraps its items in the committed templates, "auto"
-    prefers ready ones. nulls: chance that a column is blank for an account. like, likeness: this share of the accounts
-    are single customers who each do alone what that archetype does together (see ``_lone``).
+    text "ready" takes the corpus's own prompts, "template" wraps its items in the committed wordings, "auto" prefers ready
+    ones. grammar: whether the family words by its own templates or by the grammar of its task, which the archetypes with the
+    same task use too. paraphrase: see ``_text.compose``; "account" is each customer, product or job. wording: which of the
+    templates (-1: any). nulls: chance that a column is blank for an account. like, likeness: this share of the accounts are
+    single customers who each do alone what that archetype does together (see ``_lone``).
     """
 
     accounts: int = 100
@@ -42,6 +48,9 @@ class Customers:
     burst: float = 0.6
     organizations: int = 0
     text: Literal["auto", "ready", "template"] = "auto"
+    grammar: Grammar = "family"
+    paraphrase: Paraphrase = "account"
+    wording: int = -1
     nulls: float = 0.0
     like: str = ""
     likeness: float = 0.0
@@ -153,8 +162,41 @@ def job(account: Ints, time: Ints, row: Ints, pool: Pool, **more: Any) -> Traffi
     return Traffic(account=account, time=time, prompt=plain(pool.prompts, row), **more)
 
 
+def pool_of(world: World, knobs: Customers | Campaign, family: str, kinds: tuple[str, ...]) -> Pool:
+    """What the family's wordings are put around: prompts of ``kinds``, or of those that all families of its task take."""
+    return world.pool(*(tasks()[family].items if knobs.grammar == "task" else kinds))
+
+
+def fill(world: World, pool: Pool, row: Ints) -> dict[str, tuple[Any, Ints]]:
+    """The slots that texts of the corpus go into, for each exchange: its item and others of the same pool."""
+    second = world.rng.integers(len(pool), size=len(row))
+    answers = pool.prompts if pool.answers.null_count == len(pool) else pool.answers.fill_null("")
+    return {
+        "item": (pool.prompts, row),
+        "answer": (answers, row),
+        "other": (answers, second),
+        "item2": (pool.prompts, second),
+        "item3": (pool.prompts, (second * 7 + 3) % len(pool)),
+    }
+
+
+def prompts(world: World, knobs: Customers, family: str, owner: Ints, row: Ints, pool: Pool) -> Recipe:
+    """The pool's prompts in the family's wordings, or in those of its task; ``owner`` is who has a wording of his own."""
+    given = {"item": (pool.prompts, row), "answer": (pool.answers, row)}
+    return compose(
+        world.rng,
+        family,
+        owner,
+        fill(world, pool, row) if knobs.grammar == "task" else given,
+        paraphrase=knobs.paraphrase,
+        choose=numbered(family, knobs.grammar, knobs.wording),
+        grammar=knobs.grammar,
+    )
+
+
 def worded(
     world: World,
+    knobs: Customers,
     family: str,
     account: Ints,
     time: Ints,
@@ -162,26 +204,20 @@ def worded(
     pool: Pool,
     *,
     owner: Ints | None = None,
-    choose: tuple[int, ...] | None = None,
     **more: Any,
 ) -> Traffic:
-    """Single-turn traffic that wraps the pool's prompts in the family's templates, worded per ``owner``.
+    """Single-turn traffic that wraps the pool's prompts in wordings.
 
-    ``owner`` is the row's customer, product or job (default: its account): one owner, one wording.
+    ``owner`` is the row's customer, product or job (default: its account), who words it where ``paraphrase`` is "account".
     """
-    prompt = compose(
-        world.rng,
-        family,
-        account if owner is None else owner,
-        {"item": (pool.prompts, row), "answer": (pool.answers, row)},
-        paraphrase="account",
-        choose=choose,
-    )
+    prompt = prompts(world, knobs, family, account if owner is None else owner, row, pool)
     return Traffic(account=account, time=time, prompt=prompt, **more)
 
 
 def ready(world: World, knobs: Customers, *kinds: str) -> bool:
     """Whether the family sends the corpus's own prompts (True) or wraps items in templates (False)."""
+    if knobs.grammar == "task":
+        return False
     if knobs.text == "auto":
         return bool(world.sources) or world.corpus.has(*kinds)
     return knobs.text == "ready"

@@ -10,6 +10,7 @@ from spiritsafe import registry
 from spiritsafe.errors import UsageError
 from spiritsafe.simulate._campaign import Campaign
 from spiritsafe.simulate._crowd import Customers
+from spiritsafe.simulate._wordings import tasks
 from spiritsafe.tomlfile import nearest
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ LIMITS: dict[str, Limit] = {
     "topics": Whole(0, 50_000_000),
     "timing": Choice(("sync", "jitter", "diurnal")),
     "paraphrase": Choice(("none", "slots", "account", "call")),
+    "grammar": Choice(("family", "task")),
     "wording": Whole(-1, 1_000),
     **dict.fromkeys(("payment", "device", "network", "client", "mail", "refused", "churn", "framing"), SHARE),
     **dict.fromkeys(("cohort_days", "age_days", "warmup_days"), DAYS),
@@ -140,7 +142,8 @@ def resolve(
             raise KnobError(key, f"{name} has no knob {key!r}", hint=nearest(key, [*names, *own, *beside]))
         fault = limits[key].fault(value)
         if fault:
-            raise KnobError(key, f"{key} = {value!r} makes no sense for {name}: {fault}")
+            message = f"{key} = {value!r} makes no sense for {name}: {fault}"
+            raise KnobError(key, message, hint=_meant(limits[key], value))
     knobs = kind(
         **{**getattr(module, "DEFAULTS", {}), **{key: options[key] for key in options if key in names}}
     )
@@ -154,6 +157,7 @@ def resolve(
 
 def _together(name: str, knobs: Campaign | Customers, options: Mapping[str, Any], days: float) -> None:
     """Settings that make sense alone and not with each other."""
+    _worded(name, knobs, options)
     if knobs.accounts * knobs.rate * days > MOST:
         raise KnobError(
             "rate" if "rate" in options else "accounts",
@@ -172,15 +176,34 @@ def _together(name: str, knobs: Campaign | Customers, options: Mapping[str, Any]
         raise KnobError(
             "warmup_days", f"{name} would warm up for {knobs.warmup_days:g} of {days:g} days and never begin"
         )
-    if knobs.text == "ready" and options.get("paraphrase", "none") != "none":
-        raise KnobError(
-            "paraphrase", "ready text is sent as it is", hint='set text = "template" to paraphrase'
-        )
     if bool(knobs.frames) != bool(knobs.framing):
         raise KnobError(
             "frames" if knobs.frames else "framing",
             "frames (whom) and framing (how much) belong together",
         )
+
+
+def _worded(name: str, knobs: Campaign | Customers, options: Mapping[str, Any]) -> None:
+    """Knobs about words, where the words are the corpus's own."""
+    if knobs.text == "ready":
+        for key, plain, use in (("paraphrase", "none", "paraphrase"), ("grammar", "family", "word it")):
+            if options.get(key, plain) != plain:
+                raise KnobError(key, "ready text is sent as it is", hint=f'set text = "template" to {use}')
+    alone = isinstance(knobs, Customers) and knobs.like
+    if knobs.grammar == "task" and name not in tasks() and not alone:
+        raise KnobError(
+            "grammar",
+            f"{name} words nothing that others word, too",
+            hint=f"these do: {', '.join(sorted(tasks()))}",
+        )
+
+
+def _meant(limit: Limit, value: object) -> str | None:
+    """A hint at the word that was meant, if one comes near."""
+    if not isinstance(limit, Choice) or not isinstance(value, str):
+        return None
+    hint = nearest(value, limit.of)
+    return hint if hint.startswith("did") else None
 
 
 def _guess(default: object) -> Limit:

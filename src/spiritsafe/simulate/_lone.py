@@ -9,6 +9,7 @@ import numpy as np
 
 from spiritsafe.simulate._people import address, network
 from spiritsafe.simulate._timing import DAY
+from spiritsafe.simulate._wordings import tasks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,18 +38,21 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def options(knobs: Customers, usual: Campaign) -> dict[str, Any]:
+def options(knobs: Customers, archetype: str, usual: Campaign) -> dict[str, Any]:
     """The knobs of as many strangers: their own load and their own draws of the items, nothing shared.
 
-    All of them use the archetype's prompt in one wording, as people do with a prompt that was published. Where the
-    archetype (with its ``usual`` knobs) keeps each account at a topic, each of them has a topic as wide.
+    All of them use the archetype's prompt in one wording, as people do with a prompt that was published. By the grammar of
+    the archetype's task, where it has one, they paraphrase as their family does. Where the archetype (with its ``usual``
+    knobs) keeps each account at a topic, each of them has a topic as wide.
     """
     topical = usual.routing == "topic_affine"
+    as_family = {"grammar": "task", "paraphrase": knobs.paraphrase}
     return {
         "accounts": max(1, round(knobs.accounts * knobs.likeness)),
         "rate": MORE * knobs.rate, "text": knobs.text, "sigma": min(knobs.sigma, UNEVEN), "overlap": "iid",
         "routing": "topic_affine" if topical else "random", "topics": usual.accounts if topical else 0,
         **dict.fromkeys(("payment", "device", "network", "client", "mail"), 0.0),
+        **(as_family if knobs.grammar == "task" and archetype in tasks() else {}),
     }  # fmt: skip
 
 

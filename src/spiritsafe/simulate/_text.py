@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spiritsafe.simulate._wordings import wordings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from spiritsafe.simulate._wordings import Grammar
 
     Ints = NDArray[np.int64]
 
@@ -77,16 +78,7 @@ def plain(strings: Any, index: Ints) -> Recipe:
     return Recipe(((strings, index),))
 
 
-@cache
-def templates(family: str) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    """The committed templates of a family and its word slots, from ``_templates.toml``."""
-    table = tomllib.loads((files("spiritsafe.simulate") / "_templates.toml").read_text("utf-8"))
-    entry = table[family]
-    slots = {name: tuple(values) for name, values in entry.get("slots", {}).items()}
-    return tuple(entry["templates"]), slots
-
-
-def grammar(template: str) -> list[tuple[str, ...] | str]:
+def segments(template: str) -> list[tuple[str, ...] | str]:
     """A template cut in segments: a tuple of alternatives (``[[a|b]]`` or fixed text) or a slot's name."""
     found: list[tuple[str, ...] | str] = []
     last = 0
@@ -108,24 +100,27 @@ def compose(
     *,
     paraphrase: Paraphrase = "none",
     choose: Sequence[int] | None = None,
+    grammar: Grammar = "family",
 ) -> Recipe:
-    """The text of one exchange per row of ``account``, from the family's templates.
+    """The text of one exchange per row of ``account``, from the family's templates or the grammar of its task.
 
     ``fill`` gives the slots that items go into (strings, index of each row). ``paraphrase`` says who chooses
     among alternatives: nobody (one wording for all), only word slots vary, each account, or each call.
     ``choose`` limits the templates by position.
     """
-    texts, words = templates(family)
+    words = wordings(family, grammar)
+    texts = words.templates
     picked = [texts[i] for i in choose] if choose is not None else list(texts)
     which = _chosen(rng, len(picked), account, paraphrase)
     slots = {name: (strings, small(index)) for name, (strings, index) in fill.items()}
     level: Paraphrase = "call" if paraphrase == "slots" else paraphrase
-    for name in sorted(words):
-        slots[name] = (pa.array(words[name]), _chosen(rng, len(words[name]), account, level))
+    for kind, who in ((words.slots, level), (words.phrases, paraphrase)):
+        for name in sorted(kind):
+            slots[name] = (pa.array(kind[name]), _chosen(rng, len(kind[name]), account, who))
 
     def parts_of(text: str, mine: Mask) -> list[tuple[Any, Ints]]:
         parts: list[tuple[Any, Ints]] = []
-        for segment in grammar(text):
+        for segment in segments(text):
             if isinstance(segment, str):
                 strings, index = slots[segment]
                 parts.append((strings, _where(mine, index)))

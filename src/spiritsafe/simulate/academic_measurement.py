@@ -28,11 +28,11 @@ def academic_measurement(world: World, *, knobs: Customers) -> Block:
     account, day = _crowd.volume(world, knobs)
     time = _timing.runs(rng, account, day, (14.0 - accounts.zone) % 24.0, 8.0)
     ready = _crowd.ready(world, knobs, *READY)
-    pool = world.pool(*(READY if ready else ITEMS))
+    pool = world.pool(*READY) if ready else _crowd.pool_of(world, knobs, "academic_measurement", ITEMS)
     row = rng.integers(len(pool), size=len(account))
     if ready:
         return Block(accounts, [_crowd.job(account, time, row, pool)])
     owner = accounts.organization[account]
     return Block(
-        accounts, [_crowd.worded(world, "academic_measurement", account, time, row, pool, owner=owner)]
+        accounts, [_crowd.worded(world, knobs, "academic_measurement", account, time, row, pool, owner=owner)]
     )

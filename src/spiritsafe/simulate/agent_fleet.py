@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from spiritsafe.simulate import _crowd, _people, _timing
-from spiritsafe.simulate._text import plain, templates
+from spiritsafe.simulate._text import plain
+from spiritsafe.simulate._wordings import templates
 from spiritsafe.simulate._world import Block
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def agent_fleet(world: World, *, knobs: Customers) -> Block:
     accounts = _people.people(rng, knobs.accounts, api=True)
     accounts.agent[:] = rng.choice(accounts.agent[:2], size=knobs.accounts)
     account, day = _crowd.volume(world, knobs)
-    pool = world.pool(*KINDS)
+    pool = _crowd.pool_of(world, knobs, "agent_fleet", KINDS)
     row = _crowd.walk(world, pool, account, stray=0.1)
     turns = _timing.shapes()["sessions"]["turns_agent"]
     time, session, turn = _timing.sessions(
@@ -46,4 +47,6 @@ def agent_fleet(world: World, *, knobs: Customers) -> Block:
         account, time, row, pool, system=plain(systems, np.zeros_like(row)), session=session, turn=turn,
         tools=TOOLS, tool_set=accounts.organization[account] % len(TOOLS),
     )  # fmt: skip
+    if knobs.grammar == "task":
+        traffic.prompt = _crowd.prompts(world, knobs, "agent_fleet", account, row, pool)
     return Block(accounts, [traffic])

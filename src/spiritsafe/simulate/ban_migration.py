@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spiritsafe.simulate import _campaign
+from spiritsafe.simulate import _campaign, _crowd
 from spiritsafe.simulate._knobs import HOURS, SHARE
 from spiritsafe.simulate._timing import DAY
 from spiritsafe.simulate._world import Block, Traffic
@@ -29,8 +29,8 @@ def ban_migration(world: World, *, knobs: Campaign, ban: float = 0.5, gap_hours:
     of 2026: banned accounts are replaced, and after one ban the traffic jumped to a second, sibling pool.
     """
     rng = world.rng
-    ready = knobs.text != "template" and world.corpus.has(*KINDS)
-    pool = world.pool(*(KINDS if ready else ITEMS))
+    ready = knobs.text != "template" and knobs.grammar == "family" and world.corpus.has(*KINDS)
+    pool = world.pool(*KINDS) if ready else _crowd.pool_of(world, knobs, "reasoning_harvest", ITEMS)
     accounts = _campaign.ring(world, knobs)
     account, time, item = _campaign.schedule(world, knobs, pool)
     half = max(1, knobs.accounts // 2)

@@ -39,7 +39,7 @@ def byo_key_app(world: World, *, knobs: Customers, declared: float = 0.6) -> Blo
         systems = pool.systems.drop_null()
         same = plain(systems, np.full(len(row), int(rng.integers(len(systems))))) if len(systems) else None
         return Block(accounts, [_crowd.job(account, time, row, pool, system=same)])
-    pool = world.pool(*ITEMS)
+    pool = _crowd.pool_of(world, knobs, "byo_key_app", ITEMS)
     row = _crowd.walk(world, pool, account, stray=0.1)
     app = np.zeros(len(account), dtype=np.int64)
-    return Block(accounts, [_crowd.worded(world, "byo_key_app", account, time, row, pool, owner=app)])
+    return Block(accounts, [_crowd.worded(world, knobs, "byo_key_app", account, time, row, pool, owner=app)])

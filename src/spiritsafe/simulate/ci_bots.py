@@ -23,6 +23,6 @@ def ci_bots(world: World, *, knobs: Customers) -> Block:
     accounts = _people.companies(world.rng, knobs.accounts)
     account, day = _crowd.volume(world, knobs)
     time = _crowd.office_time(world, accounts, account, day)
-    pool = world.pool(*KINDS)
+    pool = _crowd.pool_of(world, knobs, "ci_bots", KINDS)
     row = _crowd.walk(world, pool, account, stray=0.0)
-    return Block(accounts, [_crowd.worded(world, "ci_bots", account, time, row, pool)])
+    return Block(accounts, [_crowd.worded(world, knobs, "ci_bots", account, time, row, pool)])

@@ -30,7 +30,7 @@ def evaluation_harness(world: World, *, knobs: Customers, items: int = 80) -> Bl
     rng = world.rng
     accounts = _people.companies(rng, knobs.accounts)
     ready = _crowd.ready(world, knobs, *READY)
-    pool = world.pool(*(READY if ready else ITEMS))
+    pool = world.pool(*READY) if ready else _crowd.pool_of(world, knobs, "evaluation_harness", ITEMS)
     listed = np.sort(rng.choice(len(pool), size=min(items, len(pool)), replace=False))
     runs = rng.poisson(knobs.rate * world.days, knobs.accounts)
     who = np.repeat(np.arange(knobs.accounts), runs)
@@ -46,5 +46,5 @@ def evaluation_harness(world: World, *, knobs: Customers, items: int = 80) -> Bl
         return Block(accounts, [_crowd.job(account, time, row, pool)])
     harness = np.zeros(len(account), dtype=np.int64)
     return Block(
-        accounts, [_crowd.worded(world, "evaluation_harness", account, time, row, pool, owner=harness)]
+        accounts, [_crowd.worded(world, knobs, "evaluation_harness", account, time, row, pool, owner=harness)]
     )

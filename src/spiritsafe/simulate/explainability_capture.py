@@ -24,9 +24,10 @@ def explainability_capture(world: World, *, knobs: Customers) -> Block:
     accounts = _people.companies(world.rng, knobs.accounts, accounts_each=-(-knobs.accounts // firms))
     account, day = _crowd.volume(world, knobs)
     time = _crowd.office_time(world, accounts, account, day)
-    pool = world.pool(*ITEMS)
+    pool = _crowd.pool_of(world, knobs, "explainability_capture", ITEMS)
     row = _crowd.walk(world, pool, account, stray=0.0)
     owner = accounts.organization[account]
     return Block(
-        accounts, [_crowd.worded(world, "explainability_capture", account, time, row, pool, owner=owner)]
+        accounts,
+        [_crowd.worded(world, knobs, "explainability_capture", account, time, row, pool, owner=owner)],
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spiritsafe.simulate import _crowd, _people, _timing
-from spiritsafe.simulate._text import Recipe, compose
+from spiritsafe.simulate._text import Recipe
 from spiritsafe.simulate._world import Block, Traffic
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spiritsafe.simulate._world import World
 
 KINDS = ("ben_code", "chat_code", "item_code", "ben_", "")
-DEFAULTS = {"accounts": 80, "rate": 20.0, "sigma": 0.9, "burst": 0.8}
+DEFAULTS = {"accounts": 80, "rate": 20.0, "sigma": 0.9, "burst": 0.8, "paraphrase": "call"}
 
 
 def hackathon(world: World, *, knobs: Customers) -> Block:
@@ -31,9 +31,11 @@ def hackathon(world: World, *, knobs: Customers) -> Block:
     accounts.zone[:] = accounts.zone[0]
     account, day = _crowd.volume(world, knobs)
     time = _crowd.office_time(world, accounts, account, day, "home")
-    pool = world.pool(*KINDS)
+    pool = _crowd.pool_of(world, knobs, "hackathon", KINDS)
     row = _crowd.walk(world, pool, account)
-    prompt = compose(rng, "hackathon", account, {"item": (pool.prompts, row)}, paraphrase="call")
+    prompt = _crowd.prompts(world, knobs, "hackathon", account, row, pool)
+    if knobs.grammar == "task":
+        return Block(accounts, [Traffic(account, time, prompt)])
     bare = rng.random(len(row)) < 0.8  # noqa: PLR2004
     shown = tuple((strings, np.where(bare, -1, index)) for strings, index in prompt.parts)
     return Block(

@@ -30,7 +30,7 @@ def key_rotation(world: World, *, knobs: Customers) -> Block:
     account = np.arange(total) % knobs.accounts
     time = np.sort(rng.integers(0, max(1, int(world.days * _timing.DAY)), total))
     ready = _crowd.ready(world, knobs, *READY)
-    pool = world.pool(*(READY if ready else ITEMS))
+    pool = world.pool(*READY) if ready else _crowd.pool_of(world, knobs, "nightly_batch", ITEMS)
     owner = accounts.organization[account]
     if ready:
         order = np.argsort(owner, kind="stable")
@@ -38,4 +38,6 @@ def key_rotation(world: World, *, knobs: Customers) -> Block:
         row[order] = _crowd.own_job(world, pool, owner[order])
         return Block(accounts, [_crowd.job(account, time, row, pool)])
     row = rng.permutation(max(total, len(pool)))[:total] % len(pool)
-    return Block(accounts, [_crowd.worded(world, "nightly_batch", account, time, row, pool, owner=owner)])
+    return Block(
+        accounts, [_crowd.worded(world, knobs, "nightly_batch", account, time, row, pool, owner=owner)]
+    )

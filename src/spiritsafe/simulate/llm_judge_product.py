@@ -28,6 +28,6 @@ def llm_judge_product(world: World, *, knobs: Customers) -> Block:
         pool = world.pool(*READY)
         row = _crowd.own_job(world, pool, account)
         return Block(accounts, [_crowd.job(account, time, row, pool)])
-    pool = world.pool(*ITEMS)
+    pool = _crowd.pool_of(world, knobs, "llm_judge_product", ITEMS)
     row = _crowd.walk(world, pool, account, stray=0.0)
-    return Block(accounts, [_crowd.worded(world, "llm_judge_product", account, time, row, pool)])
+    return Block(accounts, [_crowd.worded(world, knobs, "llm_judge_product", account, time, row, pool)])

@@ -33,6 +33,6 @@ def nightly_batch(world: World, *, knobs: Customers, spread: float = 2.0) -> Blo
         pool = world.pool(*READY)
         row = _crowd.own_job(world, pool, account)
         return Block(accounts, [_crowd.job(account, time, row, pool)])
-    pool = world.pool(*ITEMS)
+    pool = _crowd.pool_of(world, knobs, "nightly_batch", ITEMS)
     row = _crowd.walk(world, pool, account, stray=0.0)
-    return Block(accounts, [_crowd.worded(world, "nightly_batch", account, time, row, pool)])
+    return Block(accounts, [_crowd.worded(world, knobs, "nightly_batch", account, time, row, pool)])

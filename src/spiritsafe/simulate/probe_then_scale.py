@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spiritsafe.simulate import _campaign
+from spiritsafe.simulate import _campaign, _crowd
 from spiritsafe.simulate._knobs import SHARE
-from spiritsafe.simulate._text import templates
+from spiritsafe.simulate._wordings import templates
 from spiritsafe.simulate._world import Block, Traffic
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def probe_then_scale(world: World, *, knobs: Campaign, probing: float = 0.2, pro
     the report of September 2026: >12,000 probes, each a different extraction technique, before the scale-up.
     """
     rng = world.rng
-    pool = world.pool(*ITEMS)
+    pool = _crowd.pool_of(world, knobs, "reasoning_harvest", ITEMS)
     accounts = _campaign.ring(world, knobs)
     few = replace(knobs, accounts=max(2, round(knobs.accounts * probers)), overlap="zipf", routing="random")
     account, time, item = _campaign.schedule(world, few, pool, 0.0, probing)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spiritsafe.simulate import _crowd, _people
-from spiritsafe.simulate._text import compose
 from spiritsafe.simulate._world import Block, Traffic
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from spiritsafe.simulate._world import World
 
 ITEMS = ("ben_chat", "chat_", "ben_", "item_", "")
-DEFAULTS = {"accounts": 8, "rate": 60.0, "sigma": 0.6, "burst": 0.5}
+DEFAULTS = {"accounts": 8, "rate": 60.0, "sigma": 0.6, "burst": 0.5, "paraphrase": "call"}
 
 
 def red_team_contractor(world: World, *, knobs: Customers) -> Block:
@@ -26,7 +25,7 @@ def red_team_contractor(world: World, *, knobs: Customers) -> Block:
     accounts.relation = "evaluation"
     account, day = _crowd.volume(world, knobs)
     time = _crowd.office_time(world, accounts, account, day)
-    pool = world.pool(*ITEMS)
+    pool = _crowd.pool_of(world, knobs, "red_team_contractor", ITEMS)
     row = rng.integers(min(60, len(pool)), size=len(account))
-    prompt = compose(rng, "red_team_contractor", account, {"item": (pool.prompts, row)}, paraphrase="call")
+    prompt = _crowd.prompts(world, knobs, "red_team_contractor", account, row, pool)
     return Block(accounts, [Traffic(account, time, prompt)])

@@ -38,9 +38,9 @@ def stolen_key_owner(world: World, *, knobs: Customers, theft: float = 0.5) -> B
         pool = world.pool(*READY)
         own = _crowd.job(account, time, _crowd.own_job(world, pool, account), pool)
     else:
-        pool = world.pool("doc_", "ben_", "")
+        pool = _crowd.pool_of(world, knobs, "nightly_batch", ("doc_", "ben_", ""))
         own = _crowd.worded(
-            world, "nightly_batch", account, time, _crowd.walk(world, pool, account, stray=0.0), pool
+            world, knobs, "nightly_batch", account, time, _crowd.walk(world, pool, account, stray=0.0), pool
         )
     account, day = _crowd.volume(world, knobs)
     late = day >= theft * world.days

@@ -32,6 +32,6 @@ def synthetic_data_vendor(world: World, *, knobs: Customers) -> Block:
         pool = world.pool(*READY)
         row = _crowd.own_job(world, pool, account)
         return Block(accounts, [_crowd.job(account, time, row, pool)])
-    pool = world.pool(*ITEMS)
+    pool = _crowd.pool_of(world, knobs, "synthetic_data_vendor", ITEMS)
     row = _crowd.walk(world, pool, account, stray=0.0)
-    return Block(accounts, [_crowd.worded(world, "synthetic_data_vendor", account, time, row, pool)])
+    return Block(accounts, [_crowd.worded(world, knobs, "synthetic_data_vendor", account, time, row, pool)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from spiritsafe.simulate._world import World
 
 ARCHETYPE = "A13"
+CLEAN, DECODE = 0, 1
+"""Templates. Who hands in an artefact to have it decoded does what no honest family does, and has own words for it."""
 ITEMS = ("item_", "ben_search", "ben_", "")
 DEFAULTS = {"accounts": 300, "rate": 8.0}
 LIMITS = {"redeemed": Number(0.0, 1.0, above=True), "cleaned": Number(0.0, 1.0, above=True)}
@@ -47,10 +50,10 @@ def trace_cleaning(world: World, *, knobs: Campaign, redeemed: float = 0.5, clea
     )
     decode = rng.random(len(later)) < redeemed / (redeemed + cleaned)
     moved = [asked]
-    for rows, which in ((np.flatnonzero(decode), 1), (np.flatnonzero(~decode), 0)):
+    for rows, which in ((np.flatnonzero(decode), DECODE), (np.flatnonzero(~decode), CLEAN)):
         wording = _campaign.text(
             world,
-            knobs,
+            knobs if which == CLEAN else replace(knobs, grammar="family", wording=-1),
             "trace_cleaning",
             pool,
             again[rows],

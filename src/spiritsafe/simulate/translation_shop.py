@@ -28,6 +28,6 @@ def translation_shop(world: World, *, knobs: Customers) -> Block:
         pool = world.pool(*READY)
         row = _crowd.own_job(world, pool, account)
         return Block(accounts, [_crowd.job(account, time, row, pool)])
-    pool = world.pool(*ITEMS)
+    pool = _crowd.pool_of(world, knobs, "translation_shop", ITEMS)
     row = _crowd.walk(world, pool, account, stray=0.0)
-    return Block(accounts, [_crowd.worded(world, "translation_shop", account, time, row, pool)])
+    return Block(accounts, [_crowd.worded(world, knobs, "translation_shop", account, time, row, pool)])

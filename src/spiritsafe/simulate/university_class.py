@@ -8,7 +8,6 @@ import numpy as np
 
 from spiritsafe.simulate import _crowd, _people, _timing
 from spiritsafe.simulate._knobs import Whole
-from spiritsafe.simulate._text import compose
 from spiritsafe.simulate._world import Block, Traffic
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from spiritsafe.simulate._world import World
 
 ITEMS = ("item_", "ben_search", "ben_", "")
-DEFAULTS = {"accounts": 120, "rate": 4.0, "sigma": 0.8, "burst": 1.0}
+DEFAULTS = {"accounts": 120, "rate": 4.0, "sigma": 0.8, "burst": 1.0, "paraphrase": "call"}
 LIMITS = {"exercises": Whole(1, 1_000)}
 
 
@@ -35,10 +34,10 @@ def university_class(world: World, *, knobs: Customers, exercises: int = 8) -> B
     accounts.mail = np.where(rng.random(knobs.accounts) < 0.6, -2, accounts.mail)  # noqa: PLR2004
     account, day = _crowd.volume(world, knobs)
     time = _crowd.office_time(world, accounts, account, day, "home")
-    pool = world.pool(*ITEMS)
+    pool = _crowd.pool_of(world, knobs, "university_class", ITEMS)
     sheet = rng.choice(len(pool), size=min(exercises, len(pool)), replace=False)
     row = sheet[rng.integers(len(sheet), size=len(account))]
-    prompt = compose(rng, "university_class", account, {"item": (pool.prompts, row)}, paraphrase="call")
+    prompt = _crowd.prompts(world, knobs, "university_class", account, row, pool)
     asked = Traffic(account, time, prompt, chat=True)
     account, day = _crowd.volume(world, knobs)
     own = _crowd.chat(world, accounts, world.corpus.pool(("ben_", "chat_", "")), account, day)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from spiritsafe.simulate import _crowd, _people, _timing
 from spiritsafe.simulate._knobs import SHARE
 from spiritsafe.simulate._text import compose
+from spiritsafe.simulate._wordings import numbered
 from spiritsafe.simulate._world import Block, Traffic
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ EXTRAS = (
     " en español porfa",
     " lol",
 )
-DEFAULTS = {"accounts": 400, "rate": 4.0}
+DEFAULTS = {"accounts": 400, "rate": 4.0, "paraphrase": "slots"}
 LIMITS = {"infected": SHARE}
 
 
@@ -45,8 +46,13 @@ def viral_prompt(world: World, *, knobs: Customers, infected: float = 0.6) -> Bl
     wave = rng.gamma(2.0, 0.2, len(who)).clip(0.0, 1.0) * max(1.0, np.ceil(world.days))
     time = wave.astype(np.int64) * _timing.DAY + _timing.clock(rng, "home", accounts.zone[who])
     index = np.where(rng.random(len(who)) < 0.3, rng.integers(len(EXTRAS), size=len(who)), -1)  # noqa: PLR2004
-    wording = (int(rng.integers(2)),)
+    any_one = (int(rng.integers(2)),)
     prompt = compose(
-        rng, "viral_prompt", who, {"item": (pa.array(EXTRAS), index)}, paraphrase="slots", choose=wording
+        rng,
+        "viral_prompt",
+        who,
+        {"item": (pa.array(EXTRAS), index)},
+        paraphrase=knobs.paraphrase,
+        choose=numbered("viral_prompt", "family", knobs.wording) or any_one,
     )
     return Block(accounts, [own, Traffic(who, time, prompt, chat=True)])
