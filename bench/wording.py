@@ -12,8 +12,9 @@ against honest, the account being the unit:
 * **within**: other worlds, the same sources;
 * **other tasks**: trained on all other tasks, tested on this one, on other sources.
 
-``paraphrase`` is what the campaign does; honest families word it by account throughout (those of ``call`` by call, which are their defaults). The last part scans small
-logs of three campaigns among honest families, worded by family and by task, and tells who is found.
+``paraphrase`` is what both sides do; where the campaign does not paraphrase ("none"), honest families keep their defaults (a
+wording for each customer, product or job; a hackathon's and a contractor's for each call). The last part scans small logs of
+three campaigns among honest families, worded by family and by task, and tells who is found and who is accused.
 
 Composed data; nothing here was used to choose anything.
 """
@@ -26,6 +27,7 @@ import re
 import tempfile
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +57,7 @@ RESULT = Path(__file__).with_name("results") / "wording.json"
 PLACES, RIDGE = 1 << 16, 1.0
 ACCOUNTS, RATE = 12, 8.0
 TASKS = {
-    "reason": ("A1", ("evaluation_harness", "university_class")),
+    "reason": ("A1", ("evaluation_harness",)),
     "explain": ("A2", ("explainability_capture",)),
     "grade": ("A3", ("llm_judge_product", "academic_measurement")),
     "code": ("A5", ("ci_bots", "hackathon")),
@@ -71,13 +73,10 @@ HALVES = (
 """Sources of the training worlds and of the test worlds: no text and no generator of texts in common."""
 SCANNED = ("A1", "A3", "A9")
 BESIDE = {
-    "evaluation_harness": "A1",
-    "llm_judge_product": "A3",
-    "synthetic_data_vendor": "A9",
-    "translation_shop": "",
+    "evaluation_harness": "A1", "llm_judge_product": "A3", "synthetic_data_vendor": "A9", "translation_shop": "",
     "nightly_batch": "",
-}
-"""Honest families of the scanned logs, and the archetype whose work half of their accounts do alone."""
+}  # fmt: skip
+"""Honest families of the scanned logs, and the archetype whose work a share of their accounts may do alone."""
 HALF = 0.5
 """A campaign is found when this share of its accounts is."""
 
@@ -95,25 +94,19 @@ def seen(corpus: Corpus, task: str, way: str, level: str, half: int, seed: int) 
     """One world: an archetype and the honest families of its task, on the sources of a half."""
     archetype, honest = TASKS[task]
     common: dict[str, Any] = {"accounts": ACCOUNTS, "rate": RATE, "text": "template", "grammar": way}
+    own = {} if level == "none" else {"paraphrase": level}
     made = (
         Population(archetype, {**common, "paraphrase": level}, HALVES[half], "campaign"),
-        *(Population(family, _sized(family, common), HALVES[half]) for family in honest),
+        *(Population(family, _sized(family, common | own), HALVES[half]) for family in honest),
     )
     with tempfile.TemporaryDirectory() as folder:
         truth = simulate(Plan(made, corpus), Path(folder, "log"), seed=seed)
-        log = pq.read_table(truth.log, columns=["prompt", "account_id", "turn"])
-        whose = pq.read_table(truth.truth, columns=["account_campaign", "family"])
-    # Students' chats beside their homework are no work of the task, and no wording.
-    asks = np.ones(len(log), np.bool_)
-    if "university_class" in honest:
-        chats = np.asarray(pc.is_valid(log["turn"])) if log["turn"].null_count < len(log) else ~asks
-        asks = ~(chats & np.asarray(pc.equal(whose["family"], "university_class")))
-    account = np.unique(log["account_id"].to_numpy()[asks], return_inverse=True)[1]
-    mine = np.asarray(pc.is_valid(whose["account_campaign"]))[asks]
+        log = pq.read_table(truth.log, columns=["prompt", "account_id"])
+        whose = pq.read_table(truth.truth, columns=["account_campaign"])
+    account = np.unique(log["account_id"].to_numpy(), return_inverse=True)[1]
     campaign = np.zeros(int(account.max()) + 1, np.bool_)
-    campaign[account] = mine
-    texts = [text for text, kept in zip(log["prompt"].to_pylist(), asks, strict=True) if kept]
-    return Seen(hashed(texts), account, campaign)
+    campaign[account] = np.asarray(pc.is_valid(whose["account_campaign"]))
+    return Seen(hashed(log["prompt"].to_pylist()), account, campaign)
 
 
 def _sized(family: str, common: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +120,7 @@ def hashed(texts: Sequence[str]) -> csr_matrix:
     places: list[int] = []
     for row, text in enumerate(texts):
         words = re.findall(r"\w+|[^\w\s]", text.lower())
-        pairs = (f"{a} {b}" for a, b in zip(words, words[1:], strict=False))
+        pairs = (f"{a} {b}" for a, b in pairwise(words))
         for place in {zlib.crc32(one.encode()) % PLACES for one in (*words, *pairs)}:
             rows.append(row)
             places.append(place)
@@ -181,7 +174,8 @@ def measure(corpus: Corpus, worlds: int, seed: int) -> Iterator[dict[str, Any]]:
                 own = fit(made[task, 0])
                 others = fit([one for other in TASKS if other != task for one in made[other, 0]])
                 yield {
-                    "task": task, "archetype": TASKS[task][0], "honest": list(TASKS[task][1]), "grammar": way, "paraphrase": level,
+                    "task": task, "archetype": TASKS[task][0], "honest": list(TASKS[task][1]), "grammar": way,
+                    "paraphrase": level,
                     "held_out": round(auc(own, made[task, 2]), 3), "within": round(auc(own, made[task, 1]), 3),
                     "other_tasks": round(auc(others, made[task, 2]), 3),
                     "accounts": sum(len(one.campaign) for one in made[task, 2]),
@@ -189,30 +183,38 @@ def measure(corpus: Corpus, worlds: int, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def scanned(corpus: Corpus, worlds: int, seed: int) -> Iterator[dict[str, Any]]:
-    """What scans find of three campaigns among honest families, half of whose accounts do alone what the campaigns do."""
-    for level in ("none", "account", "call"):
-        for way in ("family", "task"):
-            judged = [_scan(corpus, way, level, seed + world) for world in range(worlds)]
-            named = [one for each in judged for one in each["campaigns"].values()]
-            yield {
-                "grammar": way,
-                "paraphrase": level,
-                "logs": worlds,
-                "campaigns": len(named),
-                "found": sum(one["recall"] >= HALF for one in named),
-                "recall_mean": round(float(np.mean([one["recall"] for one in named])), 3),
-                "innocent_accounts": sum(each["innocent_accounts"] for each in judged),
-                "innocent_accused": sum(each["innocent_accused"] for each in judged),
-            }
+    """What scans find of three campaigns among honest families, without and with accounts that do alone what a campaign does."""
+    for likeness, level, way in product((0.0, 0.5), ("none", "account", "call"), ("family", "task")):
+        judged = [_scan(corpus, way, level, likeness, seed + world) for world in range(worlds)]
+        named = [one for each in judged for one in each["campaigns"].values()]
+        yield {
+            "grammar": way,
+            "paraphrase": level,
+            "likeness": likeness,
+            "logs": worlds,
+            "campaigns": len(named),
+            "found": sum(one["recall"] >= HALF for one in named),
+            "recall_mean": round(float(np.mean([one["recall"] for one in named])), 3),
+            "innocent_accounts": sum(each["innocent_accounts"] for each in judged),
+            "innocent_accused": sum(each["innocent_accused"] for each in judged),
+            "families_accused": sorted({one for each in judged for one in each["innocent_families_accused"]}),
+        }
 
 
-def _scan(corpus: Corpus, way: str, level: str, seed: int) -> dict[str, Any]:
+def _scan(corpus: Corpus, way: str, level: str, likeness: float, seed: int) -> dict[str, Any]:
     worded: dict[str, Any] = {"text": "template", "grammar": way}
+    own = {} if level == "none" else {"paraphrase": level}
     made = (
         Population("chat_users", {"accounts": 800}),
         *(
             Population(
-                family, {**worded, "accounts": 60, **({"like": like, "likeness": 0.5} if like else {})}
+                family,
+                {
+                    **worded,
+                    "accounts": 60,
+                    **own,
+                    **({"like": like, "likeness": likeness} if like and likeness else {}),
+                },
             )
             for family, like in BESIDE.items()
         ),

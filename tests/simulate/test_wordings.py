@@ -162,7 +162,7 @@ def test_the_grammar_of_a_task_gives_the_same_bytes_again_and_others_for_another
 
 
 def test_lone_customers_paraphrase_as_their_family_does(blank: Corpus, tmp_path: Path):
-    knobs = {"like": "A3", "likeness": 1.0, "grammar": "task"}
+    knobs: dict[str, Any] = {"like": "A3", "likeness": 1.0, "grammar": "task"}
     one = {
         text for _, text in prompts(blank, tmp_path / "a", "llm_judge_product", paraphrase="none", **knobs)
     }
@@ -187,13 +187,17 @@ def test_what_hands_in_an_artefact_keeps_its_words(blank: Corpus, tmp_path: Path
     [
         (
             'family = "A3"\ngrammar = "tsk"',
-            "plan.toml:4: grammar = 'tsk' makes no sense for rubric_grading: one of family, task is needed\n  hint: "
-            + "did you mean 'task'?",
+            (
+                "plan.toml:4: grammar = 'tsk' makes no sense for rubric_grading: one of family, task is needed\n  hint: "
+                "did you mean 'task'?"
+            ),
         ),
         (
             'family = "llm_judge_product"\nparaphrase = "cal"',
-            "plan.toml:4: paraphrase = 'cal' makes no sense for llm_judge_product: one of none, slots, account, call is "
-            + "needed\n  hint: did you mean 'call'?",
+            (
+                "plan.toml:4: paraphrase = 'cal' makes no sense for llm_judge_product: one of none, slots, account, call is "
+                "needed\n  hint: did you mean 'call'?"
+            ),
         ),
         (
             'family = "llm_judge_product"\ngrammer = "task"',
