@@ -36,7 +36,7 @@ SETS: dict[str, tuple[str, ...]] = {
     ),
     "choose": ("choose", "select", "pick", "identify", "please choose", "please select"),
     "provide": ("provide", "give", "please provide", "please give"),
-    "answer": ("answer", "respond to", "please respond to", "please answer"),
+    "respond": ("answer", "respond to", "please respond to", "please answer"),
     "classify": ("classify", "categorize", "label"),
     # Inside of a sentence.
     "decide_whether": (
@@ -44,7 +44,6 @@ SETS: dict[str, tuple[str, ...]] = {
         "assess whether", "indicate if", "identify whether",
     ),
     "answer_with": ("answer with", "respond with", "reply with", "please respond with"),
-    "answering_with": ("answering with", "responding with"),
     "given": ("following", "given", "provided", "subsequent"),
     "problem": ("question", "task", "query", "challenge"),
     "text": ("text", "statement", "text passage"),
@@ -54,7 +53,6 @@ SETS: dict[str, tuple[str, ...]] = {
         "most accurate", "most precise", "most appropriate", "most suitable", "most fitting", "best", "most relevant",
     ),
     "correct": ("correct", "appropriate", "right", "accurate", "precise"),
-    "relation": ("relationship", "connection", "relation"),
     # What a speaker is cast as.
     "as": ("as", "in your role as", "in your capacity as", "in the role of", "in the capacity of", "acting as"),
     "expert_in": ("an expert in", "a specialist in"),

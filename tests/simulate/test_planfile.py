@@ -77,7 +77,7 @@ REFUSED = [
         GOOD + "burst = 0.5\n",
         (
             "plan.toml:12: reasoning_harvest has no knob 'burst'\n  hint: there are: accounts, age_days, churn, client, "
-            "cohort_days, cover, device, family, frames, framing, mail, name, network, nulls, organizations, overlap, "
+            "cohort_days, cover, device, family, frames, framing, grammar, mail, name, network, nulls, organizations, overlap, "
             "paraphrase, payment, rate, refused, repeats, replace_hours, routing, share, sigma, sources, text, timing, "
             "warmup_days, wording"
         ),
@@ -113,7 +113,7 @@ REFUSED = [
         GOOD + 'routing = "lur"\n',
         (
             "plan.toml:12: routing = 'lur' makes no sense for reasoning_harvest: one of round_robin, lru, random, sticky, "
-            "topic_affine is needed"
+            "topic_affine is needed\n  hint: did you mean 'lru'?"
         ),
     ),
     (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import tomllib
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +91,24 @@ def test_a_tasks_grammar_parses_and_every_slot_has_words(name: str):
         inner = [one for part in flat if not isinstance(part, str) for text in part for one in segments(text)]
         used |= {one for one in (*flat, *inner) if isinstance(one, str)}
         assert "[[" not in "".join(option for part in flat for option in part)
+    # A name for both would put a text of the corpus in the place of a phrase.
+    assert not {name.lower() for name in (*words.slots, *words.phrases)} & {*FILLED}
     assert used <= known
     assert known - used <= {*FILLED}
     assert all(len(set(one)) == len(one) > 1 for one in (*words.slots.values(), *words.phrases.values()))
+
+
+def test_every_set_of_phrases_is_used_and_comes_from_the_source():
+    folder = files("spiritsafe.simulate") / "phrases"
+    text = (folder / "phrases.toml").read_text("utf-8")
+    sets = tomllib.loads(text)
+    used = {slot.lower() for task in TASKS.values() for slot in task.wordings.phrases}
+    assert used == set(sets)
+    assert not {*sets} & {*FILLED}
+    pairs = [int(line.rpartition("# ")[2]) for line in text.splitlines() if line.startswith("  ")]
+    assert len(pairs) == sum(map(len, sets.values()))
+    assert min(pairs) >= 1
+    assert "Copyright (c) Microsoft Corporation" in (folder / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))
