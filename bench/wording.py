@@ -1,6 +1,6 @@
 """Do words alone give a campaign away? A classifier of wordings, trained on some texts and tested on others.
 
-    python bench/wording.py [--worlds 12] [--logs 3] [--seed 0] [--save]
+    python bench/wording.py [--worlds 12] [--logs 3] [--seed 0] [--only classifier|scan] [--save]
 
 For each task that a campaign and honest families have in common (``simulate``'s ``_tasks.toml``), worlds are made with the
 archetype and the honest families of its task on the same sources, once as each family words it (``grammar = "family"``) and
@@ -14,7 +14,8 @@ against honest, the account being the unit:
 
 ``paraphrase`` is what both sides do; where the campaign does not paraphrase ("none"), honest families keep their defaults (a
 wording for each customer, product or job; a hackathon's and a contractor's for each call). The last part scans small logs of
-three campaigns among honest families, worded by family and by task, and tells who is found and who is accused.
+three campaigns among honest families, worded by family and by task, and tells who is found and who is accused: all on the
+shipped texts, which are few (``shared``), or campaigns and honest families on different sources (``apart``).
 
 Composed data; nothing here was used to choose anything.
 """
@@ -72,11 +73,13 @@ HALVES = (
 )
 """Sources of the training worlds and of the test worlds: no text and no generator of texts in common."""
 SCANNED = ("A1", "A3", "A9")
-BESIDE = {
-    "evaluation_harness": "A1", "llm_judge_product": "A3", "synthetic_data_vendor": "A9", "translation_shop": "",
-    "nightly_batch": "",
-}  # fmt: skip
-"""Honest families of the scanned logs, and the archetype whose work a share of their accounts may do alone."""
+BESIDE = (
+    "evaluation_harness",
+    "llm_judge_product",
+    "synthetic_data_vendor",
+    "translation_shop",
+    "nightly_batch",
+)
 HALF = 0.5
 """A campaign is found when this share of its accounts is."""
 
@@ -183,14 +186,14 @@ def measure(corpus: Corpus, worlds: int, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def scanned(corpus: Corpus, worlds: int, seed: int) -> Iterator[dict[str, Any]]:
-    """What scans find of three campaigns among honest families, without and with accounts that do alone what a campaign does."""
-    for likeness, level, way in product((0.0, 0.5), ("none", "account", "call"), ("family", "task")):
-        judged = [_scan(corpus, way, level, likeness, seed + world) for world in range(worlds)]
+    """What scans find of three campaigns among honest families, on the same texts and on texts of their own."""
+    for texts, level, way in product(("shared", "apart"), ("none", "account", "call"), ("family", "task")):
+        judged = [_scan(corpus, way, level, texts, seed + world) for world in range(worlds)]
         named = [one for each in judged for one in each["campaigns"].values()]
         yield {
             "grammar": way,
             "paraphrase": level,
-            "likeness": likeness,
+            "texts": texts,
             "logs": worlds,
             "campaigns": len(named),
             "found": sum(one["recall"] >= HALF for one in named),
@@ -201,25 +204,15 @@ def scanned(corpus: Corpus, worlds: int, seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _scan(corpus: Corpus, way: str, level: str, likeness: float, seed: int) -> dict[str, Any]:
+def _scan(corpus: Corpus, way: str, level: str, texts: str, seed: int) -> dict[str, Any]:
     worded: dict[str, Any] = {"text": "template", "grammar": way}
     own = {} if level == "none" else {"paraphrase": level}
+    theirs, ours = HALVES if texts == "apart" else ((), ())
     made = (
         Population("chat_users", {"accounts": 800}),
+        *(Population(family, {**worded, "accounts": 60, **own}, ours) for family in BESIDE),
         *(
-            Population(
-                family,
-                {
-                    **worded,
-                    "accounts": 60,
-                    **own,
-                    **({"like": like, "likeness": likeness} if like and likeness else {}),
-                },
-            )
-            for family, like in BESIDE.items()
-        ),
-        *(
-            Population(one, {**worded, "accounts": 200, "rate": 26.0, "paraphrase": level}, name=one)
+            Population(one, {**worded, "accounts": 200, "rate": 26.0, "paraphrase": level}, theirs, one)
             for one in SCANNED
         ),
     )
@@ -237,20 +230,26 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=12)
     parser.add_argument("--logs", type=int, default=3, help="scanned logs of each kind")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--only", choices=("classifier", "scan"), default="", help="one part; --save keeps the other"
+    )
     parser.add_argument("--save", action="store_true")
     given = parser.parse_args()
     corpus = load_corpus()
-    rows = []
-    for row in measure(corpus, given.worlds, given.seed):
-        print(row, flush=True)
-        rows.append(row)
-    found = []
-    for row in scanned(corpus, given.logs, given.seed):
-        print(row, flush=True)
-        found.append(row)
+    known = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
+    made: dict[str, Any] = {"worlds": given.worlds, "logs": given.logs, "seed": given.seed}
+    parts = {
+        "classifier": measure(corpus, given.worlds, given.seed),
+        "scan": scanned(corpus, given.logs, given.seed),
+    }
+    for part, rows in parts.items():
+        if given.only in ("", part):
+            made[part] = []
+            for row in rows:
+                print(json.dumps(row), flush=True)
+                made[part].append(row)
     if given.save:
-        record = {"worlds": given.worlds, "seed": given.seed, "classifier": rows, "scan": found}
-        RESULT.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+        RESULT.write_text(json.dumps({**known, **made}, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

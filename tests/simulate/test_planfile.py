@@ -78,7 +78,7 @@ REFUSED = [
         (
             "plan.toml:12: reasoning_harvest has no knob 'burst'\n  hint: there are: accounts, age_days, churn, client, "
             "cohort_days, cover, device, family, frames, framing, grammar, mail, name, network, nulls, organizations, overlap, "
-            "paraphrase, payment, rate, refused, repeats, replace_hours, routing, share, sigma, sources, text, timing, "
+            "paraphrase, payment, rate, refused, repeats, replace_hours, routing, share, sigma, sources, text, timing, topics, "
             "warmup_days, wording"
         ),
     ),
