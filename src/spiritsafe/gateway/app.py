@@ -7,6 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import orjson
+
 from spiritsafe.errors import SpiritsafeError, StorageError
 from spiritsafe.gateway import body as bodies
 from spiritsafe.gateway.exchange import Exchange, Refusing
@@ -162,8 +164,8 @@ class Gateway:
                 await exchange.close()
                 raise
             path, extra = away.target, away.headers
-            if away.body is not None:
-                content = away.body
+            if away.document is not None:
+                content = orjson.dumps(away.document)
                 headers = [pair for pair in headers if pair[0] != b"content-encoding"]
             elif not content and method in {"GET", "DELETE"}:
                 content = None

@@ -14,13 +14,15 @@ import orjson
 from spiritsafe.errors import StorageError
 from spiritsafe.gateway import decide
 from spiritsafe.gateway._places import hands_in, may_touch
-from spiritsafe.gateway.artefacts import Owner
+from spiritsafe.gateway.artefacts import KINDS, Owner
 from spiritsafe.gateway.record import Decided, record
 from spiritsafe.gateway.stream import Stream
 from spiritsafe.gateway.walker import CATEGORIES, Handed, Issuer, handed, handed_path
 from spiritsafe.responses import Call, Changes, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from spiritsafe.features.inline import Sketch
     from spiritsafe.gateway.artefacts import Redemption
     from spiritsafe.gateway.works import Works
@@ -32,10 +34,15 @@ _LAST = frozenset({"message_stop", "response.completed", "response.failed", "res
 _DONE = b"[DONE]"
 
 
-class Away(NamedTuple):
-    """What goes to the model: ``body`` None when it is as it came; ``target`` the path; ``headers`` to add."""
+def ends(document: Any) -> bool:
+    """Whether a stream says nothing more after this event."""
+    return isinstance(document, dict) and document.get("type") in _LAST
 
-    body: bytes | None
+
+class Away(NamedTuple):
+    """What goes to the model: ``document`` None when it is as it came; ``target`` the path; ``headers`` to add."""
+
+    document: Any
     target: str
     headers: tuple[tuple[bytes, bytes], ...]
 
@@ -51,14 +58,19 @@ class Refusing(Exception):  # noqa: N818 - reads as the fact it states
 
 
 class Exchange:
-    """Made for each guarded request; ``decide`` first, then the answer's methods, and ``close`` whatever happens."""
+    """Made for each guarded request; ``decide`` first, then the answer's methods, and ``close`` whatever happens.
+
+    ``raw``: the bytes of ``body`` where they are at hand, which are quicker to look through; None: they are not.
+    ``kinds``: the artefacts that are bound here.
+    """
 
     def __init__(
-        self, works: Works, dialect: Dialect, caller: Caller, body: Any, now: int, *, raw: bytes = b""
-    ) -> None:
+        self, works: Works, dialect: Dialect, caller: Caller, body: Any, now: int, *,
+        raw: bytes | None = None, kinds: Collection[str] = KINDS,
+    ) -> None:  # fmt: skip
         self.works, self.dialect, self.caller, self.now = works, dialect, caller, now
         self._began = time.perf_counter()
-        self._raw = raw
+        self._raw, self._kinds = raw, kinds
         self.body = body
         self.asked = dialect.asked(body)
         self._sketch: Sketch | None = None
@@ -85,7 +97,7 @@ class Exchange:
             raise await self._refuse_artefact(foreign)
         if works.binding is not None:
             echoes = self._handed.echoes
-            self.issuer = Issuer(self._owner, works.binding, now=self.now, echoes=echoes)
+            self.issuer = Issuer(self._owner, works.binding, now=self.now, echoes=echoes, kinds=self._kinds)
         call = Call(self.dialect, self._handed.document or {}, self.caller, url=works.policy.contest)
         if self._orders:
             judged = await self._judged(call)
@@ -100,7 +112,7 @@ class Exchange:
                 )
         extra = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers)
         changed = bool(self.body) and call.body is not self.body
-        return Away(orjson.dumps(call.body) if changed else None, target, extra)
+        return Away(call.body if changed else None, target, extra)
 
     def _match(self) -> None:
         """Sketch the request, and see which campaigns' indicators it has."""
@@ -139,8 +151,8 @@ class Exchange:
         if works.binding is None:
             return path
         target = path
-        if self.body and hands_in(self._raw):
-            self._handed = handed(self.body, self._owner, works.binding, now=self.now)
+        if self.body and (self._raw is None or hands_in(self._raw)):
+            self._handed = handed(self.body, self._owner, works.binding, now=self.now, kinds=self._kinds)
         if not self.dialect.makes:
             target, by_path = handed_path(path, self._owner, works.binding, now=self.now)
             self._handed = replace(
@@ -187,13 +199,16 @@ class Exchange:
             document = orjson.loads(data)
         except orjson.JSONDecodeError:
             return data
-        self._tally.add(document)
-        changed = document
-        if self.changes:
-            changed = self.changes(changed)
-        if self.issuer is not None and may_touch(data):
-            changed = self.issuer.answer(changed)
+        changed = self.answered(document, artefacts=may_touch(data))
         return data if changed is document else orjson.dumps(changed)
+
+    def answered(self, document: Any, *, artefacts: bool = True) -> Any:
+        """A whole answer as it goes out: the very object when nothing in it changes. ``artefacts``: it may hold some."""
+        self._tally.add(document)
+        changed = self.changes(document) if self.changes else document
+        if self.issuer is not None and artefacts:
+            changed = self.issuer.answer(changed)
+        return changed
 
     def events(self) -> Events:
         """What a stream of events goes through."""
@@ -302,6 +317,6 @@ class Events:
 
     def event(self, document: Any) -> tuple[Any, ...] | None:
         """The events in place of this one."""
-        if isinstance(document, dict) and document.get("type") in _LAST:
+        if ends(document):
             self.finished = True
         return self._exchange.event(document)

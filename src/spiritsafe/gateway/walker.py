@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, unquote
 
 from spiritsafe.gateway._places import in_answer, in_event, in_request, may_touch, replaced
-from spiritsafe.gateway.artefacts import REASONING, RESPONSE, Redemption, digest, redemption
+from spiritsafe.gateway.artefacts import KINDS, REASONING, RESPONSE, Redemption, digest, redemption
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from spiritsafe.gateway._places import Place
     from spiritsafe.gateway.artefacts import Binding, Owner
@@ -60,9 +60,11 @@ CATEGORIES = {
 """What a refusal tells the caller, by verdict."""
 
 
-def handed(document: Any, owner: Owner, binding: Binding, *, now: int) -> Handed:
-    """Open the artefacts of a request body for ``owner``. What is not theirs stays as it is, with its verdict."""
-    places = in_request(document)
+def handed(
+    document: Any, owner: Owner, binding: Binding, *, now: int, kinds: Collection[str] = KINDS
+) -> Handed:
+    """Open the artefacts of these kinds in a request body for ``owner``. What is not theirs stays as it is, with its verdict."""
+    places = [place for place in in_request(document) if place.kind in kinds]
     if not places:
         return Handed(document)
     changes: list[tuple[tuple[str | int, ...], str]] = []
@@ -97,7 +99,7 @@ class Issuer:
     """Wraps what one answer gives out, whole or as a stream of events, for the owner who asked.
 
     ``issued``: the canonical column so far, SHA-256 (hex) of the last token as the caller sees it, or None; ``count``:
-    artefacts wrapped.
+    artefacts wrapped, of the given ``kinds`` only.
     """
 
     def __init__(
@@ -107,8 +109,9 @@ class Issuer:
         *,
         now: int,
         echoes: dict[tuple[str, str], str] | None = None,
+        kinds: Collection[str] = KINDS,
     ) -> None:
-        self._owner, self._binding, self._now = owner, binding, now
+        self._owner, self._binding, self._now, self._kinds = owner, binding, now, kinds
         self._tokens = dict(echoes or {})
         self._held: dict[int, list[str]] = {}
         self._size = 0
@@ -148,8 +151,8 @@ class Issuer:
             self._scanned = signature
             delta = {"type": "signature_delta", "signature": signature}
             return ({"type": "content_block_delta", "index": index, "delta": delta}, document)
-        places = in_event(document)
-        return (self._wrapped(document, places),) if places else None
+        changed = self._wrapped(document, in_event(document))
+        return None if changed is document else (changed,)
 
     def needs(self, data: bytes) -> bool:
         """Whether the event with these bytes must be parsed; False is certain."""
@@ -166,7 +169,8 @@ class Issuer:
                 self._held.setdefault(index, []).append(part)
         return True
 
-    def _wrapped(self, document: Any, places: Sequence[Place]) -> Any:
+    def _wrapped(self, document: Any, found: Sequence[Place]) -> Any:
+        places = [place for place in found if place.kind in self._kinds]
         if not places:
             return document
         tokens = [self._token(place.text, place.kind) for place in places]
