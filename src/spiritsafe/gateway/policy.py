@@ -35,6 +35,8 @@ GATEWAY = (
     "drain",
     "connections",
 )
+HOSTED = ("paths", "shadow", "contest", "answer_timeout", "idle_timeout")
+"""Keys of [gateway] inside another server."""
 IDENTITY = (*COLUMNS, "trusted", "token", "token_keys", "once", "leeway")
 LOG = ("folder", "content", "on_failure", "rotate", "rotate_every", "sync")
 ORDERS = ("file", "signer", "indicators")
@@ -118,13 +120,16 @@ class Policy:
     state: State
 
 
-def read(path: Path) -> Policy:
-    """The policy in a TOML file. Raises UsageError that says what is wrong, and on which line."""
+def read(path: Path, *, hosted: bool = False) -> Policy:
+    """The policy in a TOML file. Raises UsageError that says what is wrong, and on which line.
+
+    ``hosted``: another server names the callers and asks the models; only what has an effect there may be set.
+    """
     whole = tomlfile.read(path)
-    whole.only(TABLES, "a policy")
+    whole.only([one for one in TABLES if not hosted or one != "identity"], "a policy")
     base = path.parent
     gateway = whole.table("gateway")
-    gateway.only(GATEWAY, "[gateway]")
+    gateway.only(HOSTED if hosted else GATEWAY, "[gateway]")
     return Policy(
         path=path,
         upstream=_url(gateway, "upstream"),
@@ -134,7 +139,7 @@ def read(path: Path) -> Policy:
         shadow=gateway.flag("shadow", default=False),
         contest=_url(gateway, "contest"),
         limits=_limits(gateway),
-        trust=_trust(whole.table("identity"), base),
+        trust=Trust() if hosted else _trust(whole.table("identity"), base),
         log=_log(whole.table("log"), base),
         orders=_orders(whole.table("orders"), base),
         artefacts=_artefacts(whole.table("artefacts"), base),
