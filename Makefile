@@ -91,5 +91,5 @@ bench-scan: $(VENV)/.installed-bench
 	$(BIN)/python bench/scan.py --exchanges 100000 --exchanges 1000000
 
 clean:
-	rm -rf $(VENV) demo-out bench-out build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-litellm demo-out bench-out build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
@@ -53,8 +54,8 @@ from litellm.proxy._types import UserAPIKeyAuth
 
 async def known(request: Request, api_key: str) -> UserAPIKeyAuth:
     name, _, team = api_key.removeprefix("sk-").partition("@")
-    if not name:
-        raise ValueError("no key")
+    if name == "nobody":
+        return UserAPIKeyAuth()
     return UserAPIKeyAuth(api_key=api_key, user_id=name, team_id=team or None)
 """
 CONFIG = """
@@ -92,7 +93,7 @@ class Model:
         asked = json.loads(body)
         self.seen.append(({k.decode(): v.decode() for k, v in scope["headers"]}, asked))
         path = scope["path"]
-        if asked.get("user") == "break":
+        if "break" in json.dumps(asked.get("messages")):
             whole = json.dumps({"error": {"message": "no", "type": "server_error"}}).encode()
             await send(
                 {
@@ -114,6 +115,8 @@ class Model:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
         for piece in pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+            if "slow" in json.dumps(asked.get("messages")):
+                await asyncio.sleep(1)
         await send({"type": "http.response.body", "body": b""})
 
 
@@ -289,7 +292,7 @@ class Proxy:
             "--host",
             "127.0.0.1",
         )
-        self.log = (self.folder / "proxy.log").open("wb")
+        self.log = (self.folder / "proxy.log").open("ab")
         self.process = subprocess.Popen(
             [PYTHON or "", "-c", RUN, *arguments], cwd=self.folder, env=environment,
             stdout=self.log, stderr=subprocess.STDOUT,
@@ -325,12 +328,12 @@ class Proxy:
         wanted = {f"{name}_id": value for name, value in columns.items()}
         return [one for one in found if all(one[name] == value for name, value in wanted.items())]
 
-    def openai(self, key: str) -> openai.OpenAI:
+    def openai(self, key: str) -> Any:
         client = openai.OpenAI(base_url=f"http://127.0.0.1:{self.port}/v1", api_key=key, max_retries=0)
         self.clients.append(client)
         return client
 
-    def anthropic(self, key: str) -> anthropic.Anthropic:
+    def anthropic(self, key: str) -> Any:
         client = anthropic.Anthropic(base_url=f"http://127.0.0.1:{self.port}", api_key=key, max_retries=0)
         self.clients.append(client)
         return client
@@ -538,18 +541,54 @@ def test_reasoning_artefacts_work_for_their_owner_only(proxy: Proxy):
 
 def test_a_failed_call_and_a_caller_who_leaves_are_records(proxy: Proxy):
     with pytest.raises(openai.APIStatusError):
-        proxy.ask("Hello", key="sk-unlucky", user="break")
+        proxy.ask("break", key="sk-unlucky")
     (record,) = proxy.records(account="unlucky")
     assert (record["status"], record["finish_reason"]) == (503, "failed")
     with pytest.raises(openai.NotFoundError):
         proxy.openai("sk-a").images.generate(model="m", prompt="an otter")
-    with pytest.raises(openai.AuthenticationError):
-        proxy.ask("Hello", key="sk-")
+    with pytest.raises(openai.AuthenticationError) as unknown:
+        proxy.ask("Hello", key="sk-nobody")
+    assert unknown.value.response.headers["x-spiritsafe-category"] == "identity_missing"
+    stream = proxy.ask("slow", key="sk-hasty", stream=True)
+    next(iter(stream))
+    stream.close()
+    end = time.monotonic() + 30
+    while not proxy.records(account="hasty") and time.monotonic() < end:
+        time.sleep(0.1)
+    assert [one["finish_reason"] for one in proxy.records(account="hasty")] == ["cancelled"]
 
 
-def test_the_log_is_one_that_a_scan_reads_once_the_proxy_has_ended(proxy: Proxy, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"mode": "[pre_call]"}, "both modes are needed"),
+        ({"policy": "nowhere.toml"}, "nowhere.toml"),
+        ({"mode": "[pre_call, post_call], run_in_parallel: true"}, "run_in_parallel"),
+    ],
+)
+def test_a_proxy_whose_guard_cannot_be_made_does_not_start(
+    tmp_path: Path, settings: dict[str, str], why: str
+):
+    made = Proxy(tmp_path, Model(), 1)
+    if mode := settings.get("mode", "").partition("]")[2]:
+        settings = {"mode": f"[pre_call, post_call]\n      {mode.strip(', ')}"}
+    made.configure(1, **settings)
+    made.start()
+    with pytest.raises(AssertionError, match=why):
+        made.wait()
+    made.stop()
+
+
+def test_what_a_proxy_left_open_is_mended_by_the_next_and_read_by_a_scan(proxy: Proxy, tmp_path: Path):
     proxy.stop()
-    assert [*proxy.folder.glob("log/*.open")] == []
+    many = len(proxy.records())
+    proxy.start()
+    proxy.wait()
+    end = time.monotonic() + 20
+    while (
+        len([*proxy.folder.glob("log/*.open")]) > 1 and time.monotonic() < end
+    ):  # one is the new proxy's own
+        time.sleep(0.1)
     found = pipeline.scan([proxy.folder / "log"], tmp_path / "out", settings=Settings(), strict=True)
-    assert found["scanned"]["exchanges"] == len(proxy.records())
-    assert len(proxy.records()) > 30
+    assert (found["scanned"]["accepted"], found["scanned"]["rejected"]) == (many, 0)
+    assert many > 30

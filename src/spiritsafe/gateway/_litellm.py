@@ -34,12 +34,14 @@ _PATHS = {
 _STORED = ("aget_responses", "adelete_responses", "acancel_responses", "alist_input_items")
 _FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 ACCOUNTS, OUR_HEADERS = ("key", "user"), "x-spiritsafe-"
+_OWN = {"message", "type", "param", "code"}
+"""Fields of an error for which LiteLLM has a place."""
 _ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """Who asks. ``account``: LiteLLM's key, or its user where the key has one. ``relations``: declared relation by organization."""
+    """Who asks. ``account``: "key", or "user" where the key has one. ``relations``: declared relation by organization."""
 
     account: str
     relations: Mapping[str, str]
@@ -159,14 +161,21 @@ def _ours(key: object) -> bool:
     return str(key).lower().replace("_", "-").startswith(OUR_HEADERS)
 
 
-def refused(refusal: Refusal) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """Status, detail and headers of the error that LiteLLM is to give. One shaped as an answer becomes an error."""
+def refused(refusal: Refusal) -> dict[str, Any]:
+    """What LiteLLM's ``ProxyException`` is made of. A refusal shaped as an answer becomes an error."""
     if refusal.answer:
         refusal = replace(refusal, answer=False, status=403)
     status, headers, text = refuse_body(None, refusal, streamed=False)
-    told = json.loads(text)["error"]
-    kept = {name: value for name, value in told.items() if name not in {"message", "type", "param", "code"}}
-    return status, {"error": refusal.message, **kept}, {k: v for k, v in headers if k != "content-type"}
+    error = json.loads(text)["error"]
+    return {
+        "message": refusal.message,
+        "type": error["type"],
+        "param": None,
+        "code": status,
+        "openai_code": refusal.category,
+        "headers": {name: value for name, value in headers if name != "content-type"},
+        "provider_specific_fields": {k: v for k, v in error.items() if k not in _OWN and v is not None},
+    }
 
 
 def _text(auth: Any, name: str) -> str | None:

@@ -25,7 +25,7 @@ from spiritsafe.gateway.works import Works
 from spiritsafe.responses import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 
 MARK = "spiritsafe_exchange"
 """In the proxy's own metadata: which exchange a request is. Drawn anew for each, so that nobody can name another's."""
@@ -56,6 +56,14 @@ class Desk:
         self._open: dict[str, tuple[Exchange, float]] = {}
         self._starting: asyncio.Lock | None = None
         self._keeper: asyncio.Task[None] | None = None
+        with suppress(
+            RuntimeError
+        ):  # LiteLLM reads its settings in the loop that serves; else the first request starts it
+            self._first = asyncio.get_running_loop().create_task(self._begin())
+
+    async def _begin(self) -> None:
+        with suppress(Refusing):  # told; the next request tries again
+            await self.ready()
 
     async def ready(self) -> None:
         """Start what requests need, once, in the loop that serves them. Raises Refusing while that fails."""
@@ -143,7 +151,7 @@ class Desk:
             await exchange.close()
         return made
 
-    async def stream(self, data: dict[str, Any], response: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    async def stream(self, data: dict[str, Any], response: AsyncIterable[Any]) -> AsyncGenerator[Any]:
         """The pieces of a streamed answer as they go on; the record comes before the last. Raises Refusing."""
         exchange = self.taken(data)
         if exchange is None:
@@ -191,8 +199,8 @@ class Desk:
         """The record of a request that LiteLLM or the provider refused."""
         exchange = self.taken(data)
         if exchange is not None:
-            status = getattr(error, "status_code", None) or getattr(error, "code", None)
-            exchange.status = int(status) if str(status).isdigit() else 500
+            status = str(getattr(error, "status_code", None) or getattr(error, "code", None))
+            exchange.status = int(status) if status.isdigit() else 500
             exchange.finish = "failed"
             await self._end(exchange)
 
@@ -262,14 +270,17 @@ def _desk(
 
 
 @cache
-def guardrail_class() -> type:
+def guardrail_class() -> type:  # noqa: C901 - many hooks, each simple
     """LiteLLM's view of a ``Desk``. Raises ImportError without LiteLLM."""
-    from fastapi import HTTPException  # noqa: PLC0415 - see the module
-    from litellm.integrations.custom_guardrail import CustomGuardrail  # noqa: PLC0415
+    from litellm.integrations.custom_guardrail import CustomGuardrail  # noqa: PLC0415 - see the module
+    from litellm.proxy._types import ProxyException  # noqa: PLC0415
 
-    def problem(refusing: Refusing) -> HTTPException:
-        status, detail, headers = told.refused(refusing.refusal)
-        return HTTPException(status_code=status, detail=detail, headers=headers)
+    class Problem(ProxyException):
+        """A refusal. LiteLLM's endpoints look for its status in either of two places."""
+
+        def __init__(self, refusing: Refusing) -> None:
+            super().__init__(**told.refused(refusing.refusal))
+            self.status_code = int(self.code)
 
     class Guardrail(CustomGuardrail):
         """``policy``: its file. ``account``: key or user. ``relations``: by organization. ``workers``: of this proxy."""
@@ -283,12 +294,8 @@ def guardrail_class() -> type:
                 for name in ("run_in_parallel", "scan_raw_request"):
                     if more.get(name):
                         raise UsageError(f"{name}: what an order changes would be lost", where=guardrail_name)
-                super().__init__(
-                    **(
-                        more
-                        | {"guardrail_name": guardrail_name, "event_hook": event_hook, "default_on": True}
-                    )
-                )
+                more |= {"guardrail_name": guardrail_name, "event_hook": event_hook, "default_on": True}
+                super().__init__(**more)
             except (TypeError, ValueError) as error:
                 # At these two LiteLLM starts all the same, without its guard; at ours it does not start.
                 raise UsageError(f"the guardrail cannot be made: {error}", where=guardrail_name) from error
@@ -308,7 +315,7 @@ def guardrail_class() -> type:
             try:
                 await self.desk.take(user_api_key_dict, data, str(getattr(call_type, "value", call_type)))
             except Refusing as refusing:
-                raise problem(refusing) from refusing
+                raise Problem(refusing) from refusing
             return data
 
         async def async_post_call_success_hook(self, data: Any, user_api_key_dict: Any, response: Any) -> Any:
@@ -316,7 +323,7 @@ def guardrail_class() -> type:
             try:
                 return await self.desk.answer(data, response)
             except Refusing as refusing:
-                raise problem(refusing) from refusing
+                raise Problem(refusing) from refusing
 
         async def async_post_call_streaming_iterator_hook(
             self,
@@ -330,7 +337,7 @@ def guardrail_class() -> type:
                 async for piece in pieces:
                     yield piece
             except Refusing as refusing:
-                raise problem(refusing) from refusing
+                raise Problem(refusing) from refusing
             finally:
                 await pieces.aclose()
 
