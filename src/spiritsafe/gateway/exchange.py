@@ -264,6 +264,8 @@ class Exchange:
             ),
         )
         works.segments.append(line)
+        if works.spans is not None:
+            works.spans.offer(line, time.perf_counter() - self._began)
         if works.policy.log.sync == "disk":
             await works.segments.durable()
 

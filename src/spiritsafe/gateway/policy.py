@@ -38,7 +38,8 @@ GATEWAY = (
 HOSTED = ("paths", "shadow", "contest", "answer_timeout", "idle_timeout")
 """Keys of [gateway] inside another server."""
 IDENTITY = (*COLUMNS, "trusted", "token", "token_keys", "once", "leeway")
-LOG = ("folder", "content", "on_failure", "rotate", "rotate_every", "sync")
+LOG = ("folder", "content", "on_failure", "rotate", "rotate_every", "sync", "otlp")
+OTLP = ("endpoint", "content", "encoding", "headers_from", "ca", "insecure", "queue", "timeout")
 ORDERS = ("file", "signer", "indicators")
 ARTEFACTS = ("keys", "bind", "unbound", "lifetime")
 STATE = ("redis", "on_failure", "timeout")
@@ -61,6 +62,20 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Otlp:
+    """Where spans go. ``headers_from``: an environment variable; ``queue``: spans; ``where``: of the policy."""
+
+    endpoint: str
+    where: str
+    content: Literal["none", "full"] = "none"
+    encoding: Literal["json", "protobuf"] = "json"
+    headers_from: str | None = None
+    ca: Path | None = None
+    queue: int = 10_000
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """Where exchanges are written, how much of them, and what a full disk means."""
 
@@ -70,6 +85,7 @@ class Log:
     rotate: int = 64_000_000
     rotate_every: int = 60_000_000
     sync: Literal["written", "disk"] = "written"
+    otlp: Otlp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +234,47 @@ def _log(table: Table, base: Path) -> Log:
         rotate=table.size("rotate", "64MB"),
         rotate_every=table.span("rotate_every", "60s"),
         sync=cast("Literal['written', 'disk']", table.word("sync", ("written", "disk"), "written")),
+        otlp=_otlp(table.table("otlp"), base, table) if "otlp" in table.values else None,
     )
+
+
+def _otlp(table: Table, base: Path, log: Table) -> Otlp:
+    table.only(OTLP, "[log.otlp]")
+    endpoint = checked_url(
+        table.needed("endpoint", 'endpoint = "https://collector.example:4318"'), table.place("endpoint")
+    )
+    parts = urlsplit(endpoint)
+    if parts.scheme == "http" and not table.flag("insecure", default=False) and not _loopback(parts.hostname):
+        raise UsageError(
+            "spans would travel in the clear",
+            where=table.place("endpoint"),
+            hint="https://…, or insecure = true",
+        )
+    content = table.word("content", ("none", "full"), "none")
+    if content == "full" and log.values.get("content") != "full":
+        raise UsageError(
+            "a span holds no more than the log does",
+            where=table.place("content"),
+            hint='[log] content = "full"',
+        )
+    ca = table.text("ca", None)
+    return Otlp(
+        endpoint,
+        table.place(),
+        cast("Literal['none', 'full']", content),
+        cast("Literal['json', 'protobuf']", table.word("encoding", ("json", "protobuf"), "json")),
+        table.text("headers_from", None),
+        base / ca if ca else None,
+        round(table.number("queue", 10_000, least=1, most=10_000_000)),
+        table.span("timeout", "10s") / 1e6,
+    )
+
+
+def _loopback(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _orders(table: Table, base: Path) -> Orders:

@@ -19,6 +19,7 @@ from spiritsafe.gateway.keys import KeyFile
 from spiritsafe.gateway.record import key_id, key_secret
 from spiritsafe.gateway.rules import RuleFiles, responses
 from spiritsafe.gateway.segments import Segments, recover
+from spiritsafe.gateway.spans import Spans
 from spiritsafe.gateway.state import Local
 from spiritsafe.ledger import Ledger
 
@@ -56,6 +57,7 @@ class Works:
             if keys
             else None
         )
+        self.spans = Spans(policy.log.otlp, writer) if policy.log.otlp else None
         self._processes = processes
         self._families: dict[str, str] = {}
         self._thread = ThreadPoolExecutor(1, "gateway")
@@ -109,6 +111,8 @@ class Works:
             self.state = Local(share=1 / self._processes, floors=floors)
         self.inline.warm()
         await self._load()
+        if self.spans is not None:
+            self.spans.start()
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self.segments.run())]
 
     async def close(self) -> None:
@@ -117,7 +121,10 @@ class Works:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.state.close()
-        await asyncio.get_running_loop().run_in_executor(None, self.segments.close)
+        loop = asyncio.get_running_loop()
+        if self.spans is not None:
+            await loop.run_in_executor(None, self.spans.close)
+        await loop.run_in_executor(None, self.segments.close)
         self._thread.shutdown(wait=True)
         if self._ledger is not None:
             self._ledger.close()
@@ -136,6 +143,7 @@ class Works:
             self.keys.complaint if self.keys else None,
             self.keys.ring.complaint(time.time_ns() // 1000) if self.keys else None,
             self._evidence_failed,
+            self.spans.complaint if self.spans else None,
         ):
             if one:
                 found.append(one)
@@ -146,6 +154,7 @@ class Works:
         log = self.segments.figures
         return {
             **self.counts.flat(),
+            **(self.spans.figures() if self.spans else {}),
             "records": log.records,
             "records_lost": log.lost,
             "log_bytes": log.bytes,

@@ -311,6 +311,11 @@ def _outputs() -> str:
           {_get("gen_ai.response.finish_reasons")} ->> '$.values[0].stringValue'
           ELSE {_get("gen_ai.response.finish_reasons")} END)""",
     }
+    # Ours goes before what is made out of several; lists and times have one form only.
+    for name in ("operation", "system", "prompt", "turns", "response", "finish_reason"):
+        own = _get(f"spiritsafe.{name}")
+        own = f"TRY_CAST({own} AS BIGINT)" if name == "turns" else own
+        special[name] = f"coalesce({own}, {special[name]})"
     return ",\n  ".join(
         f"{special.get(column.name) or _get('spiritsafe.' + column.name, *column.otel)} AS {column.name}"
         for column in COLUMNS
