@@ -400,19 +400,21 @@ def test_our_own_source_reads_the_spans_as_it_reads_the_log(
     log, rejected = rows(tmp_path, "log")
     told, lost = rows(tmp_path, "spans.jsonl")
     assert (len(log), len(told), rejected, lost) == (4, 4, 0, 0)
-    assert told == log
+    pairs = zip(log, told, strict=True)
+    assert [{k: (v, b[k]) for k, v in a.items() if v != b[k]} for a, b in pairs] == [{}] * 4
     assert ("otters" in json.dumps(told)) == (content == "full")
 
 
 def rows(folder: Path, name: str) -> tuple[list[dict[str, Any]], int]:
     aside = folder / f"{name}.rejected"
-    with DuckDB() as engine:
+    with DuckDB(folder / "work", memory="1GB", threads=2) as engine:
         reading = read([folder / name], engine=engine, rejects=aside)
         found = [row for batch in reading for row in batch.to_pylist()]
     for row in found:
-        row.pop("file", None)
-        row.pop("line", None)
-    return sorted(found, key=lambda row: row["exchange_id"]), reading.scanned.rejected
+        row.pop("source_file")
+        row.pop("source_line")
+        row["prompt"] = row["prompt"] or None  # with a sketch the log says "", a span nothing
+    return sorted(found, key=lambda row: row["exchange_id"]), reading.scanned["rejected"]
 
 
 def ask(port: int) -> None:
