@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from spiritsafe.errors import UsageError
+from spiritsafe.features.lookup import Index
 from spiritsafe.gateway import _litellm as told
+from spiritsafe.gateway import litellm as hooks
 from spiritsafe.gateway import policy as policies
+from spiritsafe.gateway.exchange import Refusing
 from spiritsafe.gateway.identity import Unknown
+from spiritsafe.gateway.rules import Rules
+from spiritsafe.model import Order
+from spiritsafe.orders.book import Book
 from spiritsafe.responses import Refusal
 
 HIDDEN = [{"role": "user", "content": "hidden"}]
@@ -132,3 +140,87 @@ def test_a_policy_inside_another_server_says_only_what_has_an_effect_there(tmp_p
     path.write_text('[log]\nfolder = "log"\non_failure = "open"\n[identity]\naccount = "x-account"\n')
     with pytest.raises(UsageError, match="identity"):
         policies.read(path, hosted=True)
+
+
+def desk(folder: Any, response: str | None = None, **parameters: Any) -> hooks.Desk:
+    """A desk with one order in force for the account ``k``, as if it had been read."""
+    path = folder / "policy.toml"
+    path.write_text(
+        '[log]\nfolder = "log"\non_failure = "open"\n[gateway]\nanswer_timeout = "1ms"\nidle_timeout = "1ms"\n'
+    )
+    made = hooks.Desk(policies.read(path, hosted=True), told.naming("key", {}))
+    if response is not None:
+        order = Order(
+            "o-1",
+            "c-1",
+            response,
+            "accounts",
+            frozenset({"k"}),
+            "distillation",
+            "c-1@0",
+            0,
+            1 << 62,
+            (),
+            parameters,
+        )
+        made.works.files.rules = Rules(Book([order]), Index(()))
+    return made
+
+
+def records(folder: Any) -> list[dict[str, Any]]:
+    return [
+        json.loads(line) for path in folder.glob("log/*.jsonl*") for line in path.read_text().splitlines()
+    ]
+
+
+def asked(**more: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **more}
+
+
+def test_where_the_answer_never_comes_by_no_measure_on_it_is_promised(tmp_path: Any):
+    async def run(response: str) -> None:
+        taken = desk(tmp_path, response)
+        await taken.take(auth(api_key="k"), asked(), "acompletion")
+        await taken.works.close()
+
+    asyncio.run(run("observe"))
+    assert [one["finish_reason"] for one in records(tmp_path)] == ["batched"]
+    with pytest.raises(Refusing, match="answer_out_of_reach"):
+        asyncio.run(run("withhold_reasoning"))
+
+
+def test_an_exchange_whose_end_is_never_told_is_closed_and_recorded(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(hooks, "SWEEP", 0.01)
+
+    async def run() -> None:
+        taken = desk(tmp_path)
+        data = asked(litellm_logging_obj=object())
+        await taken.take(auth(api_key="k"), data, "acompletion")
+        for _ in range(500):
+            if records(tmp_path):
+                break
+            await asyncio.sleep(0.01)
+        assert taken.taken(data) is None
+
+    asyncio.run(run())
+    assert [one["finish_reason"] for one in records(tmp_path)] == ["incomplete"]
+
+
+def test_an_answer_that_cannot_be_changed_as_it_must_does_not_go_out(tmp_path: Any):
+    async def run(response: Any) -> None:
+        taken = desk(tmp_path, "withhold_reasoning")
+        data = asked(litellm_logging_obj=object())
+        await taken.take(auth(api_key="k"), data, "acompletion")
+        await taken.answer(data, response)
+
+    class Odd:
+        """Can be read, and not be made again."""
+
+        def model_dump(self, **_: Any) -> dict[str, Any]:
+            return {"choices": [{"index": 0, "message": {"content": "hi", "reasoning_content": "secret"}}]}
+
+    for response in ([], Odd()):
+        with pytest.raises(Refusing, match="answer_unreadable"):
+            asyncio.run(run(response))

@@ -280,6 +280,27 @@ def handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+def test_a_slow_collector_delays_no_request_and_gets_its_spans_in_the_end(tmp_path: Path, serving: Any):
+    collector = Collector(delay=30)
+    with serving(model) as upstream, collecting(collector) as endpoint:
+        (tmp_path / "policy.toml").write_text(
+            f'{HEAD}[log.otlp]\nendpoint = "{endpoint}"\ntimeout = "200ms"\n'.replace(
+                "[gateway]", f'[gateway]\nupstream = "http://127.0.0.1:{upstream}"'
+            )
+        )
+        gateway = Gateway(policies.read(tmp_path / "policy.toml"))
+        with serving(gateway, "on") as port:
+            for _ in range(5):
+                ask(port)
+            until(gateway.works.complaints)
+            assert gateway.works.complaints() == ["spans are not exported: TimeoutError"]
+            assert gateway.works.ready()
+            assert gateway.works.figures()["records"] == 20
+            collector.delay = 0.0
+            until(lambda: gateway.works.figures()["spans_exported"] == 20)
+    assert len({span.span_id for span in collector.spans()}) == 20
+
+
 def test_headers_come_from_the_environment_and_are_never_shown():
     collector = Collector((401, {}, b""))
     environment = {"COLLECTOR": "authorization=Bearer%20top-secret, x-tenant=7"}

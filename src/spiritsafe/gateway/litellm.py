@@ -111,9 +111,14 @@ class Desk:
         if exchange.changes and dialect.id == "chat":
             data["merge_reasoning_content_in_choices"] = False  # it would hide reasoning in the text
         told.send_headers(data, away.headers)
-        if "litellm_logging_obj" not in data:  # a line of a batch file: its answer never comes by here
+        if "litellm_logging_obj" not in data:  # a line of a batch file, say: its answer never comes by here
             exchange.finish = "batched"
+            exchange.status = 403 if exchange.changes else None
             await self._end(exchange)
+            if exchange.changes:
+                raise self._refusing(
+                    403, "answer_out_of_reach", "the answer could not be limited as an order asks"
+                )
             return
         mark = os.urandom(16).hex()
         told.bucket(data)[MARK] = mark
@@ -218,11 +223,16 @@ class Desk:
                 await asyncio.sleep(SWEEP)
                 late = time.monotonic() - longest
                 for mark in [mark for mark, (_, since) in self._open.items() if since < late]:
-                    await self._end(self._open.pop(mark)[0])
+                    await self._give_up(mark)
         finally:
             for mark in [*self._open]:
-                await self._end(self._open.pop(mark)[0])
+                await self._give_up(mark)
             await self.works.close()
+
+    async def _give_up(self, mark: str) -> None:
+        exchange = self._open.pop(mark)[0]
+        exchange.finish = "incomplete"
+        await self._end(exchange)
 
 
 def _document(response: Any) -> Any:
@@ -272,8 +282,8 @@ def _desk(
 @cache
 def guardrail_class() -> type:  # noqa: C901 - many hooks, each simple
     """LiteLLM's view of a ``Desk``. Raises ImportError without LiteLLM."""
-    from litellm.integrations.custom_guardrail import CustomGuardrail  # noqa: PLC0415 - see the module
-    from litellm.proxy._types import ProxyException  # noqa: PLC0415
+    from litellm.integrations.custom_guardrail import CustomGuardrail  # noqa: PLC0415 # pyright: ignore[reportMissingModuleSource]
+    from litellm.proxy._types import ProxyException  # noqa: PLC0415 # pyright: ignore[reportMissingModuleSource]
 
     class Problem(ProxyException):
         """A refusal. LiteLLM's endpoints look for its status in either of two places."""
