@@ -111,18 +111,22 @@ class Desk:
         if exchange.changes and dialect.id == "chat":
             data["merge_reasoning_content_in_choices"] = False  # it would hide reasoning in the text
         told.send_headers(data, away.headers)
-        if "litellm_logging_obj" not in data:  # a line of a batch file, say: its answer never comes by here
-            exchange.finish = "batched"
-            exchange.status = 403 if exchange.changes else None
-            await self._end(exchange)
-            if exchange.changes:
-                raise self._refusing(
-                    403, "answer_out_of_reach", "the answer could not be limited as an order asks"
-                )
+        if "litellm_logging_obj" not in data:
+            await self._unanswered(exchange)
             return
         mark = os.urandom(16).hex()
         told.bucket(data)[MARK] = mark
         self._open[mark] = (exchange, time.monotonic())
+
+    async def _unanswered(self, exchange: Exchange) -> None:
+        """A line of a batch file, say: its answer never comes by here."""
+        exchange.finish = "batched"
+        exchange.status = 403 if exchange.changes else None
+        await self._end(exchange)
+        if exchange.changes:
+            raise self._refusing(
+                403, "answer_out_of_reach", "the answer could not be limited as an order asks"
+            )
 
     def _refusing(self, status: int, category: str, message: str) -> Refusing:
         self.works.counts.add(f"refused.{category}")
