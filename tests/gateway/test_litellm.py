@@ -298,7 +298,7 @@ class Proxy:
             stdout=self.log, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
-    def wait(self, seconds: float = 120.0) -> None:
+    def wait(self, seconds: float = 300.0) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
             try:
