@@ -251,6 +251,9 @@ def simulate(
     orders: Annotated[
         Path | None, typer.Option(help="JSON list of measures that accounts meet on the way.")
     ] = None,
+    memory: Annotated[
+        str, typer.Option(help="Memory the plan may need, about; more is refused at the start.")
+    ] = "3GB",
     as_json: Json = False,
 ) -> None:
     """Compose a log of innocent customers and campaigns, with the truth beside it."""
@@ -259,7 +262,7 @@ def simulate(
     texts = room.load_corpus(corpus)
     wanted = room.read_plan(plan, texts, room.read_orders(orders) if orders else ())
     with _progress(quiet=as_json) as progress:
-        made = room.simulate(wanted, out, seed=seed, progress=progress or room.silent)
+        made = room.simulate(wanted, out, seed=seed, memory=memory, progress=progress or room.silent)
     if as_json:
         told = {**asdict(made), "log": str(made.log), "truth": str(made.truth)}
         sys.stdout.write(json.dumps(told, ensure_ascii=False, sort_keys=True) + "\n")

@@ -16,6 +16,9 @@ from spiritsafe.errors import StorageError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+NAME, PATH = 255, 4_000
+"""Longest name and path in bytes that file systems take; paths with some room for what is inside."""
+
 
 @contextmanager
 def staging(out: Path) -> Generator[Path]:
@@ -51,6 +54,28 @@ def recover(out: Path) -> None:
             if (old / "replaced").exists() and not out.exists():
                 (old / "replaced").rename(out)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def check_place(out: Path) -> None:
+    """Raise UsageError where no folder can be made: a file stands in the way, or a name is too long."""
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - as above
+    working = len(os.fsencode(f".{out.name}.partial-{os.getpid()}"))
+    longest = max([working, *(len(os.fsencode(name)) for name in out.parts)])
+    if longest > NAME or len(os.fsencode(out.parent)) + 2 * working > PATH:
+        raise UsageError(
+            f"the output's name is too long: {len(os.fsencode(out.name)):,} bytes, in a path of {len(os.fsencode(out)):,}",
+            where=f"{str(out)[:60]}…",
+            hint="name another folder with --out",
+        )
+    for above in out.parents:
+        if above.is_dir():
+            return
+        if above.exists() or above.is_symlink():
+            raise UsageError(
+                "a file stands where a folder is needed",
+                where=str(above),
+                hint="name another folder with --out",
+            )
 
 
 def check_target(out: Path, mark: str) -> None:

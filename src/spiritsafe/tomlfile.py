@@ -30,7 +30,8 @@ _AMOUNT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint: the nearest of the known names, or all of them."""
     among = sorted(known)
-    close = difflib.get_close_matches(name, among, n=1, cutoff=0.6)
+    same = [one for one in among if one.casefold() == name.casefold()]
+    close = same or difflib.get_close_matches(name, among, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(among)}"
 
 
@@ -156,13 +157,12 @@ class Table:
 
     def _amount(self, key: str, default: str, units: Mapping[str, float], example: str) -> float:
         value = self._value(key, default)
-        found = _AMOUNT.fullmatch(value) if isinstance(value, str) else None
-        amount = float(found[1]) * units.get(found[2], 0) if found else 0
-        if amount <= 0:
+        found = amount(value, units) if isinstance(value, str) else 0.0
+        if found <= 0:
             raise UsageError(
                 f"{key} = {value!r} makes no sense", where=self.place(key), hint=f"write it as {example}"
             )
-        return amount
+        return found
 
     def _value(self, key: str, default: object, hint: str | None = None) -> Any:
         if key in self.values:
@@ -173,6 +173,12 @@ class Table:
 
     def _name(self) -> str:
         return f"[{'.'.join(str(one) for one in self.path)}]" if self.path else "the file"
+
+
+def amount(text: str, units: Mapping[str, float]) -> float:
+    """The number that a text such as 30s or 3GB stands for; 0 where it is none."""
+    found = _AMOUNT.fullmatch(text)
+    return float(found[1]) * units.get(found[2], 0) if found else 0.0
 
 
 def lines(text: str) -> dict[Path, int]:
@@ -192,6 +198,7 @@ def lines(text: str) -> dict[Path, int]:
         elif header:
             here = _named(header[2])
             if header[1] == "[[":
+                found.setdefault(here, at + 1)
                 seen[here] = seen.get(here, -1) + 1
                 here = (*here, seen[here])
             found.setdefault(here, at + 1)

@@ -6,6 +6,8 @@ import gzip
 import inspect
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,6 +101,45 @@ def test_a_run_that_is_killed_leaves_nothing_that_looks_finished(form: str, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "plan.toml"]
 
 
+def test_a_run_that_is_killed_at_random_leaves_nothing_and_the_next_gives_the_same_bytes(tmp_path: Path):
+    """``SPIRITSAFE_KILLS`` says how often (3)."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        '[[population]]\nfamily = "chat_users"\naccounts = 40_000\n[[population]]\nfamily = "A1"\naccounts = 300\n'
+    )
+    whole = command("--plan", plan, "--out", tmp_path / "whole", "--json")
+    assert whole.returncode == 0, whole.stderr
+    begin = time.monotonic()
+    assert command("--plan", plan, "--out", tmp_path / "second", "--json").returncode == 0
+    lasts = time.monotonic() - begin
+    rng = random.Random(4)
+    out = tmp_path / "out"
+    words = [
+        sys.executable, "-c", "from spiritsafe.cli import main; main()", "simulate",
+        "--plan", str(plan), "--out", str(out), "--json",
+    ]  # fmt: skip
+    for _ in range(int(os.environ.get("SPIRITSAFE_KILLS", "3"))):
+        child = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        try:
+            child.wait(rng.uniform(0.0, 1.1 * lasts))
+        except subprocess.TimeoutExpired:
+            os.kill(child.pid, signal.SIGKILL)
+            child.wait()
+        left = {path.name for path in tmp_path.iterdir()} - {"plan.toml", "whole", "second"}
+        assert all(name == "out" or name.startswith(".out.partial-") for name in left)
+        if out.exists():  # it was killed after its last step, or was faster
+            shutil.move(out, tmp_path / "done")
+        else:
+            ended = command("--plan", plan, "--out", tmp_path / "done", "--json")
+            assert ended.returncode == 0, ended.stderr
+        for name in ("log.parquet", "truth.parquet", "simulation.json"):
+            assert (tmp_path / "done" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        shutil.rmtree(tmp_path / "done")
+    ended = command("--plan", plan, "--out", out, "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"plan.toml", "whole", "second", "out"}
+
+
 def test_the_example_plan_does_what_its_comments_say(corpus: Corpus, tmp_path: Path):
     plan = read_plan(EXAMPLE, corpus)
     made = simulate(plan, tmp_path / "out", seed=0)
@@ -173,7 +214,7 @@ def test_a_family_of_strangers_is_made_in_several_goes_when_it_is_large(
         corpus,
     )
     whole = simulate(plan, tmp_path / "a", seed=1)
-    monkeypatch.setattr("spiritsafe.simulate._build.CELL", 1_000)
+    monkeypatch.setattr("spiritsafe.simulate._parts.CELL", 1_000)
     parts = simulate(plan, tmp_path / "b", seed=1)
     assert parts.campaigns == whole.campaigns
     assert parts.exchanges == pytest.approx(whole.exchanges, rel=0.2)

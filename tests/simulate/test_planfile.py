@@ -65,6 +65,19 @@ REFUSED = [
         "plan.toml:2: no family called 'reasoning_harvst'\n  hint: did you mean 'reasoning_harvest'?",
     ),
     ('[[population]]\nfamily = "A17"\n', "plan.toml:2: no family called 'A17'\n  hint: did you mean 'A7'?"),
+    ('[[population]]\nfamily = "a1"\n', "plan.toml:2: no family called 'a1'\n  hint: did you mean 'A1'?"),
+    (
+        '[[population]]\nfamily = "Chat_Users"\n',
+        "plan.toml:2: no family called 'Chat_Users'\n  hint: did you mean 'chat_users'?",
+    ),
+    (
+        GOOD + '\n[[populations]]\nfamily = "A2"\n',
+        "plan.toml:13: a plan has no key 'populations'\n  hint: did you mean 'population'?",
+    ),
+    (
+        GOOD + '\n[populations]\nfamily = "A2"\n',
+        "plan.toml:13: a plan has no key 'populations'\n  hint: did you mean 'population'?",
+    ),
     (
         "[[population]]\naccounts = 3\n",
         'plan.toml:1: a population needs a family, as text\n  hint: for instance family = "chat_users"',
@@ -259,6 +272,7 @@ def test_the_line_of_every_key_is_found_however_the_values_look(
     put((), {key: value for key, value in top.items() if key != "population"})
     for number, table in enumerate(tables):
         rows.append("# a table  [[not one]]")
+        expected.setdefault(("population",), len(rows) + 1)
         expected[("population", number)] = len(rows) + 1
         rows.append("[[population]] # and a remark")
         put(("population", number), table)

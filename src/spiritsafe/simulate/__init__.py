@@ -2,7 +2,7 @@
 
 A family is a function ``name(world, *, knobs, ...) -> Block`` in ``name.py``. Archetypes declare ``ARCHETYPE``
 ("A1" …) and take ``Campaign`` knobs; all others are innocent and take ``Customers`` knobs. ``DEFAULTS`` are a
-family's own defaults for the knobs.
+family's own defaults for the knobs. ``UNIT`` and ``LOAD`` say how it may be cut in parts (see ``_parts``).
 """
 
 from spiritsafe.simulate._campaign import Campaign

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import zlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spiritsafe import registry
@@ -14,7 +15,8 @@ from spiritsafe.simulate._crowd import Customers
 from spiritsafe.simulate._disguise import blank, frame
 from spiritsafe.simulate._knobs import KnobError, resolve
 from spiritsafe.simulate._orders import Meeting, churned, meet
-from spiritsafe.simulate._world import World, generator
+from spiritsafe.simulate._parts import FIRM, Share, cut
+from spiritsafe.simulate._world import Hand, World, generator
 from spiritsafe.tomlfile import nearest
 
 if TYPE_CHECKING:
@@ -26,15 +28,14 @@ if TYPE_CHECKING:
     from spiritsafe.simulate._register import Register
     from spiritsafe.simulate._world import Block
 
-CELL = 2_000_000
-"""Exchanges above which a family of independent customers (``CELLS``) is made in several goes."""
+ONE_FIRM = (FIRM, "organizations")
 
 
 def names(plan: Plan) -> list[str]:
     """The name of each population; raises UsageError when two have the same."""
     found: list[str] = []
     for number, population in enumerate(plan.populations):
-        name = population.name or f"{_resolved(plan, number)[0]}-{number}"
+        name = population.name or f"{resolved(plan, number)[0]}-{number}"
         if name in found:
             raise UsageError(f"two populations are called {name!r}", where=population.where)
         found.append(name)
@@ -49,7 +50,7 @@ def check(plan: Plan) -> None:
         )
     known = names(plan)
     for number, population in enumerate(plan.populations):
-        knobs = _resolved(plan, number)[2]["knobs"]
+        knobs = resolved(plan, number)[2]["knobs"]
         if population.sources:
             try:
                 plan.corpus.only(population.sources)
@@ -70,32 +71,57 @@ def check(plan: Plan) -> None:
             )
 
 
-def build(plan: Plan, register: Register, *, seed: int) -> Iterator[tuple[str, Block]]:
-    """The blocks of a plan, each with the name of its family; a block must be registered before the next is asked for."""
+@dataclass(frozen=True)
+class Made:
+    """A block as it was made: by which family and with which knobs, and which part of the population's ``parts`` it is.
+
+    ``stream`` names its random numbers.
+    """
+
+    family: str
+    block: Block
+    knobs: Campaign | Customers
+    stream: tuple[str | int, ...]
+    part: int
+    parts: int
+
+
+def build(plan: Plan, register: Register, *, seed: int) -> Iterator[Made]:
+    """The blocks of a plan; a block must be registered before the next is asked for."""
     check(plan)
     known = names(plan)
     met: set[Order] = set()
     for number in range(len(plan.populations)):
-        for family, block in _population(plan, number, seed):
-            knobs = _resolved(plan, number)[2]["knobs"]
+        for made in _population(plan, number, seed):
+            block, knobs, stream = made.block, made.knobs, made.stream
             if isinstance(knobs, Customers) and knobs.likeness:
                 _alone(plan, number, seed, block, knobs)
             if isinstance(knobs, Campaign) and knobs.frames:
-                victim = known.index(knobs.frames)
-                _, copied = next(_population(plan, victim, seed))
-                frame(generator(seed, number, family, "framing"), knobs, block, copied)
+                copied = next(_population(plan, known.index(knobs.frames), seed)).block
+                frame(generator(seed, *stream, "framing"), knobs, block, copied)
             if block.campaign is not None:
                 block.campaign = known[number]
-            rng = generator(seed, number, family, "orders")
+            rng = generator(seed, *stream, "orders")
             if isinstance(knobs, Campaign) and knobs.churn:
                 churned(rng, block, knobs, plan.days)
             if plan.orders:
                 meeting = Meeting(plan.orders, known[number], block, register)
                 met |= meet(rng, plan.orders, block, knobs, meeting, plan.start)
             if knobs.nulls:
-                blank(generator(seed, number, family, "nulls"), block, knobs.nulls)
-            yield family, block
+                blank(generator(seed, *stream, "nulls"), block, knobs.nulls)
+            yield made
     _all_met(plan, met)
+
+
+def count(plan: Plan) -> int:
+    """How many blocks a plan is made in."""
+    return sum(len(_shares(plan, number)) for number in range(len(plan.populations)))
+
+
+def _shares(plan: Plan, number: int) -> list[Share]:
+    family, function, arguments = resolved(plan, number)
+    module = registry.extensions("simulate")[family].module
+    return list(cut(module, arguments["knobs"], settings(function, arguments), plan.days))
 
 
 def _all_met(plan: Plan, met: set[Order]) -> None:
@@ -122,32 +148,46 @@ def _alone(plan: Plan, number: int, seed: int, block: Block, knobs: Customers) -
     options = _lone.options(knobs, archetype, usual["knobs"])
     strangers = replace(plan.populations[number], family=knobs.like, options=options)
     among = replace(plan, populations=(strangers,))
-    _, found = next(_population(among, 0, zlib.crc32(f"{seed} {number} {block.number}".encode())))
-    whose = _resolved(among, 0)[2]["knobs"]
+    found = next(_population(among, 0, zlib.crc32(f"{seed} {number} {block.number}".encode()))).block
+    whose = resolved(among, 0)[2]["knobs"]
     even = (whose.timing, whose.overlap) == ("jitter", "iid")
     _lone.mingle(generator(seed, number, block.number, "lone"), block, found, plan.days, paced=even)
 
 
-def _population(plan: Plan, number: int, seed: int) -> Iterator[tuple[str, Block]]:
+def _population(plan: Plan, number: int, seed: int) -> Iterator[Made]:
     population = plan.populations[number]
-    family, function, arguments = _resolved(plan, number)
-    knobs = arguments["knobs"]
-    divisible = getattr(registry.extensions("simulate")[family].module, "CELLS", False)
-    expected = knobs.accounts * knobs.rate * plan.days
-    cells = min(knobs.accounts, -(-int(expected) // CELL)) if divisible and expected > CELL else 1
-    for cell in range(cells):
-        rng = generator(seed, number, family, *([cell] if cell else []))
-        mine = knobs.accounts // cells + (cell < knobs.accounts % cells)
-        world = World(plan.corpus, plan.start, plan.days, plan.mode, rng, number, population.sources)
+    family, function, arguments = resolved(plan, number)
+    knobs, module = arguments["knobs"], registry.extensions("simulate")[family].module
+    shares = _shares(plan, number)
+    base = number
+    for cell, share in enumerate(shares):
+        stream = (number, family, *([cell] if cell else []))
+        cell_number = number + cell * len(plan.populations)
+        base = cell_number if not share.first else base
+        key = (number, family, "hand", share.unit)
+        hand = Hand(generator(seed, *key), share.first, share.whole, seed, key) if share.split else None
+        world = World(
+            plan.corpus, plan.start, plan.days, plan.mode, generator(seed, *stream), number, population.sources,
+            share.unit, hand,
+        )  # fmt: skip
         try:
-            block = function(world, **{**arguments, "knobs": replace(knobs, accounts=mine)})
+            block = function(world, **{**arguments, "knobs": share.knobs})
         except UsageError as error:
             raise _placed(error, population.where) from error
-        block.number = number + cell * len(plan.populations)
-        yield family, block
+        block.number, block.base = cell_number, base
+        if hand and not isinstance(knobs, Campaign) and getattr(module, "UNIT", "") in ONE_FIRM:
+            block.accounts.organization = world.shared(block.accounts.organization)
+        yield Made(family, block, share.knobs, stream, cell + 1, len(shares))
 
 
-def _resolved(plan: Plan, number: int) -> tuple[str, Any, dict[str, Any]]:
+def settings(function: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A family's own settings: as they were asked for, or else its defaults."""
+    own = {key: one.default for key, one in inspect.signature(function).parameters.items()}
+    return own | arguments
+
+
+def resolved(plan: Plan, number: int) -> tuple[str, Any, dict[str, Any]]:
+    """A population's family, its function and arguments; raises UsageError with the place."""
     population = plan.populations[number]
     try:
         return resolve(population.family, population.options, plan.days)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from spiritsafe.simulate import _crowd, _timing
-from spiritsafe.simulate._people import ADDRESS_BASE, Accounts, network, people
+from spiritsafe.simulate._people import ADDRESS_BASE, Accounts, first, network, people
 from spiritsafe.simulate._text import Recipe, compose, plain
 from spiritsafe.simulate._wordings import numbered
-from spiritsafe.simulate._world import Block, Traffic
+from spiritsafe.simulate._world import Block, Traffic, mix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,27 +92,31 @@ def ring(world: World, knobs: Campaign) -> Accounts:
     """The accounts of a campaign: strangers on paper, with as much in common as the knobs say."""
     rng, size = world.rng, knobs.accounts
     made = people(rng, size, api=True)
+    whole, agreed = world.whole(size), world.agreed
     if knobs.organizations:
-        made.organization = np.arange(size) % knobs.organizations
+        nth = np.arange(size) + (world.hand.first if world.hand else 0)
+        made.organization = world.shared(nth % knobs.organizations)
     for column, share, each in (("payment", knobs.payment, PER_CARD), ("device", knobs.device, PER_DEVICE)):
         values = getattr(made, column)
         common = rng.random(size) < share
-        stock = max(1, round(size * share / each))
-        values[common] = size + rng.integers(stock, size=int(common.sum()))
+        stock = max(1, round(whole * share / each))
+        values[common] = world.shared(whole + rng.integers(stock, size=int(common.sum())))
     common = rng.random(size) < knobs.client
-    made.agent[common] = rng.choice(made.agent[:3] if size >= 3 else made.agent, size=int(common.sum()))
+    clients = first(made, world.hand, 3).agent[:3]
+    made.agent[common] = rng.choice(clients, size=int(common.sum()))
     common = rng.random(size) < knobs.mail
-    made.mail[common] = -2 - rng.integers(max(1, size // 60), size=int(common.sum()))
+    made.mail[common] = -2 - world.shared(rng.integers(max(1, whole // 60), size=int(common.sum())))
     made.created = -((knobs.age_days + knobs.cohort_days * rng.random(size)) * _timing.DAY).astype(np.int64)
-    stock = max(2, round(size * knobs.network / PER_ADDRESS))
-    kinds = np.where(rng.random(stock) < 0.5, network(rng, "hosting", stock), network(rng, "eyeball", stock))  # noqa: PLR2004
+    stock = max(2, round(whole * knobs.network / PER_ADDRESS))
+    hosted = agreed.random(stock) < 0.5  # noqa: PLR2004
+    kinds = np.where(hosted, network(agreed, "hosting", stock), network(agreed, "eyeball", stock))
     block = (kinds * 2_654_435_761) % 4_096
-    made.rotating = np.stack([ADDRESS_BASE + block * 65_536 + rng.integers(1, 65_535, stock), kinds])
+    made.rotating = np.stack([ADDRESS_BASE + block * 65_536 + agreed.integers(1, 65_535, stock), kinds])
     made.rotates = rng.random(size) < knobs.network
     if knobs.share >= 1.0:
         # One program sends everything; accounts that are shared with others keep what each of them was set to.
-        made.temperature[:] = rng.choice([0.0, 0.6, 0.7, 1.0])
-        made.max_tokens[:] = rng.choice([2048, 4096, 8192])
+        made.temperature[:] = agreed.choice([0.0, 0.6, 0.7, 1.0])
+        made.max_tokens[:] = agreed.choice([2048, 4096, 8192])
         made.model[:] = 0
     return made
 
@@ -126,27 +131,68 @@ def schedule(
     warm = knobs.warmup_days / world.days
     start, end = warm + start * (1.0 - warm), warm + end * (1.0 - warm)
     rng, span = world.rng, world.days * (end - start)
-    total = round(knobs.accounts * knobs.rate * knobs.share * span)
-    time = int(start * world.days * _timing.DAY) + _arrivals(world, knobs, total, span)
-    item = _items(rng, knobs, total, len(pool))
+    mine = queue(world, knobs, span)
+    time = int(start * world.days * _timing.DAY) + _arrivals(world, knobs, mine.total, span)
     if knobs.routing == "topic_affine":
-        place = np.empty(len(pool), dtype=np.int64)
-        place[pool.topical] = np.arange(len(pool))
-        topics = min(knobs.topics, knobs.accounts)
-        if not topics:
-            return place[item] * knobs.accounts // len(pool), time, item
-        # Account a works on topic a mod topics, so a topic's accounts are an arithmetic series.
-        topic = place[item] * topics // len(pool)
-        many = (knobs.accounts - topic - 1) // topics + 1
-        return topic + topics * (rng.random(total) * many).astype(np.int64), time, item
-    account = _routed(rng, knobs, total)
+        account, item = _topical(world, knobs, mine.total, pool)
+        return account, time, item
+    item = items(world, knobs, mine, len(pool))
+    account = _routed(rng, knobs, mine)
     if knobs.overlap == "partition":
-        part = max(1, len(pool) // knobs.accounts)
+        part = max(1, len(pool) // world.whole(knobs.accounts))
         order = np.argsort(account, kind="stable")
-        turn = np.empty(total, dtype=np.int64)
+        turn = np.empty(mine.total, dtype=np.int64)
         turn[order] = _crowd.within(account[order])
-        item = rng.permutation(len(pool))[(account * part + turn % part) % len(pool)]
+        nth = account + (world.hand.first if world.hand else 0)
+        item = world.agreed.permutation(len(pool))[(nth * part + turn % part) % len(pool)]
     return account, time, item
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What a part of a campaign sends: so many exchanges, its share of all (``low`` to ``high`` of 1), and who how much."""
+
+    total: int
+    low: float = 0.0
+    high: float = 1.0
+    weight: Floats | None = None
+
+
+def queue(world: World, knobs: Campaign, span: float) -> Queue:
+    """The distillation exchanges of ``span`` days that are this part's; the parts' totals add up to the campaign's."""
+    each = knobs.rate * knobs.share * span
+    hand = world.hand
+    if hand is None:
+        return Queue(round(knobs.accounts * knobs.rate * knobs.share * span))
+    here = slice(hand.first, hand.first + knobs.accounts)
+    if knobs.sigma and knobs.routing != "topic_affine":
+        weight = hand.named("load").lognormal(0.0, knobs.sigma, hand.whole)
+        edges = np.cumsum(weight) / weight.sum()
+        low, high = float(edges[here.start - 1]) if here.start else 0.0, float(edges[here.stop - 1])
+    else:
+        weight, low, high = None, here.start / hand.whole, here.stop / hand.whole
+    total = int(hand.whole * each * high) - int(hand.whole * each * low)
+    return Queue(total, low, high, None if weight is None else weight[here])
+
+
+def _topical(world: World, knobs: Campaign, total: int, pool: Pool) -> tuple[Ints, Ints]:
+    """Account and pool row where each account keeps to its topic, a stretch of the pool in topical order."""
+    rng, size, begin = world.rng, knobs.accounts, world.hand.first if world.hand else 0
+    whole = world.whole(size)
+    place = np.empty(len(pool), dtype=np.int64)
+    place[pool.topical] = np.arange(len(pool))
+    topics = min(knobs.topics, whole) or whole
+    # Account a of all works on topic a mod topics, so a topic's accounts are an arithmetic series.
+    nth = (place * topics // len(pool) - begin) % topics
+    ours = np.flatnonzero(nth < size) if world.hand else np.arange(len(pool))
+    if not len(ours):  # fewer items than accounts: the nearest will do
+        ours = pool.topical[[min(begin * len(pool) // whole, len(pool) - 1)]]
+    item = ours[_drawn(rng, knobs, total, len(ours))]
+    lowest = np.minimum(nth[item], size - 1)
+    if not knobs.topics:
+        return lowest, item
+    many = (size - lowest - 1) // topics + 1
+    return lowest + topics * (rng.random(total) * many).astype(np.int64), item
 
 
 def _arrivals(world: World, knobs: Campaign, total: int, span: float) -> Ints:
@@ -154,7 +200,7 @@ def _arrivals(world: World, knobs: Campaign, total: int, span: float) -> Ints:
     even = (np.arange(total) + rng.random(total)) / max(1, total) * span * _timing.DAY
     if knobs.timing == "diurnal":
         day = (even // _timing.DAY).astype(np.int64)
-        zone = np.full(total, float(rng.choice([-8.0, 0.0, 1.0, 8.0])))
+        zone = np.full(total, float(world.agreed.choice([-8.0, 0.0, 1.0, 8.0])))
         return np.sort(
             np.minimum(day * _timing.DAY + _timing.clock(rng, "office", zone), int(span * _timing.DAY))
         )
@@ -163,10 +209,11 @@ def _arrivals(world: World, knobs: Campaign, total: int, span: float) -> Ints:
     return np.sort(even.astype(np.int64))
 
 
-def _routed(rng: np.random.Generator, knobs: Campaign, total: int) -> Ints:
-    size = knobs.accounts
-    weight = rng.lognormal(0.0, knobs.sigma, size) if knobs.sigma else np.ones(size)
-    weight /= weight.sum()
+def _routed(rng: np.random.Generator, knobs: Campaign, mine: Queue) -> Ints:
+    size, total, weight = knobs.accounts, mine.total, mine.weight
+    if weight is None:
+        weight = rng.lognormal(0.0, knobs.sigma, size) if knobs.sigma else np.ones(size)
+    weight = weight / weight.sum()
     if knobs.routing == "random":
         return rng.choice(size, size=total, p=weight)
     per = STICKY if knobs.routing == "sticky" else 1
@@ -184,12 +231,36 @@ def _routed(rng: np.random.Generator, knobs: Campaign, total: int) -> Ints:
     return np.repeat(queue, per)[:total]
 
 
-def _items(rng: np.random.Generator, knobs: Campaign, total: int, size: int) -> Ints:
+def items(world: World, knobs: Campaign, mine: Queue, size: int) -> Ints:
+    """A pool row for each exchange of a queue. Parts of a campaign share out each round of the whole pool."""
+    if world.hand is None or knobs.overlap == "iid":
+        return _drawn(world.rng, knobs, mine.total, size)
+    order = world.agreed.permutation(size)
+    if knobs.overlap == "zipf":
+        return order[_favourites(world.rng, mine.total, size)]
+    salt = int(world.agreed.integers(1 << 62))
+    low, high = int(size * mine.low), int(size * mine.high)
+    low, high = (low, high) if low < high else (0, size)  # fewer items than parts: each takes them all
+    each = knobs.repeats if knobs.overlap == "best_of_k" else 1
+    turn, place = np.divmod(np.arange(-(-mine.total // each)), high - low)
+    # A round is the common order read with a stride and an offset of its own: a permutation, at the price of a product.
+    strides = np.array([one for one in range(1, min(size, 4_096) + 1) if math.gcd(one, size) == 1])
+    code = mix(turn.astype(np.uint64), salt) >> np.uint64(1)
+    stride, offset = strides[code % np.uint64(len(strides))], (code >> np.uint64(20)) % np.uint64(size)
+    return np.repeat(order[((low + place) * stride + offset.astype(np.int64)) % size], each)[: mine.total]
+
+
+def _favourites(rng: np.random.Generator, total: int, size: int) -> Ints:
+    weight = 1.0 / np.arange(1, size + 1)
+    return rng.choice(size, size=total, p=weight / weight.sum())
+
+
+def _drawn(rng: np.random.Generator, knobs: Campaign, total: int, size: int) -> Ints:
     if knobs.overlap == "iid":
         return rng.integers(size, size=total)
     if knobs.overlap == "zipf":
-        weight = 1.0 / np.arange(1, size + 1)
-        return rng.permutation(size)[rng.choice(size, size=total, p=weight / weight.sum())]
+        order = rng.permutation(size)
+        return order[_favourites(rng, total, size)]
     each = knobs.repeats if knobs.overlap == "best_of_k" else 1
     needed = -(-total // each)
     rounds = [rng.permutation(size) for _ in range(-(-needed // max(1, size)))]
@@ -250,6 +321,7 @@ def text(
         paraphrase=knobs.paraphrase,
         choose=choose,
         grammar=knobs.grammar,
+        common=world.agreed,
     )
 
 

@@ -64,6 +64,16 @@ class Pool:
         """
         return _topical(self.prompts)
 
+    @cached_property
+    def said(self) -> Any:
+        """Answers to put into templates: the prompts where there are none, empty text where one is missing."""
+        return self.prompts if self.answers.null_count == len(self) else self.answers.fill_null("")
+
+    @cached_property
+    def told(self) -> Any:
+        """The system texts that there are."""
+        return self.systems.drop_null()
+
     def rows(self, keep: Ints) -> Pool:
         """The pool of the given rows, groups renumbered."""
         codes = np.unique(self.group[keep], return_inverse=True)[1].astype(np.int64)

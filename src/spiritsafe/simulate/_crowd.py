@@ -92,11 +92,12 @@ def own_job(world: World, pool: Pool, account: Ints) -> Ints:
     order, offsets = pool.by_group
     people = int(account.max()) + 1 if len(account) else 0
     if world.mode == "naive":
-        job = rng.integers(pool.groups, size=people)
+        job = world.agreed.integers(pool.groups, size=people)
     else:
         # Big customers have many documents: match volumes and group sizes, loosely.
         rounds = max(1, -(-people // max(1, pool.groups)))
-        wide = np.tile(np.argsort(-np.diff(offsets) * rng.lognormal(0.0, 0.5, pool.groups)), rounds)
+        likes = world.agreed.lognormal(0.0, 0.5, pool.groups)
+        wide = np.tile(np.argsort(-np.diff(offsets) * likes), rounds)
         job = np.empty(people, dtype=np.int64)
         job[np.argsort(-np.bincount(account, minlength=people), kind="stable")] = wide[:people]
     size = np.diff(offsets)[job]
@@ -170,18 +171,22 @@ def pool_of(world: World, knobs: Customers | Campaign, family: str, kinds: tuple
 def fill(world: World, pool: Pool, row: Ints) -> dict[str, tuple[Any, Ints]]:
     """The slots that texts of the corpus go into, for each exchange: its item and others of the same pool."""
     second = world.rng.integers(len(pool), size=len(row))
-    answers = pool.prompts if pool.answers.null_count == len(pool) else pool.answers.fill_null("")
     return {
         "item": (pool.prompts, row),
-        "answer": (answers, row),
-        "other": (answers, second),
+        "answer": (pool.said, row),
+        "other": (pool.said, second),
         "item2": (pool.prompts, second),
         "item3": (pool.prompts, (second * 7 + 3) % len(pool)),
     }
 
 
-def prompts(world: World, knobs: Customers, family: str, owner: Ints, row: Ints, pool: Pool) -> Recipe:
-    """The pool's prompts in the family's wordings, or in those of its task; ``owner`` is who has a wording of his own."""
+def prompts(
+    world: World, knobs: Customers, family: str, owner: Ints, row: Ints, pool: Pool, *, shared: bool = False
+) -> Recipe:
+    """The pool's prompts in the family's wordings, or in those of its task; ``owner`` is who has a wording of his own.
+
+    ``shared``: other parts of the hand have the same owners.
+    """
     given = {"item": (pool.prompts, row), "answer": (pool.answers, row)}
     return compose(
         world.rng,
@@ -191,6 +196,8 @@ def prompts(world: World, knobs: Customers, family: str, owner: Ints, row: Ints,
         paraphrase=knobs.paraphrase,
         choose=numbered(family, knobs.grammar, knobs.wording),
         grammar=knobs.grammar,
+        common=world.agreed,
+        shared=shared,
     )
 
 
@@ -209,8 +216,10 @@ def worded(
     """Single-turn traffic that wraps the pool's prompts in wordings.
 
     ``owner`` is the row's customer, product or job (default: its account), who words it where ``paraphrase`` is "account".
+    A hand that is made in parts has one owner.
     """
-    prompt = prompts(world, knobs, family, account if owner is None else owner, row, pool)
+    shared = owner is not None
+    prompt = prompts(world, knobs, family, account if owner is None else owner, row, pool, shared=shared)
     return Traffic(account=account, time=time, prompt=prompt, **more)
 
 

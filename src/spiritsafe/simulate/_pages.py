@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spiritsafe.simulate._sheet import Part, Sheet
+    from spiritsafe.simulate._sheet import Sheet, Stretch
 
     Ints = NDArray[np.int64]
 
@@ -49,17 +49,18 @@ TRUTH = pa.schema(
 class Rows:
     """Integers of the exchanges of one stretch of time, in time order."""
 
-    def __init__(self, parts: list[Part], spans: list[tuple[int, int]]) -> None:
-        sizes = [end - begin for begin, end in spans]
-        time = gathered(parts, spans, "time")
+    def __init__(self, stretch: Stretch) -> None:
+        parts = stretch.parts
+        self.sizes = [end - begin for begin, end in stretch.spans]
+        time = gathered(stretch, "time")
         self.order = np.argsort(time, kind="stable")
         self.time = time[self.order]
 
         def column(name: str, default: int = -1) -> Ints:
-            return gathered(parts, spans, name, default)[self.order]
+            return gathered(stretch, name, default)[self.order]
 
         def each(values: list[Any]) -> Any:
-            return np.repeat(np.array(values), sizes)[self.order]
+            return np.repeat(np.array(values), self.sizes)[self.order]
 
         offset, number = each([part.offset for part in parts]), each([part.number for part in parts])
         self.code = column("row") + offset
@@ -77,14 +78,15 @@ class Rows:
 def batches(sheet: Sheet, stock: Any = None) -> Iterator[tuple[Any, Any]]:
     """The log in time order and its truth, as record batches; ``stock`` replaces the strings text is taken from."""
     tools = pa.array([list(names) for names in sheet.tools], pa.list_(pa.string()))
-    for parts, spans in sheet.windows_of():
-        sizes = [end - begin for begin, end in spans]
-        rows = Rows(parts, spans)
-        prompt = Page(sheet.strings, entries(parts, spans, "prompt"), sizes, rows.order)
-        system = Page(sheet.strings, entries(parts, spans, "system"), sizes, rows.order)
+    for stretch in sheet.stretches():
+        if not stretch.parts:
+            continue
+        rows = Rows(stretch)
+        prompt = Page(sheet.strings, entries(stretch, "prompt"), rows.sizes, rows.order)
+        system = Page(sheet.strings, entries(stretch, "system"), rows.sizes, rows.order)
         weight = prompt.sums(sheet.strings.bytes) + system.sums(sheet.strings.bytes)
         chars = prompt.sums(sheet.strings.chars) + system.sums(sheet.strings.chars)
-        for begin, end in pieces(weight, CHUNK):
+        for begin, end in _cuts(stretch.chunks, weight):
             here = slice(begin, end)
             texts = {
                 "prompt": _filled(prompt.text(begin, end, stock)),
@@ -93,6 +95,15 @@ def batches(sheet: Sheet, stock: Any = None) -> Iterator[tuple[Any, Any]]:
             texts["tools"] = tools.take(pa.array(rows.tool[here], mask=rows.tool[here] < 0))
             log = _log(sheet, rows, here, texts, chars[here])
             yield log, _truth(sheet, rows, here, log)
+
+
+def _cuts(chunks: Ints, weight: Ints) -> Iterator[tuple[int, int]]:
+    """Where the batches of a stretch begin and end: each within one chunk, and of bounded text."""
+    first = 0
+    for size in chunks:
+        for begin, end in pieces(weight[first : first + size], CHUNK):
+            yield first + begin, first + end
+        first += int(size)
 
 
 def _log(sheet: Sheet, rows: Rows, here: slice, texts: dict[str, Any], chars: Ints) -> Any:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spiritsafe.simulate._timing import DAY, shapes
+from spiritsafe.simulate._world import COMMON
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from spiritsafe.simulate._world import Hand, World
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
@@ -125,36 +128,49 @@ def people(rng: np.random.Generator, size: int, *, api: bool = False) -> Account
     )
 
 
-def companies(rng: np.random.Generator, size: int, *, accounts_each: int = 1) -> Accounts:
-    """``size`` accounts of companies, ``accounts_each`` to an organization that shares card, domain and network."""
+def companies(
+    rng: np.random.Generator, size: int, *, accounts_each: int = 1, hand: Hand | None = None
+) -> Accounts:
+    """``size`` accounts of companies, ``accounts_each`` to an organization that shares card, domain and network.
+
+    ``hand``: all are accounts of this one company, of which other parts have more.
+    """
+    firm, tag = (rng, 0) if hand is None else (hand.rng, COMMON)
     made = people(rng, size, api=True)
     made.organization = np.arange(size) // max(1, accounts_each)
     firms = int(made.organization[-1]) + 1 if size else 0
-    made.payment = made.organization.copy()
-    hosted = network(rng, "hosting", firms)
-    office = network(rng, "office", firms)
-    cloud = address(rng, hosted)
-    gateway = rng.random(firms) < 0.08  # noqa: PLR2004 - serverless platforms: one gateway, many strangers
+    made.payment = made.organization + tag
+    hosted = network(firm, "hosting", firms)
+    office = network(firm, "office", firms)
+    cloud = address(firm, hosted)
+    gateway = firm.random(firms) < 0.08  # noqa: PLR2004 - serverless platforms: one gateway, many strangers
     cloud[gateway] = ADDRESS_BASE + ((hosted * 2_654_435_761) % 4_096 * 65_536)[gateway] + 9
-    made.address = np.stack([cloud, address(rng, office)], axis=1)[made.organization]
+    made.address = np.stack([cloud, address(firm, office)], axis=1)[made.organization]
     made.network = np.stack([hosted, office], axis=1)[made.organization]
     made.places = (0.9, 0.1)
     made.device = np.full(size, -1)
-    made.mail = -2 - made.organization
-    age = rng.beta(1.0, 2.2, firms) * HISTORY
+    made.mail = -2 - made.organization - tag
+    age = firm.beta(1.0, 2.2, firms) * HISTORY
     made.created = -(age[made.organization] * rng.uniform(0.3, 1.0, size)).astype(np.int64) - DAY // 8
-    made.plan = rng.choice([2, 3, 4], size=firms, p=(0.2, 0.6, 0.2))[made.organization]
+    made.plan = firm.choice([2, 3, 4], size=firms, p=(0.2, 0.6, 0.2))[made.organization]
     made.keys = rng.integers(1, 5, size)
-    per_firm = rng.integers(0, size or 1, firms)
+    usual = first(made, hand, 1)
+    per_firm = firm.integers(0, size or 1, firms) if hand is None else made.organization[:firms]
     for column in ("agent", "temperature", "max_tokens", "model", "zone"):
-        setattr(made, column, getattr(made, column)[per_firm][made.organization])
+        setattr(made, column, getattr(usual, column)[per_firm][made.organization])
     return made
 
 
-def site(rng: np.random.Generator, made: Accounts, kind: str, addresses: int, share: float) -> None:
+def first(made: Accounts, hand: Hand | None, size: int, *, api: bool = True) -> Accounts:
+    """Accounts whose first ``size`` set what is usual for all of a hand: ours, or some that all its parts agree on."""
+    return made if hand is None else people(hand.rng, size, api=api)
+
+
+def site(world: World, made: Accounts, kind: str, addresses: int, share: float) -> None:
     """Put all accounts behind the few addresses of one site (campus, venue, relay host) for ``share`` of traffic."""
-    place = network(rng, kind, 1)
-    doors = address(rng, np.repeat(place, addresses))
+    rng = world.rng
+    place = network(world.agreed, kind, 1)
+    doors = address(world.agreed, np.repeat(place, addresses))
     pick = rng.integers(addresses, size=len(made))
     made.address = np.stack([doors[pick], made.address[:, 0]], axis=1)
     made.network = np.stack([np.repeat(place, len(made)), made.network[:, 0]], axis=1)
@@ -192,7 +208,7 @@ def siblings(
     alone = OPENED + np.arange(now, now + len(like))
     for name in ("payment", "device", *(() if shared else ("organization",))):
         old = grown[name][now:]
-        stock = (name != "organization") & (old >= originals) & ((old < OPENED) | (old >= SHARED))
+        stock = (name != "organization") & (old >= originals) & ((old < OPENED) | (old >= COMMON))
         grown[name][now:] = np.where(stock | (old < 0), old, alone)
     for place in range(grown["network"].shape[1]):
         grown["address"][now:, place] = address(rng, grown["network"][now:, place])

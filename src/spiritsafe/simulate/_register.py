@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from spiritsafe.simulate._ids import identifiers
 from spiritsafe.simulate._people import BLANKABLE, PLANS
 from spiritsafe.simulate._timing import shapes
+from spiritsafe.simulate._world import COMMON
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +30,13 @@ FRESH = 1 << 46
 """Accounts that an operator opened later have codes of their own, so that nobody else's identifier moves."""
 
 
-def own(values: Ints, number: int) -> Ints:
-    """Codes of block ``number`` as codes of the simulation; nulls and codes that are global already stay."""
-    return np.where((values < 0) | (values >= 1 << (SHIFT - 1)), values, values + ((number + 1) << SHIFT))
+def own(values: Ints, number: int, base: int = -1) -> Ints:
+    """Codes of block ``number`` as codes of the simulation; nulls and codes that are global already stay.
+
+    Codes that the parts of a hand have in common get the number ``base`` (default: ``number``).
+    """
+    tag = np.where(values >= COMMON, number if base < 0 else base, number)
+    return np.where((values < 0) | (values >= 1 << (SHIFT - 1)), values, values + ((tag + 1) << SHIFT))
 
 
 def account_codes(accounts: Accounts, base: int, number: int) -> Ints:
@@ -102,6 +107,7 @@ class Register:
     def add(self, family: str, block: Block) -> int:
         """Enter a block's accounts; returns the number of the first of them."""
         number, base, a = block.number, self.size, block.accounts
+        common = block.base
         declares = np.ones(len(a), np.bool_) if a.declares is None else a.declares
         relation = len(self.relations) if a.relation is not None else -1
         if a.relation is not None:
@@ -113,10 +119,10 @@ class Register:
         self._parts.append(
             {
                 "account": account_codes(a, self.originals, number),
-                "organization": own(a.organization, number),
-                "payment": own(a.payment, number),
-                "device": own(a.device, number),
-                "mail": np.where(a.mail >= 0, -1 - a.mail, own(np.abs(a.mail), number)),
+                "organization": own(a.organization, number, common),
+                "payment": own(a.payment, number, common),
+                "device": own(a.device, number, common),
+                "mail": np.where(a.mail >= 0, -1 - a.mail, own(np.abs(a.mail), number, common)),
                 "created": a.created,
                 "plan": a.plan.astype(np.int8),
                 "agent": a.agent.astype(np.int8),

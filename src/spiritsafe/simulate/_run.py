@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from spiritsafe import schema
 from spiritsafe.errors import UsageError
-from spiritsafe.simulate import _write
-from spiritsafe.simulate._build import build, names
+from spiritsafe.simulate import _needs, _write
+from spiritsafe.simulate._build import build, check, count, names
 from spiritsafe.simulate._sheet import Sheet
 from spiritsafe.simulate._shelf import Shelf
-from spiritsafe.staging import publish, staging
+from spiritsafe.staging import check_place, publish, staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from spiritsafe.simulate._plan import Plan
 
 CLAIM = "composed data: real prompts and published traffic shapes, simulated accounts and campaigns"
+
+
+MEMORY = "3GB"
+SEEDS = 1 << 64
 
 
 @dataclass(frozen=True)
@@ -40,26 +44,40 @@ def silent(stage: str, done: int, total: int) -> None:
 
 
 def simulate(
-    plan: Plan, out: Path, *, seed: int, progress: Callable[[str, int, int], None] = silent
+    plan: Plan,
+    out: Path,
+    *,
+    seed: int,
+    memory: str = MEMORY,
+    progress: Callable[[str, int, int], None] = silent,
 ) -> Truth:
     """Write ``out/log.parquet`` (or ``log.jsonl.gz``, ``log.jsonl.zst``), ``truth.parquet`` and ``simulation.json``.
 
     Same plan, corpus and seed, same bytes. ``out`` must not exist; it appears only when complete. Raises UsageError
-    for a plan that makes no sense.
+    for a plan that makes no sense, or that needs more than ``memory`` or the free disk space (about: see ``_needs``).
     """
+    check_place(out)
+    if not 0 <= seed < SEEDS:
+        raise UsageError(
+            f"the seed {_short(seed)} makes no sense: a whole number from 0 to {SEEDS - 1:,} is needed",
+            where="--seed",
+        )
     if out.exists() or out.is_symlink():
         raise UsageError("the output folder is there already", where=str(out), hint="name a new one")
     unknown = set(plan.dropped) - set(schema.NAMES)
     if unknown:
         raise UsageError(f"no column called {', '.join(sorted(unknown))}")
-    with staging(out) as work:
-        (work / "columns").mkdir()
+    check(plan)
+    _needs.refuse(plan, out, memory=_needs.memory_of(memory))
+    with staging(out) as work, Shelf(work) as shelf:
         final = work / "final"
         final.mkdir()
-        sheet = Sheet(plan.start, plan.days, seed, Shelf(work / "columns"))
-        for number, (family, block) in enumerate(build(plan, sheet.accounts, seed=seed)):
-            sheet.add(family, block)
-            progress("populations", min(number + 1, len(plan.populations)), len(plan.populations))
+        parts = count(plan)
+        sheet = Sheet(plan.start, plan.days, seed, shelf)
+        for made in build(plan, sheet.accounts, seed=seed):
+            sheet.add(made.family, made.block)
+            made.block.traffic.clear()  # its memory is free before the next is made
+            progress("composing", sheet.blocks, parts)
         sheet.close()
         done = 0
 
@@ -70,10 +88,16 @@ def simulate(
 
         log, truth = _write.write(sheet, final, plan.format, plan.dropped, written)
         accounts, campaigns = sheet.seen()
-        made = Truth(out / log.name, out / truth.name, sheet.exchanges, accounts, campaigns)
-        (final / "simulation.json").write_text(json.dumps(record(plan, made, seed), indent=1) + "\n", "utf-8")
+        found = Truth(out / log.name, out / truth.name, sheet.exchanges, accounts, campaigns)
+        (final / "simulation.json").write_text(
+            json.dumps(record(plan, found, seed), indent=1) + "\n", "utf-8"
+        )
         publish(final, out)
-    return made
+    return found
+
+
+def _short(seed: int) -> str:
+    return f"{seed}" if abs(seed) < 1 << 100 else f"of {seed.bit_length():,} bits"
 
 
 def record(plan: Plan, made: Truth, seed: int) -> dict[str, Any]:

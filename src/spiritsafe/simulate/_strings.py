@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spiritsafe.simulate._shelf import Column
     from spiritsafe.simulate._text import Recipe
 
     Ints = NDArray[np.int64]
 
+FEW = 64
 PIECE = 24 << 20
 """Bytes of text that are rendered at a time."""
 
@@ -30,11 +32,19 @@ class Entries:
     """One part of the text of some rows: entry ``base + index`` of the stock, or nothing where the index is negative."""
 
     base: int
-    index: NDArray[Any]
+    index: Column
 
-    def cut(self, begin: int, end: int) -> Entries:
+    def cut(self, begin: int, end: int) -> Cut:
         """Those of the rows ``begin`` to ``end``."""
-        return Entries(self.base, self.index[begin:end])
+        return Cut(self.base, self.index.read(begin, end))
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Entries of a stretch of rows."""
+
+    base: int
+    index: NDArray[Any]
 
     def fill(self, out: NDArray[np.int32]) -> None:
         """Write the entries' numbers, -1 for nothing."""
@@ -44,14 +54,18 @@ class Entries:
 
 
 class Strings:
-    """The stock of strings. A row's text is a list of entries: neighbours in memory need no joining."""
+    """The stock of strings. A row's text is a list of entries: neighbours in memory need no joining.
+
+    Arrays are entered once: large ones are known by what they are, small ones by what they hold, since templates make
+    their own for each part of a population.
+    """
 
     def __init__(self) -> None:
         self._arrays: list[Any] = []
-        self._bases: dict[int, int] = {}
+        self._bases: dict[int | tuple[str | None, ...], int] = {}
         self._next = 0
 
-    def enter(self, recipe: Recipe, rows: Ints, put: Callable[[NDArray[Any]], NDArray[Any]]) -> list[Entries]:
+    def enter(self, recipe: Recipe, rows: Ints, put: Callable[[NDArray[Any]], Column]) -> list[Entries]:
         """The parts of some rows of a recipe: each an index, put aside by ``put``, and where its strings begin here."""
         return [Entries(self._base(array), put(taken(index, rows))) for array, index in recipe.parts]
 
@@ -64,17 +78,18 @@ class Strings:
         self.bytes = np.asarray(pc.fill_null(pc.binary_length(self.stock), 0)).astype(np.int32)
 
     def _base(self, array: Any) -> int:
-        if id(array) not in self._bases:
-            self._bases[id(array)] = self._next
+        key = tuple(array.to_pylist()) if len(array) <= FEW else id(array)
+        if key not in self._bases:
+            self._bases[key] = self._next
             self._arrays.append(array)  # kept, so that the id stays its own
             self._next += len(array)
-        return self._bases[id(array)]
+        return self._bases[key]
 
 
 class Page:
     """The text of some rows: entries of the stock, row after row, and where each row ends in them."""
 
-    def __init__(self, stock: Strings, columns: list[list[Entries]], sizes: list[int], order: Ints) -> None:
+    def __init__(self, stock: Strings, columns: list[list[Cut]], sizes: list[int], order: Ints) -> None:
         width = max((len(parts) for parts in columns), default=0)
         grid = np.full((len(order), max(1, width)), -1, dtype=np.int32)
         begin = 0

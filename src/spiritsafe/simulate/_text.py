@@ -101,22 +101,33 @@ def compose(
     paraphrase: Paraphrase = "none",
     choose: Sequence[int] | None = None,
     grammar: Grammar = "family",
+    common: np.random.Generator | None = None,
+    shared: bool = False,
 ) -> Recipe:
     """The text of one exchange per row of ``account``, from the family's templates or the grammar of its task.
 
     ``fill`` gives the slots that items go into (strings, index of each row). ``paraphrase`` says who chooses
     among alternatives: nobody (one wording for all), only word slots vary, each account, or each call.
-    ``choose`` limits the templates by position.
+    ``choose`` limits the templates by position. What is chosen once for all is drawn from ``common`` (default: ``rng``),
+    and so is what each account chooses where it is ``shared``, an owner that other parts of a population have too.
     """
+    common = rng if common is None else common
+    own = common if shared else rng
     words = wordings(family, grammar)
     texts = words.templates
     picked = [texts[i] for i in choose] if choose is not None else list(texts)
-    which = _chosen(rng, len(picked), account, paraphrase)
+
+    def chosen(options: int, level: str) -> Ints:
+        if level == "call":
+            return _chosen(rng, options, account, level)
+        return _chosen(own if level == "account" else common, options, account, level)
+
+    which = chosen(len(picked), paraphrase)
     slots = {name: (strings, small(index)) for name, (strings, index) in fill.items()}
     level: Paraphrase = "call" if paraphrase == "slots" else paraphrase
     for kind, who in ((words.slots, level), (words.phrases, paraphrase)):
         for name in sorted(kind):
-            slots[name] = (pa.array(kind[name]), _chosen(rng, len(kind[name]), account, who))
+            slots[name] = (pa.array(kind[name]), chosen(len(kind[name]), who))
 
     def parts_of(text: str, mine: Mask) -> list[tuple[Any, Ints]]:
         parts: list[tuple[Any, Ints]] = []
@@ -125,7 +136,7 @@ def compose(
                 strings, index = slots[segment]
                 parts.append((strings, _where(mine, index)))
                 continue
-            index = _chosen(rng, len(segment), account, paraphrase)
+            index = chosen(len(segment), paraphrase)
             if any(_SEGMENT.search(alternative) for alternative in segment):
                 for number, alternative in enumerate(segment):
                     parts += parts_of(alternative, _both(mine, _equal(index, number)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,6 +20,23 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 Mode = Literal["rich", "naive"]
+COMMON = 1 << 39
+"""Codes at or above this are common to all parts of a hand; below ``_people.SHARED``."""
+
+
+@dataclass(frozen=True)
+class Hand:
+    """A population, or a firm of one, that is too large to be made in one go: ``whole`` accounts, ``first`` is ours."""
+
+    rng: np.random.Generator
+    first: int
+    whole: int
+    seed: int
+    key: tuple[str | int, ...]
+
+    def named(self, name: str) -> np.random.Generator:
+        """Random numbers by a name, the same in all parts."""
+        return generator(self.seed, *self.key, name)
 
 
 @dataclass(frozen=True)
@@ -37,6 +54,23 @@ class World:
     rng: np.random.Generator
     salt: int
     sources: tuple[str, ...] = ()
+    unit: int = 0
+    """How many hands (firms, circles) of the population come before this part's first."""
+    hand: Hand | None = None
+    """Where this is one of several parts of the same hand."""
+
+    @property
+    def agreed(self) -> np.random.Generator:
+        """Random numbers for what a hand has once: all its parts must draw the same from it, in the same order."""
+        return self.rng if self.hand is None else self.hand.rng
+
+    def whole(self, accounts: int) -> int:
+        """How many accounts the hand has, of which ``accounts`` are in this part."""
+        return accounts if self.hand is None else self.hand.whole
+
+    def shared(self, codes: Ints | int) -> Any:
+        """Codes of what the hand's accounts have in common: the same in all its parts."""
+        return codes if self.hand is None else codes + COMMON
 
     def pool(self, *kinds: str) -> Pool:
         """Prompts of the first of these kinds that the family's sources have."""
@@ -85,6 +119,8 @@ class Block:
     label: str | None = None
     number: int = 0
     """Tells the block's codes from those of others."""
+    base: int = -1
+    """The same for codes that it has in common with other parts of its hand (-1: ``number``)."""
     suspended: Ints | None = None
 
     def until(self) -> Ints:

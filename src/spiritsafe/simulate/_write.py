@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from spiritsafe.simulate._sheet import Sheet
 
 Format = Literal["parquet", "jsonl.gz", "jsonl.zst"]
-ONCE = ("time", "exchange_id", "prompt", "session_id", "reasoning_issued", "reasoning_redeemed", "tools")
+ONCE = ("time", "exchange_id", "session_id", "reasoning_issued", "reasoning_redeemed", "tools")
 """Columns whose values hardly recur: a dictionary of them would be waste."""
+DICTIONARY = 32 << 20
+"""Bytes that a column's dictionary may take: more than the text of a batch, so that prompts that recur are kept once."""
 WAITING = 2
 GZIP, ZSTD = 3, 1
 
@@ -91,6 +93,7 @@ def _parquet(path: Path, kept: list[str]) -> Generator[Callable[[pa.RecordBatch]
         compression="zstd",
         compression_level=1,
         use_dictionary=[name for name in kept if name not in ONCE],
+        dictionary_pagesize_limit=DICTIONARY,
         write_statistics=False,
         store_schema=False,  # readers see plain strings, not our dictionaries
     )

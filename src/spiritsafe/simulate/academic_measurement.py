@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 READY = ("hn_academic",)
 ITEMS = ("text_", "ben_search", "ben_", "")
 DEFAULTS = {"accounts": 9, "rate": 150.0, "sigma": 0.8, "burst": 1.0, "organizations": 3}
+UNIT = "organizations"
 
 
 def academic_measurement(world: World, *, knobs: Customers) -> Block:
@@ -23,8 +24,10 @@ def academic_measurement(world: World, *, knobs: Customers) -> Block:
     """
     rng = world.rng
     groups = max(1, knobs.organizations)
-    accounts = _people.companies(rng, knobs.accounts, accounts_each=-(-knobs.accounts // groups))
-    accounts.relation, accounts.declares = "research", accounts.organization % 2 == 0
+    accounts = _people.companies(
+        rng, knobs.accounts, accounts_each=-(-knobs.accounts // groups), hand=world.hand
+    )
+    accounts.relation, accounts.declares = "research", (accounts.organization + world.unit) % 2 == 0
     account, day = _crowd.volume(world, knobs)
     time = _timing.runs(rng, account, day, (14.0 - accounts.zone) % 24.0, 8.0)
     ready = _crowd.ready(world, knobs, *READY)

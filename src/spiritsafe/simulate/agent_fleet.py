@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 KINDS = ("ben_code", "tool_", "hn_app_agent", "item_code", "ben_", "")
 DEFAULTS = {"accounts": 120, "rate": 25.0, "sigma": 1.2, "burst": 1.5}
 TOOLS = (("read_file", "write_file", "run", "search"), ("read_file", "run"), ("browse", "run", "search"))
+UNIT = "all"
 
 
 def agent_fleet(world: World, *, knobs: Customers) -> Block:
@@ -29,7 +30,7 @@ def agent_fleet(world: World, *, knobs: Customers) -> Block:
     """
     rng = world.rng
     accounts = _people.people(rng, knobs.accounts, api=True)
-    accounts.agent[:] = rng.choice(accounts.agent[:2], size=knobs.accounts)
+    accounts.agent[:] = rng.choice(_people.first(accounts, world.hand, 2).agent[:2], size=knobs.accounts)
     account, day = _crowd.volume(world, knobs)
     pool = _crowd.pool_of(world, knobs, "agent_fleet", KINDS)
     row = _crowd.walk(world, pool, account, stray=0.1)

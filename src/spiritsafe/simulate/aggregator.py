@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 KINDS = ("ben_", "chat_", "plain", "")
 DEFAULTS = {"accounts": 30, "rate": 120.0, "sigma": 0.4, "burst": 0.2}
+UNIT = "firm"
 
 
 def aggregator(world: World, *, knobs: Customers) -> Block:
@@ -20,7 +21,7 @@ def aggregator(world: World, *, knobs: Customers) -> Block:
 
     Innocent look-alike "declared aggregator/router": relation ``aggregator`` is on file.
     """
-    accounts = _people.companies(world.rng, knobs.accounts, accounts_each=knobs.accounts)
+    accounts = _people.companies(world.rng, knobs.accounts, accounts_each=knobs.accounts, hand=world.hand)
     accounts.relation = "aggregator"
     account, day = _crowd.volume(world, knobs)
     return Block(accounts, [_crowd.resold(world, accounts, world.pool(*KINDS), account, day, users=True)])

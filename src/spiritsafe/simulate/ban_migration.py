@@ -28,7 +28,6 @@ def ban_migration(world: World, *, knobs: Campaign, ban: float = 0.5, gap_hours:
     ``ban``: when, as a share of the span; ``gap_hours``: how long the tail of refusals lasts. Follows the reports
     of 2026: banned accounts are replaced, and after one ban the traffic jumped to a second, sibling pool.
     """
-    rng = world.rng
     ready = knobs.text != "template" and knobs.grammar == "family" and world.corpus.has(*KINDS)
     pool = world.pool(*KINDS) if ready else _crowd.pool_of(world, knobs, "reasoning_harvest", ITEMS)
     accounts = _campaign.ring(world, knobs)
@@ -37,7 +36,7 @@ def ban_migration(world: World, *, knobs: Campaign, ban: float = 0.5, gap_hours:
     moment = int(ban * world.days * DAY)
     late = time >= moment
     account = np.where(late, half + account % max(1, knobs.accounts - half), account % half)
-    accounts.created[half:] += int(rng.integers(5, 20)) * DAY
+    accounts.created[half:] += int(world.agreed.integers(5, 20)) * DAY
     second = np.arange(knobs.accounts) - half
     accounts.replaces = np.where((second >= 0) & (second < half), second, -1)
     prompt = _campaign.text(world, knobs, "reasoning_harvest", pool, account, item, ready=ready, choose=(0,))

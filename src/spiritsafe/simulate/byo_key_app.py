@@ -19,6 +19,7 @@ READY = ("hn_app_system_prompt", "hn_app")
 ITEMS = ("doc_note", "doc_", "ben_forum", "ben_", "")
 DEFAULTS = {"accounts": 300, "rate": 5.0, "sigma": 1.2, "burst": 1.2}
 LIMITS = {"declared": SHARE}
+UNIT = "all"
 
 
 def byo_key_app(world: World, *, knobs: Customers, declared: float = 0.6) -> Block:
@@ -30,14 +31,18 @@ def byo_key_app(world: World, *, knobs: Customers, declared: float = 0.6) -> Blo
     rng = world.rng
     accounts = _people.people(rng, knobs.accounts, api=True)
     accounts.relation, accounts.declares = "byo-key:notes-app", rng.random(knobs.accounts) < declared
-    accounts.agent[:] = accounts.agent[0]
+    accounts.agent[:] = _people.first(accounts, world.hand, 1).agent[0]
     account, day = _crowd.volume(world, knobs)
     time = _crowd.office_time(world, accounts, account, day, "home")
     if _crowd.ready(world, knobs, *READY):
         pool = world.pool(*READY)
         row = _crowd.walk(world, pool, account, stray=0.1)
-        systems = pool.systems.drop_null()
-        same = plain(systems, np.full(len(row), int(rng.integers(len(systems))))) if len(systems) else None
+        systems = pool.told
+        same = (
+            plain(systems, np.full(len(row), int(world.agreed.integers(len(systems)))))
+            if len(systems)
+            else None
+        )
         return Block(accounts, [_crowd.job(account, time, row, pool, system=same)])
     pool = _crowd.pool_of(world, knobs, "byo_key_app", ITEMS)
     row = _crowd.walk(world, pool, account, stray=0.1)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 KINDS = ("ben_", "chat_", "plain")
 DEFAULTS = {"accounts": 1000, "rate": 6.0, "sigma": 1.1, "burst": 0.8}
-CELLS = True
+UNIT = 1
 
 
 def chat_users(world: World, *, knobs: Customers) -> Block:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 KINDS = ("doc_build", "ben_code", "item_code", "doc_", "ben_", "")
 DEFAULTS = {"accounts": 25, "rate": 30.0, "sigma": 1.2, "burst": 1.0}
+UNIT = 1
 
 
 def ci_bots(world: World, *, knobs: Customers) -> Block:

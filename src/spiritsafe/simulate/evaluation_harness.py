@@ -18,6 +18,8 @@ READY = ("hn_eval_benchmark", "hn_eval")
 ITEMS = ("item_", "ben_search", "ben_", "")
 DEFAULTS = {"accounts": 40, "rate": 0.7, "sigma": 0.0}
 LIMITS = {"items": Whole(1, 1_000_000)}
+UNIT = "all"
+LOAD = "items"
 
 
 def evaluation_harness(world: World, *, knobs: Customers, items: int = 80) -> Block:
@@ -31,7 +33,7 @@ def evaluation_harness(world: World, *, knobs: Customers, items: int = 80) -> Bl
     accounts = _people.companies(rng, knobs.accounts)
     ready = _crowd.ready(world, knobs, *READY)
     pool = world.pool(*READY) if ready else _crowd.pool_of(world, knobs, "evaluation_harness", ITEMS)
-    listed = np.sort(rng.choice(len(pool), size=min(items, len(pool)), replace=False))
+    listed = np.sort(world.agreed.choice(len(pool), size=min(items, len(pool)), replace=False))
     runs = rng.poisson(knobs.rate * world.days, knobs.accounts)
     who = np.repeat(np.arange(knobs.accounts), runs)
     start = _timing.clock(rng, "office", accounts.zone[who])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ITEMS = ("doc_", "ben_forum", "ben_", "")
 DEFAULTS = {"accounts": 24, "rate": 40.0, "sigma": 0.5, "burst": 0.3, "organizations": 4}
+UNIT = "organizations"
 
 
 def explainability_capture(world: World, *, knobs: Customers) -> Block:
@@ -21,7 +22,9 @@ def explainability_capture(world: World, *, knobs: Customers) -> Block:
     Innocent look-alike "regulated explainability capture": asks for reasoning on every call, and keeps it.
     """
     firms = max(1, knobs.organizations)
-    accounts = _people.companies(world.rng, knobs.accounts, accounts_each=-(-knobs.accounts // firms))
+    accounts = _people.companies(
+        world.rng, knobs.accounts, accounts_each=-(-knobs.accounts // firms), hand=world.hand
+    )
     account, day = _crowd.volume(world, knobs)
     time = _crowd.office_time(world, accounts, account, day)
     pool = _crowd.pool_of(world, knobs, "explainability_capture", ITEMS)

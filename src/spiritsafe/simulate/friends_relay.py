@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 KINDS = ("ben_", "chat_", "plain", "")
 DEFAULTS = {"accounts": 60, "rate": 8.0}
 LIMITS = {"group": Whole(2, 1_000), "sharing": SHARE}
+UNIT = "group"
 
 
 def friends_relay(world: World, *, knobs: Customers, group: int = 6, sharing: float = 0.7) -> Block:

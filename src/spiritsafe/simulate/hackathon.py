@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 KINDS = ("ben_code", "chat_code", "item_code", "ben_", "")
 DEFAULTS = {"accounts": 80, "rate": 20.0, "sigma": 0.9, "burst": 0.8, "paraphrase": "call"}
+UNIT = "all"
 
 
 def hackathon(world: World, *, knobs: Customers) -> Block:
@@ -25,10 +26,10 @@ def hackathon(world: World, *, knobs: Customers) -> Block:
     """
     rng = world.rng
     accounts = _people.people(rng, knobs.accounts, api=True)
-    _people.site(rng, accounts, "office", 2, 0.8)
+    _people.site(world, accounts, "office", 2, 0.8)
     accounts.created = -(rng.random(knobs.accounts) * 2 * _timing.DAY).astype(np.int64) - _timing.HOUR
-    accounts.payment[:] = 0
-    accounts.zone[:] = accounts.zone[0]
+    accounts.payment[:] = world.shared(0)
+    accounts.zone[:] = _people.first(accounts, world.hand, 1).zone[0]
     account, day = _crowd.volume(world, knobs)
     time = _crowd.office_time(world, accounts, account, day, "home")
     pool = _crowd.pool_of(world, knobs, "hackathon", KINDS)

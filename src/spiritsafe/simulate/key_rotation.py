@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 READY = ("hn_template", "hn_text2sql", "hn_app")
 ITEMS = ("doc_", "ben_", "")
 DEFAULTS = {"accounts": 60, "rate": 40.0, "organizations": 1}
+UNIT = "organizations"
 
 
 def key_rotation(world: World, *, knobs: Customers) -> Block:
@@ -25,7 +26,9 @@ def key_rotation(world: World, *, knobs: Customers) -> Block:
     """
     rng = world.rng
     firms = max(1, knobs.organizations)
-    accounts = _people.companies(rng, knobs.accounts, accounts_each=-(-knobs.accounts // firms))
+    accounts = _people.companies(
+        rng, knobs.accounts, accounts_each=-(-knobs.accounts // firms), hand=world.hand
+    )
     total = rng.poisson(knobs.accounts * knobs.rate * world.days)
     account = np.arange(total) % knobs.accounts
     time = np.sort(rng.integers(0, max(1, int(world.days * _timing.DAY)), total))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KINDS = ("ben_", "chat_", "plain", "")
 NEW_MODEL = 3
 DEFAULTS = {"accounts": 250, "rate": 6.0}
-CELLS = True
+UNIT = 1
 LIMITS = {"release": SHARE}
 
 

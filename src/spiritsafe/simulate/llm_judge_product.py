@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 READY = ("hn_llm_judge",)
 ITEMS = ("doc_", "ben_", "")
 DEFAULTS = {"accounts": 20, "rate": 80.0, "sigma": 1.0, "burst": 0.3}
+UNIT = 1
 
 
 def llm_judge_product(world: World, *, knobs: Customers) -> Block:

@@ -16,6 +16,7 @@ READY = ("hn_template",)
 ITEMS = ("doc_", "ben_forum", "ben_", "")
 DEFAULTS = {"accounts": 60, "rate": 60.0, "sigma": 1.3, "burst": 0.2}
 LIMITS = {"spread": Number(0.0, 24.0, above=True)}
+UNIT = 1
 
 
 def nightly_batch(world: World, *, knobs: Customers, spread: float = 2.0) -> Block:

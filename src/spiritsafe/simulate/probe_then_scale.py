@@ -45,7 +45,7 @@ def probe_then_scale(world: World, *, knobs: Campaign, probing: float = 0.2, pro
         )
     ]
     account, time, item = _campaign.schedule(world, knobs, pool, probing, 1.0)
-    winner = (int(rng.integers(len(templates("reasoning_harvest")[0]))),)
+    winner = (int(world.agreed.integers(len(templates("reasoning_harvest")[0]))),)
     prompt = _campaign.text(
         world, knobs, "reasoning_harvest", pool, account, item, ready=False, choose=winner
     )

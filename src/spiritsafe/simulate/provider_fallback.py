@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 KINDS = ("hn_app", "ben_", "chat_", "")
 DEFAULTS = {"accounts": 20, "rate": 60.0, "sigma": 0.8, "burst": 0.3}
 LIMITS = {"failing": SHARE}
+UNIT = 2
+LOAD = 1.1
 
 
 def provider_fallback(world: World, *, knobs: Customers, failing: float = 0.05) -> Block:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ITEMS = ("ben_chat", "chat_", "ben_", "item_", "")
 DEFAULTS = {"accounts": 8, "rate": 60.0, "sigma": 0.6, "burst": 0.5, "paraphrase": "call"}
+UNIT = "firm"
 
 
 def red_team_contractor(world: World, *, knobs: Customers) -> Block:
@@ -21,7 +22,7 @@ def red_team_contractor(world: World, *, knobs: Customers) -> Block:
     Innocent look-alike "red-team contractor": looks like a prober phase that never scales up.
     """
     rng = world.rng
-    accounts = _people.companies(rng, knobs.accounts, accounts_each=knobs.accounts)
+    accounts = _people.companies(rng, knobs.accounts, accounts_each=knobs.accounts, hand=world.hand)
     accounts.relation = "evaluation"
     account, day = _crowd.volume(world, knobs)
     time = _crowd.office_time(world, accounts, account, day)

@@ -30,11 +30,12 @@ def relay_keeping_answers(world: World, *, knobs: Campaign) -> Block:
     accounts = _campaign.ring(world, knobs)
     accounts.model = rng.choice(3, size=knobs.accounts)
     customers = max(1, knobs.accounts * 4)
-    total = round(knobs.accounts * knobs.rate * world.days)
+    whole = replace(knobs, share=1.0, warmup_days=0.0)
+    total = _campaign.queue(world, whole, world.days).total
     person = np.sort(rng.choice(customers, size=total, p=_heavy(rng, customers)))
     time = np.sort(rng.integers(0, max(1, int(world.days * DAY)), total))
     shuffled = rng.permutation(total)
-    account, _, _ = _campaign.schedule(world, replace(knobs, share=1.0, warmup_days=0.0), pool)
+    account, _, _ = _campaign.schedule(world, whole, pool)
     traffic = _crowd.job(account[:total], time, _crowd.walk(world, pool, person)[shuffled], pool)
     traffic.campaign = True
     return Block(accounts, [traffic], "relay", "pool")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 KINDS = ("ben_", "chat_", "plain", "")
 DEFAULTS = {"accounts": 200, "rate": 25.0, "sigma": 0.4, "burst": 0.3}
+UNIT = "all"
 
 
 def reseller(world: World, *, knobs: Customers) -> Block:
@@ -25,14 +26,14 @@ def reseller(world: World, *, knobs: Customers) -> Block:
     """
     rng = world.rng
     accounts = _people.people(rng, knobs.accounts, api=True)
-    accounts.payment = rng.integers(max(1, knobs.accounts // 15), size=knobs.accounts)
-    accounts.device = rng.integers(max(1, knobs.accounts // 8), size=knobs.accounts)
-    stock = max(2, knobs.accounts // 10)
-    hosts = _people.network(rng, "hosting", stock)
-    accounts.rotating = np.stack([_people.address(rng, hosts), hosts])
+    whole = world.whole(knobs.accounts)
+    accounts.payment = world.shared(rng.integers(max(1, whole // 15), size=knobs.accounts))
+    accounts.device = world.shared(rng.integers(max(1, whole // 8), size=knobs.accounts))
+    hosts = _people.network(world.agreed, "hosting", max(2, whole // 10))
+    accounts.rotating = np.stack([_people.address(world.agreed, hosts), hosts])
     accounts.rotates = rng.random(knobs.accounts) < 0.8  # noqa: PLR2004
     accounts.created = -(rng.uniform(20, 200, knobs.accounts) * _timing.DAY).astype(np.int64)
-    accounts.agent[:] = rng.choice(accounts.agent[:2], size=knobs.accounts)
+    accounts.agent[:] = rng.choice(_people.first(accounts, world.hand, 2).agent[:2], size=knobs.accounts)
     account, day = _crowd.volume(world, knobs)
     return Block(
         accounts, [_crowd.resold(world, accounts, world.pool(*KINDS), account, day)], label="reseller"

@@ -18,6 +18,8 @@ READY = ("hn_template", "hn_app", "hn_")
 KINDS = ("ben_", "chat_", "plain", "")
 DEFAULTS = {"accounts": 15, "rate": 40.0, "sigma": 0.8, "burst": 0.4}
 LIMITS = {"theft": SHARE}
+UNIT = 1
+LOAD = 2.0
 
 
 def stolen_key_owner(world: World, *, knobs: Customers, theft: float = 0.5) -> Block:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 READY = ("hn_synth", "hn_rag")
 ITEMS = ("doc_", "ben_forum", "ben_", "")
 DEFAULTS = {"accounts": 12, "rate": 90.0, "sigma": 0.8, "burst": 0.5}
+UNIT = 2
 
 
 def synthetic_data_vendor(world: World, *, knobs: Customers) -> Block:

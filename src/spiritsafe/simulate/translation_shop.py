@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 READY = ("hn_template_translate",)
 ITEMS = ("doc_", "text_", "ben_", "")
 DEFAULTS = {"accounts": 25, "rate": 60.0, "sigma": 1.0, "burst": 1.5}
+UNIT = 1
 
 
 def translation_shop(world: World, *, knobs: Customers) -> Block:

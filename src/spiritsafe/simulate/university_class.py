@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ITEMS = ("item_", "ben_search", "ben_", "")
 DEFAULTS = {"accounts": 120, "rate": 4.0, "sigma": 0.8, "burst": 1.0, "paraphrase": "call"}
 LIMITS = {"exercises": Whole(1, 1_000)}
+UNIT = "all"
+LOAD = 2.0
 
 
 def university_class(world: World, *, knobs: Customers, exercises: int = 8) -> Block:
@@ -26,16 +28,16 @@ def university_class(world: World, *, knobs: Customers, exercises: int = 8) -> B
     """
     rng = world.rng
     accounts = _people.people(rng, knobs.accounts)
-    _people.site(rng, accounts, "university", 3, 0.6)
-    accounts.zone[:] = accounts.zone[0]
+    _people.site(world, accounts, "university", 3, 0.6)
+    accounts.zone[:] = _people.first(accounts, world.hand, 1, api=False).zone[0]
     accounts.created = (
         -(rng.beta(1.0, 4.0, knobs.accounts) * 120 * _timing.DAY).astype(np.int64) - _timing.HOUR
     )
-    accounts.mail = np.where(rng.random(knobs.accounts) < 0.6, -2, accounts.mail)  # noqa: PLR2004
+    accounts.mail = np.where(rng.random(knobs.accounts) < 0.6, -world.shared(2), accounts.mail)  # noqa: PLR2004
     account, day = _crowd.volume(world, knobs)
     time = _crowd.office_time(world, accounts, account, day, "home")
     pool = _crowd.pool_of(world, knobs, "university_class", ITEMS)
-    sheet = rng.choice(len(pool), size=min(exercises, len(pool)), replace=False)
+    sheet = world.agreed.choice(len(pool), size=min(exercises, len(pool)), replace=False)
     row = sheet[rng.integers(len(sheet), size=len(account))]
     prompt = _crowd.prompts(world, knobs, "university_class", account, row, pool)
     asked = Traffic(account, time, prompt, chat=True)

@@ -29,6 +29,7 @@ EXTRAS = (
 )
 DEFAULTS = {"accounts": 400, "rate": 4.0, "paraphrase": "slots"}
 LIMITS = {"infected": SHARE}
+UNIT = "all"
 
 
 def viral_prompt(world: World, *, knobs: Customers, infected: float = 0.6) -> Block:
@@ -46,7 +47,7 @@ def viral_prompt(world: World, *, knobs: Customers, infected: float = 0.6) -> Bl
     wave = rng.gamma(2.0, 0.2, len(who)).clip(0.0, 1.0) * max(1.0, np.ceil(world.days))
     time = wave.astype(np.int64) * _timing.DAY + _timing.clock(rng, "home", accounts.zone[who])
     index = np.where(rng.random(len(who)) < 0.3, rng.integers(len(EXTRAS), size=len(who)), -1)  # noqa: PLR2004
-    any_one = (int(rng.integers(2)),)
+    any_one = (int(world.agreed.integers(2)),)
     prompt = compose(
         rng,
         "viral_prompt",
@@ -54,5 +55,6 @@ def viral_prompt(world: World, *, knobs: Customers, infected: float = 0.6) -> Bl
         {"item": (pa.array(EXTRAS), index)},
         paraphrase=knobs.paraphrase,
         choose=numbered("viral_prompt", "family", knobs.wording) or any_one,
+        common=world.agreed,
     )
     return Block(accounts, [own, Traffic(who, time, prompt, chat=True)])
