@@ -109,14 +109,14 @@ def heard(suspect: Subject, tokenizer: Tokenizer | None, widths: Sequence[int]) 
     asked = tokenizer.encode(pc.fill_null(told["prompt"], "").to_pylist()) if tokenizer is not None else []
     counts = {f"answers {name}": number for name, number in statuses(suspect.answers).items()}
     shortest = min(widths, default=1)
-    counts["readings"] = suspect.readings.num_rows
     text = {width: grams(texts, asked, width) for width in set(widths)}
     read = {width: _read(suspect, width) for width in set(widths)}
     if widths:
         said, fresh = text[shortest], _fresh(suspect, shortest)
         counts["windows in answers"] = said.windows
         counts["windows also in the prompt"] = said.excluded
-        counts["readings of contexts seen before"] = int(fresh.size - fresh.sum())
+        counts["readings used"] = int(fresh.sum())
+        counts["readings not used"] = int(fresh.size - fresh.sum())
     return Heard(text, read, counts)
 
 
