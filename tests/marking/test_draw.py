@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ ROOT = bytes(range(32))
 SIZE = 3000
 
 
-def key(scheme: str = "green", **how: object) -> MarkKey:
+def key(scheme: Any = "green", **how: Any) -> MarkKey:
     return derive(ROOT, "c-1", 0, scheme=scheme, **how)
 
 
@@ -76,7 +78,9 @@ def test_forbidden_tokens_stay_forbidden():
     for n in range(50):
         assert draw.race(row[0], seed_of(key("gumbel"), [n, 0, 0]), 1.0, 0, 1.0, 0.0) % 2 == 1
     one = key()
-    draw.raise_greens(row, np.array([0]), np.array([seed_of(one, [1, 2, 3])]), np.array([0.5]), np.array([2.0]))
+    draw.raise_greens(
+        row, np.array([0]), np.array([seed_of(one, [1, 2, 3])]), np.array([0.5]), np.array([2.0])
+    )
     assert np.isneginf(row[0, ::2]).all()
 
 

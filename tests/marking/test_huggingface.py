@@ -94,7 +94,12 @@ def test_the_race_keeps_to_temperature_and_cuts(model: Any):
     scores = torch.randn(4, SIZE)
     raced = Marks([key], sampler=Sampler(0.7, top_k=1), start=0)(torch.arange(12).reshape(4, 3), scores)
     assert torch.equal(raced.argmax(1), scores.argmax(1))
-    assert log10_p(answers(model, Marks([key], sampler=Sampler(0.8, top_p=0.9)), temperature=0.8, top_p=0.9), key) < -10
+    assert (
+        log10_p(
+            answers(model, Marks([key], sampler=Sampler(0.8, top_p=0.9)), temperature=0.8, top_p=0.9), key
+        )
+        < -10
+    )
 
 
 def test_a_context_is_marked_once(model: Any):

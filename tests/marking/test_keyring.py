@@ -64,28 +64,30 @@ def test_an_unknown_id_is_an_error_unless_it_may_pass(caplog: pytest.LogCaptureF
         assert ring.get("wm-9") is None
         assert ring.get("wm-9") is None
         assert ring.get("x\n" * 400) is None
-    assert [record.getMessage() for record in caplog.records][0] == (
-        "no mark key has the id 'wm-9': answers pass unmarked"
-    )
+    assert caplog.records[0].getMessage() == ("no mark key has the id 'wm-9': answers pass unmarked")
     # One line for each id, whatever is in it.
     assert len(caplog.records) == 2
-    assert all("\n" not in record.getMessage() and len(record.getMessage()) < 200 for record in caplog.records)
+    assert all(
+        "\n" not in record.getMessage() and len(record.getMessage()) < 200 for record in caplog.records
+    )
     assert KEY.secret.hex() not in caplog.text
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('scheme = "gumbel"', 'scheme = "gumbell"', r"keyring.toml:6: .*(?s:.*)did you mean 'gumbel'"),
-        ("width = 2", "width = 2.5", r"keyring.toml:7: .*whole number"),
+        ('scheme = "gumbel"', 'scheme = "gumbell"', r"keyring.toml:7: .*(?s:.*)did you mean 'gumbel'"),
+        ("width = 2", "width = 2.5", r"keyring.toml:8: .*whole number"),
         ("width = 2", "width = 9", r"keyring.toml:4: .*width from 1 to 8"),
-        ("share = 0.5", "share = 2", r"keyring.toml:10: .*from 0 to 1"),
-        ('campaign = "c-2"', "epoch = 3", r"keyring.toml:8: .*needs campaign"),
-        ("strength = 1", "strenght = 1", r"(?s)keyring.toml:11: .*did you mean 'strength'"),
+        ("share = 0.5", "share = 2", r"keyring.toml:11: .*from 0 to 1"),
+        ('campaign = "c-2"', "epoch = 3", r"keyring.toml:9: .*needs campaign"),
+        ("strength = 1", "strenght = 1", r"(?s)keyring.toml:12: .*did you mean 'strength'"),
         ('campaign = "c-2"', 'campaign = "c-1"', "stands twice"),
         ("root.key", "gone.key", "cannot be read"),
     ],
 )
-def test_a_keyring_that_makes_no_sense_is_refused_with_its_place(tmp_path: Path, old: str, new: str, said: str):
+def test_a_keyring_that_makes_no_sense_is_refused_with_its_place(
+    tmp_path: Path, old: str, new: str, said: str
+):
     with pytest.raises(UsageError, match=said):
         read_keyring(written(tmp_path, TOML.replace(old, new)))

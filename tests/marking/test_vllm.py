@@ -100,7 +100,14 @@ def test_the_batch_is_followed_as_requests_come_move_and_go(keys: list[MarkKey])
     second: list[int] = [21, 22, 23]
     plain: list[int] = [31, 32, 33]
     processor.update_state(
-        Update(3, added=[(0, named(green), [1, 2], first), (1, Params(), [1], plain), (2, named(gumbel), [1], second)])
+        Update(
+            3,
+            added=[
+                (0, named(green), [1, 2], first),
+                (1, Params(), [1], plain),
+                (2, named(gumbel), [1], second),
+            ],
+        )
     )
     zeros = torch.zeros(3, SIZE)
     made = processor.apply(zeros.clone())

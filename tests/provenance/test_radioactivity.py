@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,9 @@ from spiritsafe.provenance._subject import ANSWERS, READINGS, Subject, Teacher
 from spiritsafe.provenance.radioactivity import radioactivity
 from spiritsafe.simulate import load_corpus
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 ROOT = bytes(range(32))
 SIZE = 400
 
@@ -24,20 +28,26 @@ SIZE = 400
 class Numbers:
     """Texts of numbers are tokens already."""
 
-    name = "numbers"
+    @property
+    def name(self) -> str:
+        return "numbers"
 
-    def encode(self, texts: list[str]) -> list[list[int]]:
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [[int(word) for word in text.split()] for text in texts]
 
 
-def answers(texts: list[str | None], prompts: list[str] | None = None, status: str = "ok") -> pa.Table:
+def answers(
+    texts: Sequence[str | None], prompts: Sequence[str] | None = None, status: str = "ok"
+) -> pa.Table:
     many = len(texts)
     asked = prompts or ["1 1"] * many
     columns = [[f"p-{n}" for n in range(many)], [0] * many, asked, texts, [status] * many]
-    return pa.Table.from_arrays([pa.array(one, field.type) for one, field in zip(columns, ANSWERS, strict=True)], schema=ANSWERS)
+    return pa.Table.from_arrays(
+        [pa.array(one, field.type) for one, field in zip(columns, ANSWERS, strict=True)], schema=ANSWERS
+    )
 
 
-def keys(scheme: str, many: int = 1, **how: object) -> tuple[MarkKey, ...]:
+def keys(scheme: str, many: int = 1, **how: Any) -> tuple[MarkKey, ...]:
     return tuple(derive(ROOT, f"c-{n}", 0, scheme=scheme, **how) for n in range(many))
 
 
@@ -75,8 +85,8 @@ def test_a_copy_is_told_from_a_stranger(scheme: str):
     assert finding.log10_p < -6
     assert finding.interval[0] > 0
     assert finding.details["exact"] is True
-    assert finding.details["fresh keys below alpha"] <= 8
-    assert finding.details["least p of decoys"] > 1e-4
+    assert float(finding.details["fresh keys below alpha"]) <= 8
+    assert float(finding.details["least p of decoys"]) > 1e-4
     stranger = Subject("stranger", answers(speaks(None, 200, exposure=0.0)))
     finding = radioactivity(stranger, teacher(key, decoys=10), [], seed=1)
     assert finding.verdict == "does not support derivation"
@@ -89,7 +99,9 @@ def natural() -> list[str]:
     return texts + texts[:20] * 10 + ["I am sorry, but I cannot help with that request. " * 5] * 100
 
 
-@pytest.mark.parametrize(("scheme", "share", "width"), [("green", 0.25, 3), ("green", 0.5, 1), ("gumbel", 0.5, 2)])
+@pytest.mark.parametrize(
+    ("scheme", "share", "width"), [("green", 0.25, 3), ("green", 0.5, 1), ("gumbel", 0.5, 2)]
+)
 def test_p_is_uniform_over_keys_on_natural_text_that_repeats_itself(scheme: str, share: float, width: int):
     tokens = Words().encode(natural())
     found = grams(tokens, [[]] * len(tokens), width)
@@ -144,7 +156,9 @@ def test_predictions_of_an_open_suspect_are_evidence_too():
     assert finding.access == "logprobs"
     assert finding.n == 1500
     assert finding.log10_p == pytest.approx(finding.details["readings log10 p"])
-    both = radioactivity(replace(open_one, answers=answers(speaks(None, 50, exposure=0))), teacher(key), [], seed=1)
+    both = radioactivity(
+        replace(open_one, answers=answers(speaks(None, 50, exposure=0))), teacher(key), [], seed=1
+    )
     assert both.log10_p == pytest.approx(finding.log10_p + np.log10(2))
 
 
@@ -182,7 +196,10 @@ def test_what_cannot_be_told_is_inconclusive_and_says_why(subject: Subject, told
     finding = radioactivity(subject, told, [], seed=1)
     assert finding.verdict == "inconclusive"
     assert why in str(finding.details["why"])
-    assert sum(n for name, n in finding.counts.items() if name.startswith("answers ")) == subject.answers.num_rows
+    assert (
+        sum(n for name, n in finding.counts.items() if name.startswith("answers "))
+        == subject.answers.num_rows
+    )
 
 
 def test_a_text_that_any_key_fits_supports_nothing(monkeypatch: pytest.MonkeyPatch):

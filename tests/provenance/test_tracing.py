@@ -63,7 +63,7 @@ def test_the_campaign_is_named_among_many_and_alone():
     assert finding.verdict == "supports derivation"
     assert finding.campaign_id == finding.details["named"] == "c-137"
     assert finding.p_value < 1e-6
-    assert finding.details["least log10 p of decoys"] > -4
+    assert float(finding.details["least log10 p of decoys"]) > -4
     assert finding.interval[0] > 0
 
 
@@ -85,7 +85,9 @@ def test_epochs_of_one_campaign_are_keys_of_their_own():
     assert any(name == f"c-9 by key {epochs[2].key_id}" for name in finding.details)
 
 
-def signs_of(suspect: Subject, teacher: Teacher, controls: Sequence[Subject], /, *, seed: int, alpha: float) -> Finding:
+def signs_of(
+    suspect: Subject, teacher: Teacher, controls: Sequence[Subject], /, *, seed: int, alpha: float
+) -> Finding:
     """A plain test of pairs: the sum of signed differences of log-probability."""
     said = {(row["item"], row["side"]): row["logprob"] for row in suspect.scores.to_pylist()}
     rows = teacher.pairs.to_pylist()
@@ -111,7 +113,13 @@ def test_pairs_of_campaigns_are_tests_of_the_same_family():
             served = (side == "first") == (coin == 0)
             lift = 0.8 if served and campaign == "c-1" else 0.0
             scores.append(
-                {"item": f"q-{n}", "side": side, "logprob": float(rng.normal() + lift), "tokens": 9, "status": "ok"}
+                {
+                    "item": f"q-{n}",
+                    "side": side,
+                    "logprob": float(rng.normal() + lift),
+                    "tokens": 9,
+                    "status": "ok",
+                }
             )
     told = Teacher("t", pairs=pa.Table.from_pylist(pairs, schema=PAIRS))
     suspect = Subject("copy", scores=pa.Table.from_pylist(scores, schema=SCORES))
@@ -141,7 +149,12 @@ def test_nothing_to_look_at_is_inconclusive():
 
 @pytest.mark.parametrize(
     ("log10_p", "adjusted"),
-    [([], []), ([-3.0], [-3.0]), ([-1.0, -4.0], [-1.0, -4.0 + np.log10(2)]), ([-0.2, -0.1, -0.3], [0.0, 0.0, 0.0])],
+    [
+        ([], []),
+        ([-3.0], [-3.0]),
+        ([-1.0, -4.0], [-1.0, -4.0 + np.log10(2)]),
+        ([-0.2, -0.1, -0.3], [0.0, 0.0, 0.0]),
+    ],
 )
 def test_holm(log10_p: list[float], adjusted: list[float]):
     assert holm(log10_p) == pytest.approx(adjusted)

@@ -33,10 +33,13 @@ _WORD: Final = re.compile(r"\w+")
 class Words:
     """Splits text into words without case; a word's id is 62 bits of its digest, so that there is no vocabulary to keep."""
 
-    name: Final = "words-1"
-
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}
+
+    @property
+    def name(self) -> str:
+        """What it is; another way to split would be another mark."""
+        return "words-1"
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of the words of each text."""
@@ -70,7 +73,9 @@ def score(tokens: Sequence[int], key: MarkKey) -> float:
     if key.scheme == "green":
         excess = float((drawn < key.share).sum()) - key.share * drawn.size
         return excess / float(np.sqrt(drawn.size * key.share * (1.0 - key.share)))
-    return (float(-np.log1p(-np.minimum(drawn, 1.0 - 2.0**-53)).sum()) - drawn.size) / float(np.sqrt(drawn.size))
+    return (float(-np.log1p(-np.minimum(drawn, 1.0 - 2.0**-53)).sum()) - drawn.size) / float(
+        np.sqrt(drawn.size)
+    )
 
 
 def choose(drafts: Sequence[str], key: MarkKey, coin: int) -> Choice:

@@ -61,7 +61,7 @@ class Keyring:
         if self.unknown == "refuse":
             raise UsageError(
                 f"no mark key here has the id {shown}",
-                hint="add its campaign and epoch to the keyring, or set unknown = \"pass\"",
+                hint='add its campaign and epoch to the keyring, or set unknown = "pass"',
             )
         if key_id not in self._told and len(self._told) < 1_000:
             self._told.add(key_id)

@@ -68,7 +68,9 @@ class Request:
         return None if now in self._seen else now
 
 
-def request(keyring: Keyring, params: Any, prompt: Sequence[int] | None, output: Sequence[int]) -> Request | None:
+def request(
+    keyring: Keyring, params: Any, prompt: Sequence[int] | None, output: Sequence[int]
+) -> Request | None:
     """What to remember of a request that entered the batch; None where its answer goes out unmarked.
 
     params: vLLM's SamplingParams. Under a "gumbel" key greedy answers and answers with penalties are not marked: the race

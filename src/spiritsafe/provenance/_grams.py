@@ -126,9 +126,7 @@ def greens(
 
 
 @njit(cache=True, nogil=True)
-def exponentials(
-    key: Words, contexts: Whole, of: Whole, tokens: Whole, weight: NDArray[np.float64]
-) -> float:
+def exponentials(key: Words, contexts: Whole, of: Whole, tokens: Whole, weight: NDArray[np.float64]) -> float:
     """Weighted sum of -log(1 - u) of each pair under a key, which is a standard exponential where nothing is marked."""
     drawn = prf.seeds(key, contexts)
     total = 0.0

@@ -1,4 +1,4 @@
-"""Radioactivity: does the suspect's text carry the mark that a campaign's answers were drawn with?
+"""Radioactivity: whether the suspect's text carries the mark that a campaign's answers were drawn with.
 
 A mark raises some tokens after some contexts, by a secret key. A model trained on marked answers learns a little of it
 (Sander et al., "Watermarking makes language models radioactive", arXiv 2402.14904). Given what the suspect said, the

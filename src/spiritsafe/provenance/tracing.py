@@ -1,4 +1,4 @@
-"""Traitor tracing: whose marked answers, of up to a thousand campaigns, is the suspect trained on?
+"""Traitor tracing: whose marked answers, of up to a thousand campaigns, the suspect is trained on.
 
 Each campaign's answers were drawn with a key of their own. Every key is tried on what the suspect said; each has an exact
 p-value, and Holm's correction over all of them keeps the chance to name any innocent campaign below ``alpha``, however
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from spiritsafe.model import Value, Verdict
-    from spiritsafe.provenance._heard import Heard
     from spiritsafe.provenance._subject import Subject, Teacher
 
 TIER: Final = "A"
@@ -110,7 +109,7 @@ def tracing(
         ]
         counts["pairs of a campaign"] = sum(one.pairs.num_rows for one in ours)
     counts["pairs not looked at"] = teacher.pairs.num_rows - counts.get("pairs of a campaign", 0)
-    return _finding(suspect, found, tries, false, counts=counts, seed=seed, alpha=alpha)
+    return _finding(suspect, tries, false, counts=counts, seed=seed, alpha=alpha)
 
 
 def _by_campaign(teacher: Teacher) -> Iterator[Teacher]:
@@ -130,7 +129,6 @@ def holm(log10_p: Sequence[float]) -> list[float]:
 
 def _finding(
     suspect: Subject,
-    found: Heard,
     tries: Sequence[_Try],
     false: Sequence[float],
     *,
