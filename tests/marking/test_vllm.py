@@ -76,7 +76,6 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[MarkK
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     seat = sys.modules["vllm.v1.sample.logits_processor"]
     monkeypatch.setattr(seat, "LogitsProcessor", type("LogitsProcessor", (), {}), raising=False)
-    monkeypatch.setattr(seat, "MoveDirectionality", Move, raising=False)
     yield list(read_keyring(tmp_path / "keyring.toml"))
     vllm._keyring.cache_clear()
     vllm._processor.cache_clear()

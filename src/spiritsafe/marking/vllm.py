@@ -2,7 +2,7 @@
 
 ::
 
-    SPIRITSAFE_KEYRING=/etc/spiritsafe/keyring.toml \\
+    export SPIRITSAFE_KEYRING=/etc/spiritsafe/keyring.toml
     vllm serve MODEL --logits-processors spiritsafe.marking.vllm:MarkProcessor
 
 A request names its key in ``vllm_xargs.spiritsafe_mark``, where the gateway's ``mark`` order puts it with
@@ -108,56 +108,60 @@ def __getattr__(name: str) -> Any:
 def _processor() -> type:
     from vllm.v1.sample.logits_processor import (  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
         LogitsProcessor,
-        MoveDirectionality,
     )
 
-    class MarkProcessor(LogitsProcessor):  # pyright: ignore[reportUntypedBaseClass]
-        """vLLM's side of it: keeps the marked requests by their place in the batch."""
+    return type("MarkProcessor", (Processor, LogitsProcessor), {})
 
-        @classmethod
-        def validate_params(cls, sampling_params: Any) -> None:
-            """Raise ValueError, which fails the request, for a key that is not here."""
-            try:
-                _keyring().get((sampling_params.extra_args or {}).get(ARGUMENT))
-            except UsageError as error:
-                raise ValueError(error.message) from error
 
-        def __init__(self, vllm_config: Any, device: Any, is_pin_memory: bool) -> None:  # noqa: ARG002, FBT001
-            self._keyring = _keyring()
-            self._requests: dict[int, Request] = {}
+class Processor:
+    """vLLM's side of it: keeps the marked requests by their place in the batch. ``MarkProcessor`` is this, as vLLM's own."""
 
-        def is_argmax_invariant(self) -> bool:
-            return False
+    def __init__(self, vllm_config: Any, device: Any, is_pin_memory: bool) -> None:  # noqa: ARG002, FBT001
+        self._keyring = _keyring()
+        self._requests: dict[int, Request] = {}
 
-        def needs_output_token_ids(self) -> bool:
-            return True
+    @classmethod
+    def validate_params(cls, sampling_params: Any) -> None:
+        """Raise ValueError, which fails the request, for a key that is not here."""
+        try:
+            _keyring().get((sampling_params.extra_args or {}).get(ARGUMENT))
+        except UsageError as error:
+            raise ValueError(error.message) from error
 
-        def update_state(self, batch_update: Any) -> None:
-            if batch_update is None:
-                return
-            requests = self._requests
-            for place in batch_update.removed:
-                requests.pop(place, None)
-            for place, params, prompt, output in batch_update.added:
-                requests.pop(place, None)
-                if (one := request(self._keyring, params, prompt, output)) is not None:
-                    requests[place] = one
-            for here, there, direction in batch_update.moved:
-                moved, other = requests.pop(here, None), requests.pop(there, None)
-                if moved is not None:
-                    requests[there] = moved
-                if other is not None and direction == MoveDirectionality.SWAP:
-                    requests[here] = other
+    def is_argmax_invariant(self) -> bool:
+        """A mark changes the likeliest token: so vLLM runs it on raw logits, before temperature, also for greedy ones."""
+        return False
 
-        def apply(self, logits: Any) -> Any:
-            due = [(place, one, now) for place, one in self._requests.items() if (now := one.context())]
-            mark(
-                logits,
-                [place for place, _, _ in due],
-                [one.key for _, one, _ in due],
-                [np.array(now, np.int64) for _, _, now in due],
-                [one.sampler for _, one, _ in due],
-            )
-            return logits
+    def needs_output_token_ids(self) -> bool:
+        """Contexts are made of them."""
+        return True
 
-    return MarkProcessor
+    def update_state(self, batch_update: Any) -> None:
+        """Follow the batch; vLLM's BatchUpdate is to be read in the order removed, added, moved."""
+        if batch_update is None:
+            return
+        requests = self._requests
+        for place in batch_update.removed:
+            requests.pop(place, None)
+        for place, params, prompt, output in batch_update.added:
+            requests.pop(place, None)
+            if (one := request(self._keyring, params, prompt, output)) is not None:
+                requests[place] = one
+        for here, there, direction in batch_update.moved:
+            moved, other = requests.pop(here, None), requests.pop(there, None)
+            if moved is not None:
+                requests[there] = moved
+            if other is not None and direction.name == "SWAP":
+                requests[here] = other
+
+    def apply(self, logits: Any) -> Any:
+        """Mark the rows that are due; logits (batch, vocabulary), changed in place."""
+        due = [(place, one, now) for place, one in self._requests.items() if (now := one.context())]
+        mark(
+            logits,
+            [place for place, _, _ in due],
+            [one.key for _, one, _ in due],
+            [np.array(now, np.int64) for _, _, now in due],
+            [one.sampler for _, one, _ in due],
+        )
+        return logits
