@@ -15,8 +15,9 @@ from numba import njit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+#: SplitMix64's constants (Steele, Lea & Flood 2014): the mixer of seed and token is its output function.
+STEP, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_STEP, _MIX_1, _MIX_2 = np.uint64(STEP), np.uint64(MIX_1), np.uint64(MIX_2)
 _IV = np.array([0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573], np.uint64)
 _S13, _S16, _S17, _S21, _S32 = (np.uint64(one) for one in (13, 16, 17, 21, 32))
 _S27, _S30, _S31, _S11, _64 = (np.uint64(one) for one in (27, 30, 31, 11, 64))

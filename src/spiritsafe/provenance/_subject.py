@@ -60,6 +60,21 @@ SCORES: Final = pa.schema(
     ]
 )
 
+#: One row for each next token that an open suspect predicted while it read marked text. ``context``: the tokens just before,
+#: at least as many as the key's width; ``token``: what it predicted (the teacher's token ids); ``weight``: positive, such as
+#: its probability, or 1 for the likeliest token. ``seen``: whether the context had occurred before in what it was shown, the
+#: prompt included: then the prediction may be copied from the page, and says nothing of training.
+READINGS: Final = pa.schema(
+    [
+        pa.field("text_id", pa.string(), nullable=False),
+        pa.field("position", pa.int32(), nullable=False),
+        pa.field("context", pa.list_(pa.int32()), nullable=False),
+        pa.field("token", pa.int32(), nullable=False),
+        pa.field("weight", pa.float64(), nullable=False),
+        pa.field("seen", pa.bool_(), nullable=False),
+    ]
+)
+
 #: One row for each variant of a canary; exactly one variant of a canary was ``served`` (the rest never left).
 CANARIES: Final = pa.schema(
     [
@@ -94,6 +109,7 @@ class Subject:
     name: str
     answers: pa.Table = field(default_factory=ANSWERS.empty_table)
     scores: pa.Table = field(default_factory=SCORES.empty_table)
+    readings: pa.Table = field(default_factory=READINGS.empty_table)
     group: str = ""
     facts: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
 
