@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from spiritsafe.provenance._subject import Tokenizer
@@ -59,6 +61,14 @@ class Tokens:
         return Tokens(
             self.ids[np.repeat(keep, lengths)], np.concatenate([[0], np.cumsum(lengths[keep])]).astype(np.int64)
         )
+
+
+def joined(parts: Sequence[Tokens]) -> Tokens:
+    """All texts of the parts, in order."""
+    lengths = np.concatenate([part.lengths for part in parts])
+    return Tokens(
+        np.concatenate([part.ids for part in parts]), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    )
 
 
 def tokenized(texts: Any, tokenizer: Tokenizer | None) -> Tokens:
