@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,9 @@ from scipy import stats
 
 from spiritsafe.provenance._subject import ANSWERS, CANARIES, SCORES, Subject, Teacher
 from spiritsafe.provenance.canaries import canaries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def planted(rng: np.random.Generator, number: int, variants: int, *, committed: bool = True) -> pa.Table:
@@ -111,7 +114,9 @@ def test_p_is_valid_for_any_suspect(number: int):
             suspect = scored(table, own.integers(0, 3, table.num_rows).astype(float))
         else:
             prompts = sorted(set(table["prompt"].to_pylist()))
-            suspect = said([(q, f"Perhaps the bird {own.integers(12)}", "ok") for q in prompts for _ in range(4)])
+            suspect = said(
+                [(q, f"Perhaps the bird {own.integers(12)}", "ok") for q in prompts for _ in range(4)]
+            )
         values.append(run(suspect, table).p_value)
     values = np.array(values)
     for level in (0.01, 0.05, 0.1, 0.3, 0.5):
@@ -129,9 +134,7 @@ def test_p_is_uniform_where_nothing_ties():
 def test_a_copy_is_found_by_what_it_says():
     table = planted(np.random.default_rng(3), 4, 10)
     rng = np.random.default_rng(4)
-    right = {
-        row["prompt"]: row["answer"] for row in table.to_pylist() if row["served"]
-    }
+    right = {row["prompt"]: row["answer"] for row in table.to_pylist() if row["served"]}
     rows = [
         (prompt, f"I believe it is {answer.upper()}." if rng.random() < 0.4 else "A heron.", "ok")
         for prompt, answer in right.items()

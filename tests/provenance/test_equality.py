@@ -14,7 +14,9 @@ from spiritsafe.provenance.equality import equality
 WORDS = np.array([f"{a}{b}" for a in "bcdfghklmnprst" for b in ("a", "e", "i", "o", "u", "an", "el")])
 
 
-def answers(rng: np.random.Generator, weights: np.ndarray, prompts: int, samples: int, length: int = 30) -> pa.Table:
+def answers(
+    rng: np.random.Generator, weights: np.ndarray, prompts: int, samples: int, length: int = 30
+) -> pa.Table:
     """A model: each prompt has a first word of its own, then words are drawn with the model's weights."""
     rows = []
     for k in range(prompts):
@@ -22,7 +24,9 @@ def answers(rng: np.random.Generator, weights: np.ndarray, prompts: int, samples
             words = rng.choice(WORDS, int(rng.integers(length // 2, length)), p=weights)
             opening = WORDS[(k + int(rng.random() < 0.3)) % WORDS.size]
             text = " ".join([str(opening), *words])
-            rows.append({"prompt_id": f"p{k}", "sample": sample, "prompt": f"q{k}", "text": text, "status": "ok"})
+            rows.append(
+                {"prompt_id": f"p{k}", "sample": sample, "prompt": f"q{k}", "text": text, "status": "ok"}
+            )
     return pa.Table.from_pylist(rows, ANSWERS)
 
 
@@ -84,7 +88,13 @@ def test_a_lower_temperature_within_prompts_is_told_apart():
             for sample in range(4):
                 words = fixed if stubborn else rng.choice(WORDS, 12)
                 rows.append(
-                    {"prompt_id": f"p{k}", "sample": sample, "prompt": "", "text": " ".join(words), "status": "ok"}
+                    {
+                        "prompt_id": f"p{k}",
+                        "sample": sample,
+                        "prompt": "",
+                        "text": " ".join(words),
+                        "status": "ok",
+                    }
                 )
         return pa.Table.from_pylist(rows, ANSWERS)
 

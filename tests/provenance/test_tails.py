@@ -119,7 +119,14 @@ def test_p_values_are_uniform_under_their_null():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "counts"), [([1, 2], [1000, 1]), ([1, 2], [300, 300]), ([2, 3, 7], [200, 80, 30]), ([1, 50], [1, 400]), ([2, 5], [38, 5])]
+    ("sizes", "counts"),
+    [
+        ([1, 2], [1000, 1]),
+        ([1, 2], [300, 300]),
+        ([2, 3, 7], [200, 80, 30]),
+        ([1, 50], [1, 400]),
+        ([2, 5], [38, 5]),
+    ],
 )
 def test_signs_on_a_lattice_are_never_too_small(sizes: list[int], counts: list[int]):
     # Repeated weights: the exact distribution is a convolution of binomials on whole numbers.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,9 @@ from spiritsafe.provenance._pairs import advantage, bounded, residual
 from spiritsafe.provenance._subject import ANSWERS, PAIRS, SCORES, Subject, Teacher
 from spiritsafe.provenance._wealth import wealth
 from spiritsafe.provenance.twins import twins
+
+if TYPE_CHECKING:
+    from spiritsafe.model import Access
 
 VOCABULARY = 32
 WORDS = np.array([a + b for a in "bdfgklmn" for b in "aeio"])
@@ -160,7 +164,8 @@ def test_p_is_uniform_and_the_wealth_is_fair_where_nothing_served_was_learned(ki
         if kind == "same family":
             teacher = Teacher("t", pairs=teacher.pairs, scores=scores(TEACHER, held))
         controls = [Subject("c", answers(BASE.draw(rng, 60, 15)), scores(BASE, held))] if seed % 2 else []
-        for access, values in (("logprobs", by_score), ("text", by_text)):
+        ways: tuple[tuple[Access, list[float]], ...] = (("logprobs", by_score), ("text", by_text))
+        for access, values in ways:
             found = twins(suspect, teacher, controls, seed=0, access=access)
             values.append(found.p_value)
             money.append(found.e_value)
@@ -175,16 +180,16 @@ def test_p_is_uniform_and_the_wealth_is_fair_where_nothing_served_was_learned(ki
 def test_a_suspect_that_changes_its_behaviour_stays_uniform():
     # It scores and answers by the time of day, refuses some, and cheats within what it can see.
     values = []
-    for seed in range(150):
+    for seed in range(100):
         rng = np.random.default_rng(seed)
-        held = world(seed, 60, 15)
+        held = world(seed, 90, 15)
         table = scores(TEACHER, held)
-        value = table["logprob"].to_numpy() * np.where(np.arange(120) % 60 < 30, 1.0, -4.0)
-        status = np.where(rng.random(120) < 0.2, "refused", "ok")
+        value = table["logprob"].to_numpy() * np.where(np.arange(180) % 90 < 45, 1.0, -4.0)
+        status = np.where(rng.random(180) < 0.2, "refused", "ok")
         table = table.set_column(2, SCORES.field("logprob"), pa.array(value))
         table = table.set_column(4, SCORES.field("status"), pa.array(status))
         found = twins(Subject("s", scores=table), held.teacher(), [], seed=0)
-        assert found.counts["pairs used"] + found.counts["pairs without a score of both sides"] == 60
+        assert found.counts["pairs used"] + found.counts["pairs without a score of both sides"] == 90
         values.append(found.p_value)
     assert stats.kstest(values, "uniform").pvalue > 1e-3
 
@@ -192,11 +197,14 @@ def test_a_suspect_that_changes_its_behaviour_stays_uniform():
 def test_pairs_of_one_prompt_and_identical_pairs_stay_uniform():
     # Coins are drawn for each pair, so that even copies of a pair are independent evidence.
     values = []
-    for seed in range(200):
+    for seed in range(100):
         held = world(seed, 12, 15)
         rng = np.random.default_rng(seed)
         many = World(
-            np.repeat(held.first, 6, 0), np.repeat(held.second, 6, 0), rng.integers(0, 2, 72), ["the same"] * 72
+            np.repeat(held.first, 6, 0),
+            np.repeat(held.second, 6, 0),
+            rng.integers(0, 2, 72),
+            ["the same"] * 72,
         )
         found = twins(Subject("s", scores=scores(BASE, many)), many.teacher(), [], seed=0)
         assert found.n == 72
@@ -205,7 +213,8 @@ def test_pairs_of_one_prompt_and_identical_pairs_stay_uniform():
 
 
 @pytest.mark.parametrize(
-    ("exposure", "pairs", "most"), [(1.0, 300, -6.0), (0.25, 500, -6.0), (0.1, 1000, -6.0), (0.05, 3000, -6.0)]
+    ("exposure", "pairs", "most"),
+    [(1.0, 300, -6.0), (0.25, 500, -6.0), (0.1, 1000, -6.0), (0.05, 3000, -6.0)],
 )
 def test_log_probabilities_find_a_copy(exposure: float, pairs: int, most: float):
     held = world(5, pairs, 40)
@@ -230,7 +239,9 @@ def test_log_probabilities_find_a_copy(exposure: float, pairs: int, most: float)
 def test_text_alone_finds_a_copy(replaced: float):
     held = world(7, 1500, 40)
     rng = np.random.default_rng(8)
-    learned = np.where(rng.random(held.served.shape) < replaced, rng.integers(0, VOCABULARY, held.served.shape), held.served)
+    learned = np.where(
+        rng.random(held.served.shape) < replaced, rng.integers(0, VOCABULARY, held.served.shape), held.served
+    )
     student = BASE.taught(learned)
     suspect = Subject("s", answers(student.draw(rng, 5000, 60)))
     found = twins(suspect, held.teacher(), [], seed=0)
@@ -240,8 +251,8 @@ def test_text_alone_finds_a_copy(replaced: float):
 
 
 def test_teacher_scores_and_controls_sharpen():
-    held = world(9, 120, 40)
-    student = BASE.taught(held.served)
+    held = world(9, 300, 40)
+    student = BASE.taught(held.served, 0.02)
     suspect = Subject("s", scores=scores(student, held))
     plain = held.teacher()
     informed = Teacher("t", pairs=plain.pairs, scores=scores(TEACHER, held))
@@ -263,7 +274,9 @@ def test_void_pairs_are_named_and_not_used():
         committed=committed, ghost_snapshot=ghost, second=pa.array(second), pair_id=pa.array(name)
     )
     found = twins(Subject("s", scores=scores(BASE.taught(held.served), held)), changed, [], seed=0)
-    assert {reason: count for reason, count in found.counts.items() if reason.startswith("pairs") and count} == {
+    assert {
+        reason: count for reason, count in found.counts.items() if reason.startswith("pairs") and count
+    } == {
         "pairs used": 28,
         "pairs void: coin not committed": 5,
         "pairs void: snapshot unknown": 1,
@@ -279,7 +292,7 @@ def test_void_pairs_are_named_and_not_used():
 
 @pytest.mark.parametrize("access", ["logprobs", "text", None])
 @pytest.mark.parametrize("case", ["no pairs", "nothing said", "all refused", "one pair"])
-def test_nothing_to_go_by_is_inconclusive(access: str | None, case: str):
+def test_nothing_to_go_by_is_inconclusive(access: Access | None, case: str):
     held = world(11, 0 if case == "no pairs" else 1 if case == "one pair" else 20, 15)
     model, rng = BASE.taught(held.served), np.random.default_rng(1)
     suspect = Subject("s", answers(model.draw(rng, 20, 15)), scores(model, held))
@@ -295,7 +308,7 @@ def test_nothing_to_go_by_is_inconclusive(access: str | None, case: str):
             for table in (suspect.answers, suspect.scores)
         ]
         suspect = Subject("s", *tables)
-    found = twins(suspect, held.teacher(), [], seed=0, access=access)  # pyright: ignore[reportArgumentType]
+    found = twins(suspect, held.teacher(), [], seed=0, access=access)
     assert found.verdict == "inconclusive"
     assert found.p_value >= 0.5
     assert found.details["why"]

@@ -69,10 +69,12 @@ class Ngrams:
             (count,) = _looked_up(level.grams, _gram(context, tokens), level.counts)
             kept = np.maximum(count - level.discount, 0.0) + level.discount * types * p
             p = np.where(reach & (seen > 0), kept / np.maximum(seen, 1.0), p)
-        return np.bincount(tokens.texts, np.log(p), tokens.lengths.size)
+        return np.bincount(tokens.texts, np.log(p), tokens.lengths.size).astype(np.float64)
 
 
-def _contexts(tokens: Tokens, order: int, own: int, prompts: Ints | None) -> list[tuple[Hashes, NDArray[np.bool_]]]:
+def _contexts(
+    tokens: Tokens, order: int, own: int, prompts: Ints | None
+) -> list[tuple[Hashes, NDArray[np.bool_]]]:
     """Hash of what stands before each token, for each length, and whether that length is there (a text's begin counts)."""
     n = tokens.ids.size
     place = np.arange(n) - np.repeat(tokens.offsets[:-1], tokens.lengths)
@@ -100,7 +102,7 @@ def _level(context: Hashes, gram: Hashes) -> _Level:
     once, twice = int((counts == 1).sum()), int((counts == 2).sum())
     return _Level(
         contexts=contexts,
-        seen=np.bincount(inverse, counts, contexts.size),
+        seen=np.bincount(inverse, counts, contexts.size).astype(np.float64),
         types=np.bincount(inverse, minlength=contexts.size).astype(np.float64),
         grams=grams,
         counts=counts.astype(np.float64),

@@ -103,7 +103,7 @@ def advantage(served: Floats, size: Floats) -> tuple[float, tuple[float, float]]
     """
     total, length = float(served.sum()), float(size.sum())
     if length <= 0:
-        return 0.0, (0.0, 0.0)
+        return 0.0, (-np.inf, np.inf)
     z2 = Z95**2
     a = length**2 - z2 * float(size @ size)
     b = total * length - z2 * float(served @ size)

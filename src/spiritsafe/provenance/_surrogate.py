@@ -33,7 +33,9 @@ def both(pairs: pa.Table, teacher: Teacher) -> tuple[Tokens, Tokens]:
     return (tokenized(pairs["first"], teacher.tokenizer), tokenized(pairs["second"], teacher.tokenizer))
 
 
-def by_speaker(speaker: Subject, pairs: pa.Table, texts: tuple[Tokens, Tokens], teacher: Teacher) -> Floats | None:
+def by_speaker(
+    speaker: Subject, pairs: pa.Table, texts: tuple[Tokens, Tokens], teacher: Teacher
+) -> Floats | None:
     """How much likelier the first text is than the second in a model of what was said, in nats, float64 (n,).
 
     What was answered to a pair's own prompt counts before what was answered elsewhere. None: nothing was said.
@@ -62,7 +64,9 @@ def by_pool(first: Tokens, second: Tokens) -> Floats:
     return found
 
 
-def _differences(model: Ngrams, texts: tuple[Tokens, Tokens], prompts: NDArray[np.int64] | None = None) -> Floats:
+def _differences(
+    model: Ngrams, texts: tuple[Tokens, Tokens], prompts: NDArray[np.int64] | None = None
+) -> Floats:
     one, other = (model.logprob(text, prompts) for text in texts)
     return one - other
 

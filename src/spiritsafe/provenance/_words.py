@@ -59,7 +59,8 @@ class Tokens:
         """Only the texts for which ``keep`` bool (texts,) is set, in the same order."""
         lengths = self.lengths
         return Tokens(
-            self.ids[np.repeat(keep, lengths)], np.concatenate([[0], np.cumsum(lengths[keep])]).astype(np.int64)
+            self.ids[np.repeat(keep, lengths)],
+            np.concatenate([[0], np.cumsum(lengths[keep])]).astype(np.int64),
         )
 
 
@@ -67,7 +68,8 @@ def joined(parts: Sequence[Tokens]) -> Tokens:
     """All texts of the parts, in order."""
     lengths = np.concatenate([part.lengths for part in parts])
     return Tokens(
-        np.concatenate([part.ids for part in parts]), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        np.concatenate([part.ids for part in parts]),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
     )
 
 
@@ -85,13 +87,17 @@ def tokenized(texts: Any, tokenizer: Tokenizer | None) -> Tokens:
 def _split(texts: Any) -> Tokens:
     whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     whole = whole.cast(pa.large_binary())
-    ends = np.frombuffer(whole.buffers()[1], np.int64, len(whole) + 1, whole.offset * 8) if len(whole) else np.zeros(1)
+    ends = (
+        np.frombuffer(whole.buffers()[1], np.int64, len(whole) + 1, whole.offset * 8)
+        if len(whole)
+        else np.zeros(1)
+    )
     ends = ends.astype(np.int64)
     if ends[-1] == ends[0]:
         return Tokens(np.empty(0, np.uint64), np.zeros(len(whole) + 1, np.int64))
     data = np.frombuffer(whole.buffers()[2], np.uint8, int(ends[-1] - ends[0]), int(ends[0]))
     ends = ends - ends[0]
-    lead = (data & 0xC0) != 0x80  # noqa: PLR2004 - UTF-8: bytes 10xxxxxx go on with a character
+    lead = (data & 0xC0) != 0x80  # UTF-8: bytes 10xxxxxx go on with a character
     kind = _KINDS[data]
     # A character's further bytes are of its own kind.
     kind = kind[np.maximum.accumulate(np.where(lead, np.arange(data.size), 0))]
@@ -104,7 +110,10 @@ def _split(texts: Any) -> Tokens:
     offsets = np.searchsorted(starts, ends).astype(np.int64)
     if not starts.size:
         return Tokens(np.empty(0, np.uint64), offsets)
-    place = np.arange(data.size) - starts[np.maximum(np.searchsorted(starts, np.arange(data.size), "right") - 1, 0)]
+    place = (
+        np.arange(data.size)
+        - starts[np.maximum(np.searchsorted(starts, np.arange(data.size), "right") - 1, 0)]
+    )
     # Spaces weigh nothing, so that a token's sum may run on to the next token's start.
     value = np.where(kind == _SPACE, np.uint64(0), data.astype(np.uint64) + np.uint64(1))
     value *= _POWERS[np.clip(place, 0, _POWERS.size - 1)]

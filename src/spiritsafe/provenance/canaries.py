@@ -1,4 +1,4 @@
-"""Canaries: of N wordings of a harmless, rare association one was served; which one does the suspect hold?
+"""Canaries: of N wordings of a harmless, rare association one was served: which one does the suspect hold.
 
 Which variant of a canary is served is drawn by us and committed before it leaves. If nothing that the suspect learned
 from depends on the draw, each of the N is equally likely to be the served one, whatever the suspect prefers by itself.
@@ -67,7 +67,12 @@ def canaries(
     to its prompt contain the variant's answer. The served variant's rank counts ties against us. ``seed`` changes nothing:
     the null distribution is enumerated.
     """
-    counts = {"canaries used": 0, "canaries silent": 0, "canaries void: not committed": 0, "canaries void: malformed": 0}
+    counts = {
+        "canaries used": 0,
+        "canaries silent": 0,
+        "canaries void: not committed": 0,
+        "canaries void: malformed": 0,
+    }
     sound = _sound(teacher.canaries, counts)
     texts = _answers(suspect, {one.prompt for one in sound})
     scores, reference = _scores(suspect), [_scores(control) for control in controls]
@@ -186,7 +191,7 @@ def _plain(text: str) -> str:
 def _interval(gain: Floats) -> tuple[float, float]:
     """95 % of the mean gain, by the spread over canaries; the whole range where one canary shows no spread."""
     if not len(gain):
-        return (0.0, 0.0)
+        return (-np.inf, np.inf)
     above = gain[:, 0] - gain[:, 1]
     if len(gain) < 2:
         return (float(-gain[0, 1]), float(gain[0, 2] - gain[0, 1]))
@@ -198,7 +203,9 @@ def _why(used: int, least: float, alpha: float) -> dict[str, str]:
     if not used:
         return {"why": "no committed canary was answered or scored"}
     if least > alpha:
-        return {"why": f"the canaries that were answered cannot reach p = {alpha:g}: their least p is {least:.2g}"}
+        return {
+            "why": f"the canaries that were answered cannot reach p = {alpha:g}: their least p is {least:.2g}"
+        }
     return {}
 
 

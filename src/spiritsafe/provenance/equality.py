@@ -1,4 +1,4 @@
-"""Model equality: do suspect and teacher answer the same prompts from the same distribution?
+"""Model equality: whether suspect and teacher answer the same prompts from the same distribution.
 
 Identity only, never derivation: a student of the teacher is another model and is told apart from it. After Gao, Liang &
 Guestrin, "Model equality testing" (arXiv 2410.20247): two samples, maximum mean discrepancy, labels permuted within each
@@ -134,7 +134,7 @@ def _compared(said: pa.Table, own: pa.Table, tokenizer: Tokenizer | None, seed: 
     size = np.diff(np.append(first, samples.prompt.size))
     ours = np.add.reduceat(samples.own.astype(np.int64), first) if first.size else np.empty(0, np.int64)
     if not prompts.size:
-        return _Result(1.0, 1.0, 0.0, 0.0, (0.0, 0.0), 0)
+        return _Result(1.0, 1.0, 0.0, 0.0, (-np.inf, np.inf), 0)
     rng = np.random.default_rng(seed)
     features = _features(samples.tokens)
     prefix = _prefixes(samples.tokens)
@@ -165,11 +165,20 @@ def _compared(said: pa.Table, own: pa.Table, tokenizer: Tokenizer | None, seed: 
     values = np.concatenate(within) if within else _crossed(features, samples)
     half = Z95 * float(values.std()) / np.sqrt(max(1, len(values))) * (1 if within else 2)
     effect = float(values.mean())
-    return _Result(p, least, float(joint[0]) if alive.any() else 0.0, effect, (effect - half, effect + half), len(prompts))
+    return _Result(
+        p,
+        least,
+        float(joint[0]) if alive.any() else 0.0,
+        effect,
+        (effect - half, effect + half),
+        len(prompts),
+    )
 
 
 def _samples(said: pa.Table, own: pa.Table, tokenizer: Tokenizer | None) -> _Samples:
-    both = pc.unique(said["prompt_id"]).filter(pc.is_in(pc.unique(said["prompt_id"]), pc.unique(own["prompt_id"])))
+    both = pc.unique(said["prompt_id"]).filter(
+        pc.is_in(pc.unique(said["prompt_id"]), pc.unique(own["prompt_id"]))
+    )
     table = pa.concat_tables([side.select(["prompt_id", "text", "status"]) for side in (said, own)])
     mine = np.arange(table.num_rows) < said.num_rows
     prompt = pc.fill_null(pc.index_in(table["prompt_id"], both), -1).to_numpy().astype(np.int64)

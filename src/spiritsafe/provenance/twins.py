@@ -1,4 +1,4 @@
-"""Served-versus-ghost twins: of two answers that we drew, does the suspect prefer the one that was served?
+"""Served-versus-ghost twins: whether the suspect prefers, of two answers that we drew, the one that was served.
 
 For each pair a committed coin chose which answer left. Whatever is computed from the suspect and the two texts without
 the coin is fixed before the coin is looked at; a suspect that never met the served answers is independent of it. So a sum
@@ -117,12 +117,13 @@ def twins(
         seed=seed,
         counts={
             "pairs used": int(use.sum()),
-            f"pairs without {'a score of both sides' if access == 'logprobs' else 'a token'}": total - int(use.sum()),
+            f"pairs without {'a score of both sides' if access == 'logprobs' else 'a token'}": total
+            - int(use.sum()),
             **pairs.counts,
             **{f"answers {name}": number for name, number in statuses(suspect.answers).items()},
             **{f"scores {name}": number for name, number in statuses(suspect.scores).items()},
         },
-        details=_details(tail.exact, told, spread, float(seen.size[use].sum()), alpha)
+        details=_details(tail, told, spread, float(seen.size[use].sum()), alpha)
         | _why(access, total, int(use.sum()), told, alpha),
         defeaters=DEFEATERS,
         e_value=float(np.exp(min(700.0, money[-1]))) if money.size else 1.0,
@@ -133,7 +134,7 @@ def twins(
 def _by_score(pairs: pa.Table, suspect: Subject, teacher: Teacher, controls: Sequence[Subject]) -> _Seen:
     """Differences of log-probability; beside them, those of length and of what other models say of the same texts."""
     logprob, tokens = sides(pairs, suspect.scores)
-    used = np.isfinite(logprob).all(axis=1)
+    used: Flags = np.all(np.isfinite(logprob), axis=1)
     texts = both(pairs, teacher)
     lengths = _lengths(texts)
     # A scorer that does not tell its tokens is measured by ours, in all pairs alike.
@@ -152,7 +153,7 @@ def _by_text(pairs: pa.Table, suspect: Subject, teacher: Teacher, controls: Sequ
     texts = both(pairs, teacher)
     lengths = _lengths(texts)
     found = by_speaker(suspect, pairs, texts, teacher)
-    used = (lengths > 0).any(axis=1) & (found is not None)
+    used: Flags = np.any(lengths > 0, axis=1) if found is not None else np.zeros(pairs.num_rows, np.bool_)
     difference = np.zeros(pairs.num_rows) if found is None else found
     others = [by_speaker(control, pairs, texts, teacher) for control in controls] if found is not None else []
     nuisance = [lengths[:, 0] - lengths[:, 1], by_pool(*texts), *(one for one in others if one is not None)]
@@ -163,9 +164,9 @@ def _lengths(texts: tuple[Tokens, Tokens]) -> Floats:
     return np.stack([one.lengths for one in texts], axis=1).astype(np.float64)
 
 
-def _details(exact: bool, told: int, spread: float, tokens: float, alpha: float) -> dict[str, Value]:
+def _details(tail: _tails.Tail, told: int, spread: float, tokens: float, alpha: float) -> dict[str, Value]:
     """``detectable``: the advantage a token that this run would find four times in five at ``alpha``."""
-    details: dict[str, Value] = {"exact": exact, "least_log10_p": float(-told * np.log10(2.0))}
+    details: dict[str, Value] = {"exact": tail.exact, "least_log10_p": float(-told * np.log10(2.0))}
     if tokens:
         reach = float(ndtri(1.0 - alpha) + ndtri(POWERED))
         details["detectable"] = reach * spread / tokens
