@@ -20,7 +20,8 @@ BETS: Final = np.geomspace(0.01, 1.5, 14)
 """Log-odds per standard deviation that the gambler tries, a share of his money on each."""
 BOUND: Final = 4.0
 """Standard deviations from which on a larger difference does not raise the bet."""
-RIDGE: Final = 1e-6
+RIDGE: Final = 1.0
+"""Weight of "no slope" in the fit, in pairs: so that the first pairs are not fitted away."""
 
 
 def wealth(difference: ArrayLike, served_first: ArrayLike, nuisance: ArrayLike | None = None) -> Floats:

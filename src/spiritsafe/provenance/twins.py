@@ -50,11 +50,16 @@ NULL: Final = (
 FEW: Final = 0.1
 """Share of the usable pairs from which on log-probabilities are believed to beat the surrogate."""
 POWERED: Final = 0.8
+PAIRS_EACH: Final = 10
+"""Pairs that each column of the regression needs; columns that count most come first."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is known of pairs without their coins. ``size``: tokens of a pair's average side; ``used``: of all usable."""
+    """What is known of the usable pairs without their coins, and which of them tell something (``used``).
+
+    ``nuisance``: float64 (n, k), what counts most first; ``size``: mean tokens of a pair's sides.
+    """
 
     difference: Floats
     nuisance: Floats
@@ -87,12 +92,14 @@ def twins(
     use = seen.used
     served_first = pairs.served_first[use]
     sign = np.where(served_first, 1.0, -1.0)
-    difference = residual(seen.difference[use], seen.nuisance[use])
+    # A fit of as many columns as there are pairs would leave nothing.
+    nuisance = seen.nuisance[use][:, : int(use.sum()) // PAIRS_EACH]
+    difference = residual(seen.difference[use], nuisance)
     cut = bounded(difference, seen.size[use])
     tail = _tails.signs(cut, float(cut @ sign))
     spread = float(np.sqrt(cut @ cut))
     effect, interval = advantage(difference * sign, seen.size[use])
-    money = wealth(seen.difference[use], served_first, seen.nuisance[use])
+    money = wealth(seen.difference[use], served_first, nuisance)
     told = int((cut != 0).sum())
     least = 0.5**told
     verdict: Verdict = "supports derivation" if tail.p <= alpha else "does not support derivation"
@@ -124,6 +131,7 @@ def twins(
             **{f"scores {name}": number for name, number in statuses(suspect.scores).items()},
         },
         details=_details(tail, told, spread, float(seen.size[use].sum()), alpha)
+        | ({"log10_e": float(money[-1] / np.log(10.0))} if money.size else {})
         | _why(access, total, int(use.sum()), told, alpha),
         defeaters=DEFEATERS,
         e_value=float(np.exp(min(700.0, money[-1]))) if money.size else 1.0,
@@ -139,11 +147,13 @@ def _by_score(pairs: pa.Table, suspect: Subject, teacher: Teacher, controls: Seq
     lengths = _lengths(texts)
     # A scorer that does not tell its tokens is measured by ours, in all pairs alike.
     size = lengths if not np.isfinite(tokens[used]).all() else np.nan_to_num(tokens)
-    nuisance = [lengths[:, 0] - lengths[:, 1], size[:, 0] - size[:, 1], by_pool(*texts)]
+    nuisance = [size[:, 0] - size[:, 1], by_pool(*texts), lengths[:, 0] - lengths[:, 1]]
     for scores in (teacher.scores, *(control.scores for control in controls)):
         other, _ = sides(pairs, scores)
-        # Where another model has no score, 0 says nothing of either side.
-        nuisance.append(np.nan_to_num(other[:, 0] - other[:, 1]))
+        told = np.isfinite(other).all(axis=1)
+        if told.any():
+            # Where another model has no score, 0 says nothing of either side.
+            nuisance.insert(1, np.where(told, other[:, 0] - other[:, 1], 0.0))
     difference = np.where(used, logprob[:, 0] - logprob[:, 1], 0.0)
     return _Seen(difference, np.stack(nuisance, axis=1), size.mean(axis=1), used)
 
