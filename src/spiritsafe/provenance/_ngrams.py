@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from spiritsafe.provenance._words import Hashes, Tokens
 
     Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _BEGIN = np.uint64(0x2545F4914F6CDD1D)
-_PROMPT = np.uint64(0xD6E8FEB86659FD93)
 _THREE, _FIVE = np.uint64(3), np.uint64(5)
 
 
@@ -40,15 +38,10 @@ class _Level:
 
 
 class Ngrams:
-    """Probabilities of tokens given up to ``order`` - 1 before them, as in ``tokens``.
+    """Probabilities of tokens given up to ``order`` - 1 before them, as in ``tokens``."""
 
-    own, prompts: with the number of each text's prompt, int64 (texts,), runs of up to ``own`` tokens that were seen after
-    the same prompt come before all others.
-    """
-
-    def __init__(self, tokens: Tokens, *, order: int, own: int = 0, prompts: Ints | None = None) -> None:
-        self._order, self._own = order, own
-        contexts = _contexts(tokens, order, own, prompts)
+    def __init__(self, tokens: Tokens, *, order: int) -> None:
+        contexts = _contexts(tokens, order)
         grams = [_gram(context, tokens) for context, _ in contexts]
         self._base = 1.0 / (np.unique(tokens.ids).size + 1)
         self._levels: list[_Level] = []
@@ -60,10 +53,10 @@ class Ngrams:
                 at = longer[np.unique(grams[depth + 1][longer], return_index=True)[1]]
             self._levels.append(_level(context[at], grams[depth][at]))
 
-    def logprob(self, tokens: Tokens, prompts: Ints | None = None) -> Floats:
+    def logprob(self, tokens: Tokens) -> Floats:
         """Natural log of each text's probability, float64 (texts,)."""
         p = np.full(tokens.ids.size, self._base)
-        contexts = _contexts(tokens, self._order, self._own, prompts)
+        contexts = _contexts(tokens, len(self._levels))
         for level, (context, reach) in zip(self._levels, contexts, strict=True):
             seen, types = _looked_up(level.contexts, context, level.seen, level.types)
             (count,) = _looked_up(level.grams, _gram(context, tokens), level.counts)
@@ -72,9 +65,7 @@ class Ngrams:
         return np.bincount(tokens.texts, np.log(p), tokens.lengths.size).astype(np.float64)
 
 
-def _contexts(
-    tokens: Tokens, order: int, own: int, prompts: Ints | None
-) -> list[tuple[Hashes, NDArray[np.bool_]]]:
+def _contexts(tokens: Tokens, order: int) -> list[tuple[Hashes, NDArray[np.bool_]]]:
     """Hash of what stands before each token, for each length, and whether that length is there (a text's begin counts)."""
     n = tokens.ids.size
     place = np.arange(n) - np.repeat(tokens.offsets[:-1], tokens.lengths)
@@ -86,9 +77,6 @@ def _contexts(
         before[inside] = tokens.ids[inside - depth]
         context = mixed(context * _THREE + before + _STEP)
         found.append((context, place >= depth - 1))
-    if own and prompts is not None:
-        prompt = mixed(prompts.astype(np.uint64) ^ _PROMPT)[tokens.texts]
-        found += [(mixed(key ^ prompt), reach) for key, reach in found[:own]]
     return found
 
 

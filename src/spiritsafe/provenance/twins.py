@@ -147,13 +147,12 @@ def _by_score(pairs: pa.Table, suspect: Subject, teacher: Teacher, controls: Seq
     lengths = _lengths(texts)
     # A scorer that does not tell its tokens is measured by ours, in all pairs alike.
     size = lengths if not np.isfinite(tokens[used]).all() else np.nan_to_num(tokens)
-    nuisance = [size[:, 0] - size[:, 1], by_pool(*texts), lengths[:, 0] - lengths[:, 1]]
-    for scores in (teacher.scores, *(control.scores for control in controls)):
-        other, _ = sides(pairs, scores)
-        told = np.isfinite(other).all(axis=1)
-        if told.any():
-            # Where another model has no score, 0 says nothing of either side.
-            nuisance.insert(1, np.where(told, other[:, 0] - other[:, 1], 0.0))
+    nuisance = [
+        size[:, 0] - size[:, 1],
+        *_by_others(pairs, (teacher, *controls)),
+        *by_pool(*texts),
+        lengths[:, 0] - lengths[:, 1],
+    ]
     difference = np.where(used, logprob[:, 0] - logprob[:, 1], 0.0)
     return _Seen(difference, np.stack(nuisance, axis=1), size.mean(axis=1), used)
 
@@ -162,12 +161,29 @@ def _by_text(pairs: pa.Table, suspect: Subject, teacher: Teacher, controls: Sequ
     """The same in a surrogate fitted on what the suspect said; beside it, surrogates of the controls."""
     texts = both(pairs, teacher)
     lengths = _lengths(texts)
-    found = by_speaker(suspect, pairs, texts, teacher)
+    found = by_speaker(suspect, texts, teacher)
     used: Flags = np.any(lengths > 0, axis=1) if found is not None else np.zeros(pairs.num_rows, np.bool_)
     difference = np.zeros(pairs.num_rows) if found is None else found
-    others = [by_speaker(control, pairs, texts, teacher) for control in controls] if found is not None else []
-    nuisance = [lengths[:, 0] - lengths[:, 1], by_pool(*texts), *(one for one in others if one is not None)]
+    others = [by_speaker(control, texts, teacher) for control in controls] if found is not None else []
+    nuisance = [
+        *by_pool(*texts),
+        lengths[:, 0] - lengths[:, 1],
+        *_by_others(pairs, (teacher,)),
+        *(one for one in others if one is not None),
+    ]
     return _Seen(difference, np.stack(nuisance, axis=1), lengths.mean(axis=1), used)
+
+
+def _by_others(pairs: pa.Table, others: Sequence[Subject | Teacher]) -> list[Floats]:
+    """The differences of log-probability in those models that scored any pair."""
+    found = []
+    for other in others:
+        logprob, _ = sides(pairs, other.scores)
+        told = np.isfinite(logprob).all(axis=1)
+        if told.any():
+            # Where a model has no score, 0 says nothing of either side.
+            found.append(np.where(told, logprob[:, 0] - logprob[:, 1], 0.0))
+    return found
 
 
 def _lengths(texts: tuple[Tokens, Tokens]) -> Floats:
