@@ -118,7 +118,16 @@ class Indicator:
 
 Tier = Literal["A", "B", "C"]
 Access = Literal["text", "logprobs"]
-Verdict = Literal["supports derivation", "does not support derivation", "inconclusive", "lead", "no lead"]
+Verdict = Literal[
+    "supports derivation",
+    "does not support derivation",
+    "inconclusive",
+    "lead",
+    "no lead",
+    # Of tests of identity, which say nothing of derivation:
+    "different model",
+    "same model not rejected",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +135,8 @@ class Finding:
     """The result of one provenance test on one suspect.
 
     ``tier`` A: exact under randomness that we drew and committed beforehand; B: calibrated against controls; C: a lead.
-    Only tier A may support derivation; B and C end in "lead" or "no lead". ``p_value`` is that of the null hypothesis in
+    Only tier A may support derivation; B and C end in "lead" or "no lead", tests of identity in "different model" or
+    "same model not rejected". ``p_value`` is that of the null hypothesis in
     words; ``log10_p`` is the same and does not underflow; ``e_value`` is set by tests that one may stop early.
     ``effect`` with its 95 % ``interval`` is in the unit that ``effect_unit`` names. ``n``: independent units that the
     statistic rests on. ``power``: chance that this run had to reach ``alpha`` against a copy of stated exposure, None

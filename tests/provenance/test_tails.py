@@ -116,3 +116,32 @@ def test_p_values_are_uniform_under_their_null():
         found["exponentials"].append(_tails.exponentials(w, n, float(rng.gamma(n) @ w)).p)
     for name, values in found.items():
         assert stats.kstest(values, "uniform").pvalue > 1e-3, name
+
+
+@pytest.mark.parametrize(
+    ("sizes", "counts"),
+    [
+        ([1, 2], [1000, 1]),
+        ([1, 2], [300, 300]),
+        ([2, 3, 7], [200, 80, 30]),
+        ([1, 50], [1, 400]),
+        ([2, 5], [38, 5]),
+    ],
+)
+def test_signs_on_a_lattice_are_never_too_small(sizes: list[int], counts: list[int]):
+    # Repeated weights: the exact distribution is a convolution of binomials on whole numbers.
+    pmf = np.ones(1)
+    for size, count in zip(sizes, counts, strict=True):
+        spread = np.zeros(size * count * 2 + 1)
+        spread[:: 2 * size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        pmf = np.convolve(pmf, spread)
+    most = int(np.dot(sizes, counts))
+    weights = np.repeat(np.array(sizes, float), counts)
+    deviation = float(np.sqrt((weights**2).sum()))
+    for shift in (0.0, 1.0, 2.0, 4.0, 8.0):
+        place = min(int(most + shift * deviation), 2 * most)
+        place += int(np.flatnonzero(pmf[place:] > 0)[0])
+        exact = pmf[place:].sum()
+        tail = _tails.signs(weights, float(place - most))
+        assert exact * (1 - 1e-9) <= tail.p
+        assert tail.p <= exact * (2.5 if tail.exact else 20)

@@ -118,6 +118,7 @@ class Subject:
 class Teacher:
     """The protected model: its own answers, and what was committed about what it served.
 
+    ``scores``: its own log-probabilities of the pairs, where they are kept; they make tests sharper, not valid.
     ``keys``: the mark keys that were in use; ``decoys``: keys that were committed and never used.
     """
 
@@ -125,6 +126,7 @@ class Teacher:
     answers: pa.Table = field(default_factory=ANSWERS.empty_table)
     pairs: pa.Table = field(default_factory=PAIRS.empty_table)
     canaries: pa.Table = field(default_factory=CANARIES.empty_table)
+    scores: pa.Table = field(default_factory=SCORES.empty_table)
     keys: tuple[MarkKey, ...] = ()
     decoys: tuple[MarkKey, ...] = ()
     tokenizer: Tokenizer | None = None

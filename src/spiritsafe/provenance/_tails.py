@@ -30,6 +30,8 @@ STEPS = 1 << 15
 """Points of the contour after which an integrand that has not died out is given up."""
 QUIET = 1e-11
 """Size of the integrand, beside its value at the saddle, at which the rest is left out."""
+BLUR = 1.5
+"""Spread of the other terms, in units of a repeated weight, from which on its steps are smooth: exp(-pi^2 BLUR^2 / 2)."""
 NEAR = 0.5
 """Least distance of the contour from the pole at zero, in units of 1 / standard deviation."""
 
@@ -58,6 +60,9 @@ def signs(weights: ArrayLike, observed: float) -> Tail:
         heads = np.ceil((observed / w[0] + w.size) / 2 - 1e-9)
         return greens(np.ones(1), np.array([w.size]), 0.5, float(heads))
     value, count = np.unique(w, return_counts=True)
+    half = _half_step(value, count)
+    # A tenth more than half a step pays for the curvature that a smooth sum has within one.
+    observed -= 1.1 * half
 
     def cgf(z: Any) -> Any:
         # log cosh, written so that large real parts do not overflow
@@ -67,7 +72,8 @@ def signs(weights: ArrayLike, observed: float) -> Tail:
     def slope(theta: float) -> float:
         return float(np.tanh(theta * value) @ (value * count))
 
-    return _contour(cgf, slope, observed, deviation=float(np.sqrt(value**2 @ count)))
+    limit = np.pi / (2 * half) if half else np.inf
+    return _contour(cgf, slope, observed, deviation=float(np.sqrt(value**2 @ count)), limit=limit)
 
 
 def greens(weights: ArrayLike, counts: ArrayLike, share: float, observed: float) -> Tail:
@@ -126,6 +132,7 @@ def _contour(
     deviation: float,
     edge: float = np.inf,
     lattice: bool = False,
+    limit: float = np.inf,
 ) -> Tail:
     theta = _saddle(slope, observed, deviation, edge)
     log_bound = min(0.0, float(np.real(cgf(np.array([theta]))[0])) - theta * observed)
@@ -133,7 +140,6 @@ def _contour(
     gap = min(1e-4 / deviation, (edge - theta) * 1e-3)
     width = (slope(theta + gap) - slope(theta - gap)) / (2 * gap)
     step = min(0.35 / np.sqrt(max(width, 1e-300)), 2 * np.pi * min(theta, edge - theta) / 34.0)
-    limit = np.inf
     if lattice:
         many = int(np.ceil(np.pi / step))
         step, limit = np.pi / many, np.pi
@@ -143,7 +149,7 @@ def _contour(
     block = 256
     while not quiet and reach < STEPS and reach * step <= limit * (1 + 1e-9):
         t = np.arange(reach, reach + block) * step
-        if lattice:
+        if np.isfinite(limit):
             t = t[t <= limit * (1 + 1e-9)]
         z = theta + 1j * t
         pole = 1.0 - np.exp(-z) if lattice else z
@@ -156,6 +162,10 @@ def _contour(
         total += float(value.sum())
         reach += len(t)
         quiet = bool(np.exp(np.real(log_size[-min(64, len(t)) :])).max() < QUIET)
+        if not lattice and reach * step > limit:
+            # The waves beyond are the steps' own, for which the caller has paid.
+            quiet = bool(np.exp(np.real(log_size[-1])) < QUIET)
+            break
     complete = quiet or (lattice and reach * step > limit)
     share = total * step / np.pi
     if not complete or share <= 0:
@@ -187,6 +197,20 @@ def _root(slope: Callable[[float], float], observed: float, low: float, high: fl
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle) < observed else (low, middle)
     return low
+
+
+def _half_step(value: Floats, count: Any) -> float:
+    """How far apart sums of signs lie, halved, where repeated weights make steps that the others do not blur.
+
+    The contour sees such a sum as if it were smooth: without this the probability would be short of half a step.
+    ``value`` rises.
+    """
+    square = value**2
+    finer = np.cumsum(square * count) - square * count
+    once = count == 1
+    coarser = np.cumsum(once[::-1])[::-1] - once
+    steps = value[(count > 1) & (finer + coarser * square < BLUR**2 * square)]
+    return float(steps.max(initial=0.0))
 
 
 def _enumerated(w: Floats, observed: float) -> Tail:
