@@ -111,7 +111,7 @@ def advantage(served: Floats, size: Floats) -> tuple[float, tuple[float, float]]
     if a <= 0:
         # So few pairs that no value could be rejected.
         return total / length, (-np.inf, np.inf)
-    root = np.sqrt(max(0.0, b * b - a * c))
+    root = float(np.sqrt(max(0.0, b * b - a * c)))
     return total / length, ((b - root) / a, (b + root) / a)
 
 

@@ -163,7 +163,7 @@ def _compared(said: pa.Table, own: pa.Table, tokenizer: Tokenizer | None, seed: 
     p = float((joint >= joint[0] - SLACK).mean())
     least = max(1.0 / (PERMUTATIONS + 1), float(np.exp(-log_ways)))
     values = np.concatenate(within) if within else _crossed(features, samples)
-    half = Z95 * float(values.std()) / np.sqrt(max(1, len(values))) * (1 if within else 2)
+    half = Z95 * float(values.std() / np.sqrt(max(1, len(values)))) * (1 if within else 2)
     effect = float(values.mean())
     return _Result(
         p,
