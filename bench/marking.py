@@ -25,7 +25,8 @@ import transformers
 from spiritsafe.marking.draw import Sampler
 from spiritsafe.marking.huggingface import Marks
 from spiritsafe.marking.keys import MarkKey, derive
-from spiritsafe.provenance._grams import grams, totals, weights
+from spiritsafe.provenance._grams import expected, grams, totals, weights
+from spiritsafe.provenance._words import numbered
 
 RESULT = Path(__file__).parent / "results" / "marking.json"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -135,7 +136,8 @@ def drawn(
 def log10_p(texts: list[list[int]], key: MarkKey) -> float:
     """How well a key fits."""
     found = grams(texts, [[]] * len(texts), key.width)
-    return round(totals(found, weights(found.counts), [key])[0].tail.log10, 2)
+    weight = weights(found, expected(found, None, numbered(texts)))
+    return round(totals(found, weight, [key])[0].tail.log10, 2)
 
 
 if __name__ == "__main__":

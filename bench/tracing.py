@@ -65,11 +65,11 @@ def main() -> None:
         _timed(_suspect(2_000), teacher)
         suspect = _suspect(given.tokens)
         told, wall, cpu = _timed(suspect, teacher)
-        found = heard(suspect, Words(), [3])
+        found = heard(suspect, (), Words(), [3])
         p = 10.0 ** np.array([one.log10_p for one in found.evidence(keys[:100])])
         result[scheme] = {
             "tokens": given.tokens,
-            "pairs": len(found.text[3]),
+            "pairs": len(found.text[3][0]),
             "keys": len(keys) + len(decoys),
             "wall_seconds": round(wall, 1),
             "cpu_seconds": round(cpu, 1),

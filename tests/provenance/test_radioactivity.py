@@ -13,8 +13,9 @@ from scipy.stats import kstest
 from spiritsafe.marking import prf
 from spiritsafe.marking.choice import Words
 from spiritsafe.marking.keys import MarkKey, derive
-from spiritsafe.provenance._grams import grams, totals, weights
+from spiritsafe.provenance._grams import expected, grams, totals, weights
 from spiritsafe.provenance._subject import ANSWERS, READINGS, Subject, Teacher
+from spiritsafe.provenance._words import numbered
 from spiritsafe.provenance.radioactivity import radioactivity
 from spiritsafe.simulate import load_corpus
 
@@ -105,10 +106,16 @@ def natural() -> list[str]:
 def test_p_is_uniform_over_keys_on_natural_text_that_repeats_itself(scheme: Any, share: float, width: int):
     tokens = Words().encode(natural())
     found = grams(tokens, [[]] * len(tokens), width)
+    said, others = numbered(tokens), numbered(tokens[::3])
     assert found.counts.max() >= 100
     rng = np.random.default_rng(7)
     drawn = [MarkKey("k", n, rng.bytes(16), scheme, width, share) for n in range(300)]
-    for weight in (weights(found.counts), np.ones(len(found)), found.counts.astype(float)):
+    for weight in (
+        weights(found, expected(found, None, said)),
+        weights(found, expected(found, others, said)),
+        np.ones(len(found)),
+        found.counts.astype(float),
+    ):
         told = totals(found, weight, drawn)
         p = np.array([one.tail.p for one in told])
         assert all(one.tail.exact for one in told)
@@ -209,3 +216,15 @@ def test_a_text_that_any_key_fits_supports_nothing(monkeypatch: pytest.MonkeyPat
     finding = radioactivity(Subject("s", answers(speaks(None, 20, exposure=0))), teacher(key), [], seed=1)
     assert finding.verdict == "inconclusive"
     assert "never used" in str(finding.details["why"])
+
+
+def test_a_control_sharpens_and_is_not_needed():
+    """What the suspect says more often than others do is the mark's; a control that never met it says how often that is."""
+    (key,) = keys("green")
+    said = speaks(key, 400, exposure=0.15)
+    control = Subject("control", answers(speaks(None, 400, exposure=0.0)))
+    alone = radioactivity(Subject("copy", answers(said)), teacher(key), [], seed=1)
+    beside = radioactivity(Subject("copy", answers(said)), teacher(key), [control], seed=1)
+    assert beside.log10_p < alone.log10_p
+    assert beside.log10_p < -6
+    assert (alone.details["answers of controls"], beside.details["answers of controls"]) == (0, 400)

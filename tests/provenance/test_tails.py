@@ -145,3 +145,33 @@ def test_signs_on_a_lattice_are_never_too_small(sizes: list[int], counts: list[i
         tail = _tails.signs(weights, float(place - most))
         assert exact * (1 - 1e-9) <= tail.p
         assert tail.p <= exact * (2.5 if tail.exact else 20)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_weights_of_either_sign_agree_with_simulation(whole: bool):
+    rng = np.random.default_rng(4)
+    w, n, draws = (
+        np.array([3.0, 1.0, -2.0, -5.0]) * (1.0 if whole else 0.73),
+        np.array([60, 300, 200, 25]),
+        60_000,
+    )
+    for sums, tail in (
+        (rng.binomial(n, 0.25, (draws, 4)) @ w, lambda s: _tails.greens(w, n, 0.25, s)),
+        (rng.gamma(n, 1.0, (draws, 4)) @ w, lambda s: _tails.exponentials(w, n, s)),
+    ):
+        for share in (0.02, 0.5, 0.9, 0.999):
+            observed = float(np.quantile(sums, share))
+            seen, told = (sums >= observed - 1e-9).mean(), tail(observed)
+            assert told.exact
+            assert told.p == pytest.approx(seen, abs=5 * np.sqrt(seen * (1 - seen) / draws) + 1e-9)
+
+
+def test_the_ends_of_sums_of_either_sign_are_exact():
+    assert _tails.greens([1.0, -1.0], [3, 2], 0.25, 3.0).p == pytest.approx(0.25**3 * 0.75**2)
+    assert _tails.greens([1.0, -1.0], [3, 2], 0.25, 3.5).p == 0.0
+    assert _tails.greens([1.0, -1.0], [3, 2], 0.25, -2.0).p == 1.0
+    assert _tails.greens([0.0], [5], 0.25, 0.0).p == 1.0
+    assert _tails.exponentials([-1.0], [1], 0.5).p == 0.0
+    assert _tails.exponentials([-1.0], [400], -380.0).p == pytest.approx(
+        stats.gamma.cdf(380.0, 400), rel=1e-7
+    )

@@ -18,6 +18,8 @@ from numba import njit
 
 from spiritsafe.marking import prf
 from spiritsafe.provenance import _tails
+from spiritsafe.provenance._ngrams import Ngrams
+from spiritsafe.provenance._words import hashed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,12 +28,15 @@ if TYPE_CHECKING:
 
     from spiritsafe.marking.keys import MarkKey
     from spiritsafe.provenance._tails import Tail
+    from spiritsafe.provenance._words import Tokens
 
     Words = NDArray[np.uint64]
     Whole = NDArray[np.int64]
 
+MOST = 32.0
+"""No pair counts for more than a thousand that came once unexpectedly, squared: stock phrases do not drown the rest."""
 _PUBLIC = np.array([0x73706972, 0x69747361], np.uint64)
-_MOST = 1.0 - 2.0**-53
+_TOP = 1.0 - 2.0**-53
 """The greatest uniform below 1: one in 2^54 rounds up to 1, whose exponential would be infinite."""
 
 
@@ -85,13 +90,30 @@ def unite(found: Whole, *, windows: int, excluded: int) -> tuple[Grams, Whole]:
     return Grams(before[first], of, distinct[:, -1].copy(), counts, windows, excluded), which
 
 
-def weights(counts: Whole) -> NDArray[np.float64]:
-    """How much each pair counts, chosen without the key: c / (1 + c), for a pair that c texts have.
+def weights(found: Grams, expected: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much each pair counts, chosen without the key: by how far its count is from what was ``expected``.
 
-    A pair said once may be a slip; said often, it is what the suspect was taught. But no pair may drown the others, as
-    phrases of every answer do where each saying counts. In sixteenths, so that the tail's formula for whole numbers holds.
+    (c - m) / sqrt(m + 1) for a pair in c texts where m were expected: of the order of what the likelihood of a model that
+    learned the mark adds for it. Below zero where the suspect says a pair more rarely than others do, which a mark also
+    does. Cut at ``MOST`` and in eighths, as whole numbers, so that the tail's formula for them holds.
     """
-    return np.round(16.0 * counts / (1.0 + counts))
+    far = (found.counts - expected) / np.sqrt(expected + 1.0)
+    return np.round(8.0 * np.clip(far, -MOST, MOST))
+
+
+def expected(found: Grams, others: Tokens | None, said: Tokens) -> NDArray[np.float64]:
+    """In how many texts each pair was to be expected, float64 (n,), had the suspect learned its context otherwise.
+
+    ``others``: what controls said, in the teacher's tokens; a model of n-grams of it gives each token's chance. Without
+    them the suspect itself (``said``) tells, by one token of context less: then only what the last token of context adds
+    counts as the mark's.
+    """
+    width = found.contexts.shape[1]
+    model = Ngrams(said, order=width) if others is None else Ngrams(others, order=width + 1)
+    each = np.bincount(found.of, weights=found.counts, minlength=len(found.contexts))
+    whole = hashed(np.column_stack([found.contexts[found.of], found.tokens]))
+    before = hashed(found.contexts[found.of])
+    return each[found.of] * np.exp(model.logprob(whole) - model.logprob(before))
 
 
 def totals(found: Grams, weight: NDArray[np.float64], keys: Sequence[MarkKey]) -> list[Total]:
@@ -134,7 +156,7 @@ def exponentials(key: Words, contexts: Whole, of: Whole, tokens: Whole, weight: 
         end = min(start + 4096, tokens.size)
         uniform = prf.uniforms(drawn[of[start:end]], tokens[start:end])
         for i in range(end - start):
-            total += weight[start + i] * -np.log1p(-min(uniform[i], _MOST))
+            total += weight[start + i] * -np.log1p(-min(uniform[i], _TOP))
     return total
 
 

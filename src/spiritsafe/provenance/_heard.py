@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from spiritsafe.provenance._grams import Grams, Total, grams, totals, unite, weights
+from spiritsafe.provenance._grams import Grams, Total, expected, grams, totals, unite, weights
 from spiritsafe.provenance._subject import spoken, statuses
+from spiritsafe.provenance._words import numbered, tokenized
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +40,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Effect:
-    """How far a key's weighted mean over ``n`` pairs is above what no mark gives; with its 95 % interval."""
+    """How far a key's weighted mean over ``n`` pairs is above what no mark gives; with its 95 % interval.
+
+    A pair that the suspect says more rarely than expected counts the other way round.
+    """
 
     excess: float
     half: float
@@ -60,17 +65,19 @@ class Effect:
 class Heard:
     """What a suspect said and predicted, ready for keys of some widths.
 
-    text, read: by width. counts: every answer and reading by what became of it.
+    text, read: by width, with the weight of each pair. beside: how many answers of controls the weights rest on.
+    counts: every answer and reading by what became of it.
     """
 
-    text: Mapping[int, Grams]
+    text: Mapping[int, tuple[Grams, Floats]]
     read: Mapping[int, tuple[Grams, Floats]]
+    beside: int
     counts: Mapping[str, int] = field(hash=False)
 
     @property
     def empty(self) -> bool:
         """Whether no key can find anything."""
-        return not any(map(len, self.text.values())) and not any(len(one) for one, _ in self.read.values())
+        return not any(len(one) for one, _ in (*self.text.values(), *self.read.values()))
 
     def evidence(self, keys: Sequence[MarkKey]) -> list[Evidence]:
         """What each key finds. Where there are both text and readings, the smaller p is doubled."""
@@ -78,9 +85,10 @@ class Heard:
         for width in {key.width for key in keys}:
             at = [n for n, key in enumerate(keys) if key.width == width]
             mine = [keys[n] for n in at]
-            said, (read, weight) = self.text[width], self.read[width]
-            texts = totals(said, weights(said.counts), mine) if len(said) else [None] * len(mine)
-            readings = totals(read, weight, mine) if len(read) else [None] * len(mine)
+            texts, readings = (
+                totals(pairs, weight, mine) if len(pairs) else [None] * len(mine)
+                for pairs, weight in (self.text[width], self.read[width])
+            )
             for n, text, reading in zip(at, texts, readings, strict=True):
                 tails = [one.tail.log10 for one in (text, reading) if one is not None]
                 log10_p = min(0.0, min(tails, default=0.0) + float(np.log10(max(1, len(tails)))))
@@ -90,20 +98,24 @@ class Heard:
     def effect(self, key: MarkKey, seen: Evidence) -> Effect:
         """Of a key's text or readings, the one with the smaller p."""
         unit = "excess share of marked pairs" if key.scheme == "green" else "excess mean of exponentials"
-        said, (pairs, weight) = self.text[key.width], self.read[key.width]
-        total = seen.reading
+        (pairs, weight), total = self.read[key.width], seen.reading
         if seen.text is not None and (total is None or seen.text.tail.log10 <= total.tail.log10):
-            total, pairs, weight = seen.text, said, weights(said.counts)
-        if total is None:
+            (pairs, weight), total = self.text[key.width], seen.text
+        whole = float(np.abs(weight).sum())
+        if total is None or not whole:
             return Effect(0.0, 0.0, 0, unit)
-        whole = float(weight.sum())
         mean, variance = (key.share, key.share * (1.0 - key.share)) if key.scheme == "green" else (1.0, 1.0)
         half = 1.96 * float(np.sqrt(variance * (weight @ weight))) / whole
-        return Effect(total.statistic / whole - mean, half, len(pairs), unit)
+        return Effect((total.statistic - mean * float(weight.sum())) / whole, half, len(pairs), unit)
 
 
-def heard(suspect: Subject, tokenizer: Tokenizer | None, widths: Sequence[int]) -> Heard:
-    """Read a suspect's answers in the teacher's tokens, and its readings; without a tokenizer, the readings alone."""
+def heard(
+    suspect: Subject, controls: Sequence[Subject], tokenizer: Tokenizer | None, widths: Sequence[int]
+) -> Heard:
+    """Read a suspect's answers in the teacher's tokens, and its readings; without a tokenizer, the readings alone.
+
+    What the controls said tells what was to be expected of the suspect.
+    """
     told = spoken(suspect.answers)
     texts = tokenizer.encode(pc.fill_null(told["text"], "").to_pylist()) if tokenizer is not None else []
     asked = tokenizer.encode(pc.fill_null(told["prompt"], "").to_pylist()) if tokenizer is not None else []
@@ -111,13 +123,23 @@ def heard(suspect: Subject, tokenizer: Tokenizer | None, widths: Sequence[int]) 
     shortest = min(widths, default=1)
     text = {width: grams(texts, asked, width) for width in set(widths)}
     read = {width: _read(suspect, width) for width in set(widths)}
+    said = [spoken(control.answers)["text"] for control in controls] if tokenizer is not None else []
+    beside = sum(map(len, said))
+    others = (
+        tokenized(pa.concat_arrays([c for one in said for c in one.chunks]), tokenizer) if beside else None
+    )
     if widths:
-        said, fresh = text[shortest], _fresh(suspect, shortest)
-        counts["windows in answers"] = said.windows
-        counts["windows also in the prompt"] = said.excluded
+        counts["windows in answers"] = text[shortest].windows
+        counts["windows also in the prompt"] = text[shortest].excluded
+        fresh = _fresh(suspect, shortest)
         counts["readings used"] = int(fresh.sum())
         counts["readings not used"] = int(fresh.size - fresh.sum())
-    return Heard(text, read, counts)
+    own = numbered(texts)
+    weighed = {
+        width: (found, weights(found, expected(found, others, own)) if len(found) else np.empty(0))
+        for width, found in text.items()
+    }
+    return Heard(weighed, read, beside, counts)
 
 
 def _fresh(suspect: Subject, width: int) -> NDArray[np.bool_]:
@@ -137,5 +159,5 @@ def _read(suspect: Subject, width: int) -> tuple[Grams, Floats]:
     windows = np.column_stack([before, table["token"].to_numpy().astype(np.int64)])
     found, of = unite(windows, windows=len(windows), excluded=suspect.readings.num_rows - len(windows))
     total = np.bincount(of, weights=table["weight"].to_numpy(), minlength=len(found))
-    # As in `weights`: no prediction drowns the others. At least one sixteenth, so that none is lost.
+    # No prediction drowns the others; in sixteenths, for the tail's formula, and at least one, so that none is lost.
     return found, np.maximum(1.0, np.round(16.0 * total / (1.0 + total)))

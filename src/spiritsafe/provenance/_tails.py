@@ -79,41 +79,48 @@ def signs(weights: ArrayLike, observed: float) -> Tail:
 def greens(weights: ArrayLike, counts: ArrayLike, share: float, observed: float) -> Tail:
     """P(sum over j of w_j Binomial(n_j, share) >= observed).
 
-    ``weights`` float (k,), positive; ``counts`` int (k,): how many coins have that weight. Whole-numbered weights make
-    a lattice sum, which has an exact formula of its own.
+    ``weights`` float (k,), of either sign; ``counts`` int (k,): how many coins have that weight. Whole-numbered weights
+    make a lattice sum, which has an exact formula of its own.
     """
     w, n = np.asarray(weights, np.float64), np.asarray(counts, np.float64)
-    w, n = w[n > 0], n[n > 0]
-    most = float(w @ n)
-    if observed <= 0 or not w.size:
-        return _tail(0.0 if observed <= 0 else -np.inf)
+    w, n = w[(n > 0) & (w != 0)], n[(n > 0) & (w != 0)]
+    up = w > 0
+    least, most = float(w[~up] @ n[~up]), float(w[up] @ n[up])
+    if observed <= least or not w.size:
+        return _tail(0.0 if observed <= least else -np.inf)
     lattice = bool(np.all(w == np.round(w)))
     if lattice:
         observed = float(np.ceil(observed - 1e-9))
-    if observed > most * (1 + 1e-12):
+    slack = 1e-12 * (most - least)
+    if observed > most + slack:
         return _tail(-np.inf)
-    if observed >= most * (1 - 1e-12):
-        return _tail(float(n.sum() * np.log(share)))
+    if observed >= most - slack:
+        return _tail(float(n[up].sum() * np.log(share) + n[~up].sum() * np.log1p(-share)))
+    high, low = np.where(up, share, 1 - share), np.where(up, 1 - share, share)
 
     def cgf(z: Any) -> Any:
+        # The larger end of each coin stands outside the logarithm, so that nothing overflows.
         x = np.multiply.outer(z, w)
-        return (x + np.log(share + (1 - share) * np.exp(-x))) @ n
+        size = np.multiply.outer(z, np.abs(w))
+        return (np.where(up, x, 0.0) + np.log(high + low * np.exp(-size))) @ n
 
     def slope(theta: float) -> float:
-        odds = share / (share + (1 - share) * np.exp(-theta * w))
-        return float(odds @ (w * n))
+        odds = high / (high + low * np.exp(-theta * np.abs(w)))
+        return float(np.where(up, odds, 1 - odds) @ (w * n))
 
     deviation = float(np.sqrt(share * (1 - share) * (w**2 @ n)))
     return _contour(cgf, slope, observed, deviation=deviation, lattice=lattice)
 
 
 def exponentials(weights: ArrayLike, counts: ArrayLike, observed: float) -> Tail:
-    """P(sum over j of w_j Gamma(n_j, 1) >= observed): sums of standard exponentials, ``n_j`` with weight ``w_j`` > 0."""
+    """P(sum over j of w_j Gamma(n_j, 1) >= observed): sums of standard exponentials, ``n_j`` with weight ``w_j``."""
     w, n = np.asarray(weights, np.float64), np.asarray(counts, np.float64)
-    w, n = w[n > 0], n[n > 0]
-    if observed <= 0 or not w.size:
+    w, n = w[(n > 0) & (w != 0)], n[(n > 0) & (w != 0)]
+    if not w.size or (w.min() > 0 and observed <= 0):
         return _tail(0.0 if observed <= 0 else -np.inf)
-    edge = 1.0 / float(w.max())
+    if w.max() < 0 and observed >= 0:
+        return _tail(-np.inf)
+    edge = 1.0 / float(w.max()) if w.max() > 0 else np.inf
 
     def cgf(z: Any) -> Any:
         return -np.log(1.0 - np.multiply.outer(z, w)) @ n

@@ -78,10 +78,20 @@ def tokenized(texts: Any, tokenizer: Tokenizer | None) -> Tokens:
     texts = pc.fill_null(texts, "")
     if tokenizer is None:
         return _split(texts)
-    rows = tokenizer.encode(texts.to_pylist())
+    return numbered(tokenizer.encode(texts.to_pylist()))
+
+
+def numbered(rows: Sequence[Sequence[int]]) -> Tokens:
+    """Texts that are token ids already."""
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     ids = np.fromiter(chain.from_iterable(rows), np.int64, int(offsets[-1]))
     return Tokens(mixed(ids.astype(np.uint64) + _BASE), offsets)
+
+
+def hashed(rows: NDArray[np.int64]) -> Tokens:
+    """The same of texts of one length: token ids int64 (texts, length)."""
+    offsets = np.arange(len(rows) + 1, dtype=np.int64) * rows.shape[1]
+    return Tokens(mixed(rows.astype(np.uint64).ravel() + _BASE), offsets)
 
 
 def _split(texts: Any) -> Tokens:

@@ -47,7 +47,7 @@ BROKEN: Final = 1e-6
 def radioactivity(
     suspect: Subject,
     teacher: Teacher,
-    controls: Sequence[Subject],  # noqa: ARG001 - the same for every test
+    controls: Sequence[Subject],
     *,
     seed: int,
     alpha: float = 0.01,
@@ -56,11 +56,12 @@ def radioactivity(
     """Whether one of the teacher's mark keys fits what the suspect said (``answers``) or predicted (``readings``).
 
     Pairs that stand in the prompt of the same answer, and readings of contexts that the suspect was shown, are left out.
+    Text of controls, which should be like the suspect and never have met the mark, sharpens the test and is not needed.
     With text and readings the smaller p is doubled; with several keys it is multiplied by their number: which campaign it
     was is ``tracing``'s question. ``seed`` draws the ``fresh`` keys of the check in ``details`` and changes nothing else.
     """
     keys = teacher.keys
-    found = heard(suspect, teacher.tokenizer, [key.width for key in (*keys, *teacher.decoys)])
+    found = heard(suspect, controls, teacher.tokenizer, [key.width for key in (*keys, *teacher.decoys)])
     why = _why(suspect, teacher, found)
     if why:
         return _finding(suspect, found, seed=seed, alpha=alpha, details={"why": why})
@@ -152,7 +153,8 @@ def _shown(found: Heard, key: MarkKey, seen: Evidence) -> dict[str, Value]:
     """The parts of the p-value, and the statistics that were not chosen, for the reader who wants to compare."""
     details: dict[str, Value] = {"key_id": key.key_id, "scheme": key.scheme, "exact": seen.exact}
     if seen.text is not None:
-        said = found.text[key.width]
+        said, _ = found.text[key.width]
+        details["answers of controls"] = found.beside
         details["text log10 p"] = seen.text.tail.log10
         for name, weight in (("de-duplicated", np.ones(len(said))), ("counted", said.counts.astype(float))):
             details[f"text log10 p, {name}"] = totals(said, weight, [key])[0].tail.log10
@@ -165,5 +167,5 @@ def _least(found: Heard, key: MarkKey) -> float:
     """The smallest log10 p that the pairs allow; nothing bounds it under "gumbel"."""
     if key.scheme == "gumbel":
         return -np.inf
-    pairs = max(len(found.text[key.width]), len(found.read[key.width][0]))
+    pairs = max(len(found.text[key.width][0]), len(found.read[key.width][0]))
     return float(pairs * np.log10(key.share))

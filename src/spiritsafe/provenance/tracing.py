@@ -73,7 +73,7 @@ def tracing(
     the finding inconclusive: then something is wrong with the text, not with the suspect.
     """
     keys, decoys = teacher.keys, teacher.decoys
-    found = heard(suspect, teacher.tokenizer, [key.width for key in (*keys, *decoys)])
+    found = heard(suspect, controls, teacher.tokenizer, [key.width for key in (*keys, *decoys)])
     tries: list[_Try] = []
     false: list[float] = []
     if not found.empty:

@@ -1,0 +1,55 @@
+"""Trains what is missing, measures, and writes the result and its page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from provenance import bed, measure, page
+
+RESULT = Path(__file__).parent.parent / "results" / "provenance.json"
+PAGE = Path(__file__).parents[2] / "docs" / "provenance" / "strength.md"
+
+
+def main() -> int:
+    """0 when the result was written."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("bench-out") / "provenance")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--show", action="store_true", help="only write the page of the result that is there")
+    given = parser.parse_args()
+    if not given.show:
+        torch.set_num_threads(1)
+        begin = time.perf_counter()
+
+        def told(line: str) -> None:
+            print(f"{time.perf_counter() - begin:7.0f} s  {line}", file=sys.stderr, flush=True)
+
+        made = bed.Bed(given.work, told, seed=given.seed)
+        bed.everything(made)
+        result: dict[str, Any] = defaultdict(list)
+        for name, row in measure.everything(measure.Desk(made), given.seed, told):
+            result[name].append(row)
+        result["run"] = {
+            "seed": given.seed,
+            "cpus": os.cpu_count(),
+            "load_average": round(os.getloadavg()[0], 1),
+            "python": platform.python_version(),
+            "seconds": round(time.perf_counter() - begin),
+        }
+        RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    PAGE.write_text(page.page(json.loads(RESULT.read_text("utf-8"))), "utf-8")
+    print(f"{RESULT}\n{PAGE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
