@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 KINDS = ("template", "skeleton", "minhash", "device", "network")
 MOST_OWNERS = 1024
 """A key that more indicators have tells none of them from another; it is left out."""
+_USUAL = 1024
+"""Indicators that a request usually shares keys with at most; one that shares more costs an array of all."""
 _SALT = {kind: np.uint64(0x9E3779B97F4A7C15 * n & (1 << 64) - 1) for n, kind in enumerate(KINDS)}
 _SALTS = (_SALT["skeleton"], _SALT["minhash"])
 _NONE, _NOTHING = np.zeros(0, np.uint64), np.zeros(1, np.uint64)
@@ -71,6 +73,9 @@ class Index:
         self.wants_minhash = "minhash" in self.kinds
         self.wants_tokens = "device" in self.kinds or "network" in self.kinds
         self._found = np.zeros(max(1, many), np.int32)
+        self._table = (self._keys, self._slots, self._ends, self._owners, self._least, self._found)
+        self._touched = np.empty(_USUAL, np.int32)
+        self._skeleton = np.zeros(1, np.uint64)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -139,28 +144,20 @@ class Index:
             request = (_NONE, _NONE, _NOTHING, _NONE, tokens)
         else:
             bands = sketch.bands if sketch.bands is not None else _NONE
-            skeleton = np.array([sketch.skeleton], np.uint64)
-            request = (sketch.anchors, sketch.system_anchors, skeleton, bands, tokens)
-        touched = np.empty(4 * sum(one.size for one in request), np.int32)
+            self._skeleton[0] = sketch.skeleton
+            request = (sketch.anchors, sketch.system_anchors, self._skeleton, bands, tokens)
+        touched = self._touched
         many, more = self._counted(touched, request)
         if more:  # keys with many owners: room for all there can be
             touched = np.empty(len(self.ids), np.int32)
             many, _ = self._counted(touched, request)
+        if not many:
+            return ()
         found = sorted(touched[:many].tolist())
         return tuple(n for n in found if self._in_force(n, now))
 
     def _counted(self, touched: Any, request: tuple[Any, ...]) -> tuple[int, int]:
-        return _lookup.match(
-            self._keys,
-            self._slots,
-            self._ends,
-            self._owners,
-            self._least,
-            self._found,
-            touched,
-            request,
-            _SALTS,
-        )
+        return _lookup.match(*self._table, touched, request, _SALTS)
 
     def _in_force(self, number: int, now: int) -> bool:
         begin, end = self._from[number], self._until[number]

@@ -13,7 +13,7 @@ import orjson
 
 from spiritsafe.errors import StorageError
 from spiritsafe.gateway import decide
-from spiritsafe.gateway._places import hands_in, may_touch
+from spiritsafe.gateway._places import gives_out, hands_in, may_touch
 from spiritsafe.gateway.artefacts import KINDS, Owner
 from spiritsafe.gateway.record import Decided, record
 from spiritsafe.gateway.stream import Stream
@@ -60,17 +60,16 @@ class Refusing(Exception):  # noqa: N818 - reads as the fact it states
 class Exchange:
     """Made for each guarded request; ``decide`` first, then the answer's methods, and ``close`` whatever happens.
 
-    ``raw``: the bytes of ``body`` where they are at hand, which are quicker to look through; None: they are not.
     ``kinds``: the artefacts that are bound here.
     """
 
     def __init__(
         self, works: Works, dialect: Dialect, caller: Caller, body: Any, now: int, *,
-        raw: bytes | None = None, kinds: Collection[str] = KINDS,
+        kinds: Collection[str] = KINDS,
     ) -> None:  # fmt: skip
         self.works, self.dialect, self.caller, self.now = works, dialect, caller, now
         self._began = time.perf_counter()
-        self._raw, self._kinds = raw, kinds
+        self._kinds = kinds
         self.body = body
         self.asked = dialect.asked(body)
         self._sketch: Sketch | None = None
@@ -151,7 +150,7 @@ class Exchange:
         if works.binding is None:
             return path
         target = path
-        if self.body and (self._raw is None or hands_in(self._raw)):
+        if self.body and hands_in(self.body):
             self._handed = handed(self.body, self._owner, works.binding, now=self.now, kinds=self._kinds)
         if not self.dialect.makes:
             target, by_path = handed_path(path, self._owner, works.binding, now=self.now)
@@ -199,7 +198,7 @@ class Exchange:
             document = orjson.loads(data)
         except orjson.JSONDecodeError:
             return data
-        changed = self.answered(document, artefacts=may_touch(data))
+        changed = self.answered(document, artefacts=gives_out(document) and may_touch(data))
         return data if changed is document else orjson.dumps(changed)
 
     def answered(self, document: Any, *, artefacts: bool = True) -> Any:
