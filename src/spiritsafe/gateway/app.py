@@ -19,7 +19,7 @@ from spiritsafe.gateway.mounted import Mounted
 from spiritsafe.gateway.remote import Remote
 from spiritsafe.gateway.reply import WATCH, Reply, Watch
 from spiritsafe.gateway.upstream import Broken, Outgoing, Unreachable
-from spiritsafe.gateway.works import Works
+from spiritsafe.gateway.works import LONG, Works
 from spiritsafe.responses import Refusal, find
 
 if TYPE_CHECKING:
@@ -159,8 +159,11 @@ class Gateway:
             content = await bodies.whole(receive, known, self.policy.limits)
             document: Any = None
             if content or dialect.makes:
-                plain = bodies.plain(content, known, headers, self.policy.limits)
-                document = bodies.document(plain, self.policy.limits)
+                held, limits = content, self.policy.limits
+                if len(held) > LONG or b"content-encoding" in known:  # few bytes may unfold to many
+                    document = await self.works.apart(lambda: bodies.read(held, known, headers, limits))
+                else:
+                    document = bodies.read(held, known, headers, limits)
             exchange = Exchange(self.works, dialect, caller, document, now)
             try:
                 away = await exchange.decide(path)

@@ -68,6 +68,11 @@ async def pieces(receive: Receive, limits: Limits) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
 
 
+def read(body: bytes, fields: Fields, headers: Pairs, limits: Limits) -> dict[str, Any]:
+    """The one JSON object that a body is, once plain. Raises Refused."""
+    return document(plain(body, fields, headers, limits), limits)
+
+
 def plain(body: bytes, fields: Fields, headers: Pairs, limits: Limits) -> bytes:
     """The body without its content coding. Raises Refused (415 unknown coding, 413 a bomb, 400 broken)."""
     coding = fields.get(b"content-encoding", b"").strip().lower()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spiritsafe.gateway.artefacts import Redemption
     from spiritsafe.gateway.works import Works
     from spiritsafe.model import Caller, Order
-    from spiritsafe.responses import Dialect
+    from spiritsafe.responses import Dialect, Taken
 
 #: Events after which a stream says nothing more, by their ``type``; chat streams end with ``[DONE]``.
 _LAST = frozenset({"message_stop", "response.completed", "response.failed", "response.incomplete", "error"})
@@ -89,7 +89,7 @@ class Exchange:
     async def decide(self, path: str) -> Away:
         """Hear artefacts and orders. Raises Refusing, the record then written."""
         works = self.works
-        self._match()
+        await self._match()
         target = self._open(path)
         self._orders = works.rules.book.applying(self._campaigns, self.caller, self.now)
         if (foreign := self._not_theirs()) is not None:
@@ -113,12 +113,13 @@ class Exchange:
         changed = bool(self.body) and call.body is not self.body
         return Away(call.body if changed else None, target, extra)
 
-    def _match(self) -> None:
+    async def _match(self) -> None:
         """Sketch the request, and see which campaigns' indicators it has."""
         works, index = self.works, self.works.rules.index
         if self.dialect.makes and (works.policy.log.content != "none" or len(index)):
             asked = self.asked
-            self._sketch = works.inline.sketch(asked.prompt or "", asked.system, minhash=index.wants_minhash)
+            self._sketch = await works.sketch(asked.prompt or "", asked.system, minhash=index.wants_minhash)
+            index = works.rules.index  # a long text may have outlived the rules
         if not len(index):
             return
         caller = self.caller
@@ -128,16 +129,17 @@ class Exchange:
             works.counts.add("matched")
 
     async def _judged(self, call: Call) -> decide.Judged:
-        """What the orders say; each that counts takes a token first."""
+        """What the orders say. Who is refused anyway takes no token: decided first as if there were enough."""
         works = self.works
-        left: dict[str, Any] = {}
-        for order in self._orders:
-            bucket = decide.bucket(order, works.responses[order.response])
-            if bucket is not None:
-                left[order.order_id] = await works.state.take(
-                    bucket.name, bucket.rate, bucket.burst, self.now
-                )
+        left: dict[str, Taken] = {}
         judged = decide.judge(call, self._orders, left, works.responses, now=self.now)
+        if judged.refusal is None:
+            for order, bucket in decide.buckets(judged.applied, works.responses):
+                taken = await works.state.take(bucket.name, bucket.rate, bucket.burst, self.now)
+                left[order.order_id] = taken
+                if not taken.allowed:
+                    judged = decide.judge(call, self._orders, left, works.responses, now=self.now)
+                    break
         if judged.order is not None and judged.refusal is not None:
             self._response, self._category = judged.order.response, judged.refusal.category
         elif judged.applied:
