@@ -255,8 +255,8 @@ def streams(gateway: list[str], folder: Path, seconds: float) -> dict[str, int]:
         return added(asyncio.run(paced({"direct": slow, "spiritsafe": through}, seconds, 50.0, stream=True)))
 
 
-def memory(pid: int) -> list[float]:
-    """MB resident of a process and of its children, the largest first."""
+def memory(pid: int) -> dict[str, int]:
+    """MB resident of the largest of a process and its children, and of all of them."""
     held: list[float] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -267,7 +267,7 @@ def memory(pid: int) -> list[float]:
             fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
             if entry.name == str(pid) or fields.get("PPid", "").strip() == str(pid):
                 held.append(int(fields.get("VmRSS", "0 kB").split()[0]) / 1024)
-    return sorted(held, reverse=True)
+    return {"mb": round(max(held)), "mb_with_parent": round(sum(held))}
 
 
 def files(folder: Path, upstream: int) -> Path:
@@ -368,8 +368,7 @@ def main() -> int:
         paces = asyncio.run(paced({name: ports[name] for name in ("direct", "spiritsafe")}, args.seconds * 2))
         found["added_us_at_200"] = added(paces)
         found["medians_us_at_200"] = {name: round(statistics.median(times)) for name, times in paces.items()}
-        held = memory(pid)
-        found["spiritsafe"] |= {"mb": round(held[0]), "mb_with_parent": round(sum(held))}
+        found["spiritsafe"] |= memory(pid)
         stack.close()  # what follows has the machine to itself
         found["first_event_added_us_at_50"] = streams(gateway, folder, args.seconds * 2)
         found["workers"] = {}

@@ -64,7 +64,7 @@ class Works:
             if keys
             else None
         )
-        self.spans = Spans(policy.log.otlp, writer) if policy.log.otlp else None
+        self.spans = Spans(policy.log.otlp, self.writer) if policy.log.otlp else None
         self._processes = processes
         self._families: dict[str, str] = {}
         self._thread = ThreadPoolExecutor(1, "gateway")
