@@ -1,8 +1,9 @@
 """The gateway beside its upstream alone, beside a bare ASGI proxy and beside LiteLLM proxy, in one run.
 
-wrk drives nginx, which answers a fixed JSON of about 1 kB; bodies are about 4 kB. Everything of the gateway is on: identity,
-sketch, 10,000 orders, 1,000,000 indicator keys, artefact keys, the log without text. Ratios count, not the figures: generator,
-gateway and upstream share the machine.
+wrk drives nginx, which answers a fixed JSON of about 1 kB; bodies are about 4 kB, of a thousand accounts in turn. The gateway
+runs as its command does, with everything on: identity, sketch, 10,000 orders, 1,000,000 indicator keys, artefact keys, the log
+without text. Streams come from an upstream that sends an event every 10 ms. Ratios count, not the figures: generator, gateway
+and upstream share the machine.
 
     python bench/gateway.py [--seconds 10] [--litellm BIN/litellm] [--save]
 """
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 ORDERS, KEYS = 10_000, 1_000_000
+EVENTS = 6
+"""Events of a stream, 10 ms apart."""
 SECRET = "sk-" + "0123456789abcdef" * 4
 RESULT = Path(__file__).with_name("results") / "gateway.json"
 ANSWER = json.dumps(
@@ -67,8 +70,25 @@ async def app(scope, receive, send):
         await send({"type": "http.response.body", "body": await answer.read()})
 """
 
+STREAM = """
+import asyncio, sys
+EVENT = b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"word "}}]}\\n\\n'
+async def serve(reader, writer):
+    while head := await reader.readuntil(b"\\r\\n\\r\\n"):
+        length = [line for line in head.lower().split(b"\\r\\n") if line.startswith(b"content-length:")][0]
+        await reader.readexactly(int(length.split(b":")[1]))
+        writer.write(b"HTTP/1.1 200 OK\\r\\ncontent-type: text/event-stream\\r\\ntransfer-encoding: chunked\\r\\n\\r\\n")
+        for _ in range(EVENTS):
+            writer.write(b"%x\\r\\n%b\\r\\n" % (len(EVENT), EVENT))
+            await asyncio.sleep(0.01)
+        writer.write(b"e\\r\\ndata: [DONE]\\n\\n\\r\\n0\\r\\n\\r\\n")
+async def main():
+    await (await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]))).serve_forever()
+asyncio.run(main())
+"""
 
-def body() -> bytes:
+
+def body(*, stream: bool = False) -> bytes:
     """A chat request of about 4 kB."""
     rng = np.random.default_rng(0)
     words = " ".join(f"word{n}" for n in rng.integers(0, 5_000, 430))
@@ -76,7 +96,8 @@ def body() -> bytes:
         {"role": "system", "content": "You are a helpful assistant."},
         {"role": "user", "content": f"Summarise: {words}"},
     ]
-    return json.dumps({"model": "m", "messages": messages}, separators=(",", ":")).encode()
+    asked = {"model": "m", "messages": messages} | ({"stream": True} if stream else {})
+    return json.dumps(asked, separators=(",", ":")).encode()
 
 
 def port() -> int:
@@ -87,16 +108,25 @@ def port() -> int:
 
 @contextmanager
 def running(
-    command: list[str], at: int, env: dict[str, str] | None = None, *, seconds: float = 60
+    command: list[str],
+    at: int,
+    env: dict[str, str] | None = None,
+    *,
+    seconds: float = 60,
+    ready: bool = False,
 ) -> Generator[int]:
-    """A server process that listens at a port; gives its process id."""
+    """A server process that listens at a port; gives its process id. ``ready``: it answers, too."""
     with tempfile.TemporaryFile() as told:
         process = subprocess.Popen(command, stdout=told, stderr=told, env={**os.environ, **(env or {})})
         end = time.monotonic() + seconds
         try:
             while True:
                 try:
-                    socket.create_connection(("127.0.0.1", at), 1).close()
+                    with socket.create_connection(("127.0.0.1", at), 1) as one:
+                        if ready:
+                            one.settimeout(seconds)
+                            one.sendall(b"GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                            one.recv(1)
                     break
                 except OSError:
                     if process.poll() is not None or time.monotonic() > end:
@@ -150,7 +180,7 @@ def policy(folder: Path, upstream: int) -> Path:
     )
     path = folder / "policy.toml"
     path.write_text(
-        f'[gateway]\nupstream = "http://127.0.0.1:{upstream}"\n'
+        f'[gateway]\nupstream = "http://127.0.0.1:{upstream}"\nadmin = "127.0.0.1:{port()}"\n'
         '[identity]\ntrusted = ["127.0.0.1/32"]\naccount = "x-account-id"\norganization = "x-organization-id"\n'
         '[log]\nfolder = "log"\non_failure = "open"\n'
         f'[orders]\nfile = "orders.json"\nsigner = "{signer}"\nindicators = ["indicators.json"]\n'
@@ -162,7 +192,7 @@ def policy(folder: Path, upstream: int) -> Path:
 def wrk(at: int, connections: int, seconds: float, script: Path) -> dict[str, float]:
     """Requests a second and median latency, from wrk."""
     told = subprocess.run(
-        [shutil.which("wrk") or "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script),
+        [shutil.which("wrk") or "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", "-s", str(script),
          f"http://127.0.0.1:{at}/v1/chat/completions"],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
@@ -173,25 +203,31 @@ def wrk(at: int, connections: int, seconds: float, script: Path) -> dict[str, fl
     return {"rps": rate, "p50_us": float(number) * scale, "errors": float(errors[1]) if errors else 0.0}
 
 
-async def paced(ports: dict[str, int], seconds: float, rate: float = 200.0) -> dict[str, list[float]]:
-    """Latency in µs of requests sent at a fixed pace, alternating between the servers."""
+async def paced(
+    ports: dict[str, int], seconds: float, rate: float = 200.0, *, stream: bool = False
+) -> dict[str, list[float]]:
+    """Latency in µs of requests sent at a fixed pace, alternating between the servers; of a stream, until its first event."""
     found: dict[str, list[float]] = {name: [] for name in ports}
-    headers = {"content-type": "application/json", "x-account-id": "a-1", "authorization": f"Bearer {SECRET}"}
-    data = body()
+    data = body(stream=stream)
     waiting: set[asyncio.Task[None]] = set()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
-        async def one(name: str, at: int) -> None:
+        async def one(name: str, at: int, number: int) -> None:
+            headers = {
+                "content-type": "application/json", "x-account-id": f"a-{number % 1000}",
+                "authorization": f"Bearer {SECRET}",
+            }  # fmt: skip
             begin = time.perf_counter()
             async with session.post(
                 f"http://127.0.0.1:{at}/v1/chat/completions", data=data, headers=headers
             ) as got:
+                await (got.content.readany() if stream else got.read())
+                found[name].append((time.perf_counter() - begin) * 1e6)
                 await got.read()
-            found[name].append((time.perf_counter() - begin) * 1e6)
 
-        for _ in range(int(seconds * rate)):
+        for number in range(int(seconds * rate)):
             for name, at in ports.items():
-                task = asyncio.create_task(one(name, at))
+                task = asyncio.create_task(one(name, at, number))
                 waiting.add(task)
                 task.add_done_callback(waiting.discard)
                 await asyncio.sleep(1 / rate / len(ports))
@@ -199,9 +235,29 @@ async def paced(ports: dict[str, int], seconds: float, rate: float = 200.0) -> d
     return found
 
 
-def memory(pid: int) -> float:
-    """MB resident, of a process and its children."""
-    total = 0.0
+def added(found: dict[str, list[float]]) -> dict[str, int]:
+    """What the gateway adds, in µs: the difference of the medians and of the 99 % quantiles."""
+    return {
+        f"p{q}": round(float(np.percentile(found["spiritsafe"], q) - np.percentile(found["direct"], q)))
+        for q in (50, 99)
+    }
+
+
+def streams(gateway: list[str], folder: Path, seconds: float) -> dict[str, int]:
+    """What the gateway adds, in µs, until the first event of a stream."""
+    (folder / "stream.py").write_text(f"EVENTS = {EVENTS}\n{STREAM}")
+    slow, through = port(), port()
+    command = [*gateway, "--upstream", f"http://127.0.0.1:{slow}", "--listen", f"127.0.0.1:{through}"]
+    with (
+        running([sys.executable, str(folder / "stream.py"), str(slow)], slow),
+        running(command, through, seconds=120, ready=True),
+    ):
+        return added(asyncio.run(paced({"direct": slow, "spiritsafe": through}, seconds, 50.0, stream=True)))
+
+
+def memory(pid: int) -> dict[str, int]:
+    """MB resident of the largest of a process and its children, and of all of them."""
+    held: list[float] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -210,8 +266,47 @@ def memory(pid: int) -> float:
                 continue
             fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
             if entry.name == str(pid) or fields.get("PPid", "").strip() == str(pid):
-                total += int(fields.get("VmRSS", "0 kB").split()[0]) / 1024
-    return total
+                held.append(int(fields.get("VmRSS", "0 kB").split()[0]) / 1024)
+    return {"mb": round(max(held)), "mb_with_parent": round(sum(held))}
+
+
+def files(folder: Path, upstream: int) -> Path:
+    """What nginx and wrk read; the latter's script."""
+    (folder / "nginx.conf").write_text(
+        f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/err;\n"
+        "events { worker_connections 4096; }\n"
+        f"http {{ access_log off; client_max_body_size 1m; server {{ listen 127.0.0.1:{upstream} reuseport;\n"
+        "keepalive_requests 100000000;\n"
+        f"location / {{ default_type application/json; return 200 '{ANSWER}'; }} }} }}\n"
+    )
+    script = folder / "post.lua"
+    script.write_text(
+        f"wrk.method='POST'\nwrk.body=[==[{body().decode()}]==]\nwrk.headers['content-type']='application/json'\n"
+        "wrk.headers['x-organization-id']='g-1'\n"
+        "local n = 0\nfunction request() n = n + 1; wrk.headers['x-account-id'] = 'a-' .. n % 1000; "
+        "return wrk.format() end\n"
+        f"wrk.headers['authorization']='Bearer {SECRET}'\n"
+    )
+    return script
+
+
+def litellm(program: Path, folder: Path, upstream: int, at: int) -> tuple[list[str], dict[str, str]]:
+    """LiteLLM's proxy before the same upstream: command and environment."""
+    (folder / "litellm.yaml").write_text(
+        "model_list:\n- model_name: m\n  litellm_params:\n    model: openai/m\n"
+        f"    api_base: http://127.0.0.1:{upstream}/v1\n    api_key: k\n"
+    )
+    env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_DOCS": "True", "LITELLM_MASTER_KEY": SECRET}
+    command = [
+        str(program),
+        "--config",
+        str(folder / "litellm.yaml"),
+        "--port",
+        str(at),
+        "--host",
+        "127.0.0.1",
+    ]
+    return command, env
 
 
 def main() -> int:
@@ -231,24 +326,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
         folder = Path(work)
         upstream, bare, safe, lite = port(), port(), port(), port()
-        (folder / "nginx.conf").write_text(
-            f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/err;\n"
-            "events { worker_connections 4096; }\n"
-            f"http {{ access_log off; client_max_body_size 1m; server {{ listen 127.0.0.1:{upstream} reuseport;\n"
-            "keepalive_requests 100000000;\n"
-            f"location / {{ default_type application/json; return 200 '{ANSWER}'; }} }} }}\n"
-        )
-        script = folder / "post.lua"
-        script.write_text(
-            f"wrk.method='POST'\nwrk.body=[==[{body().decode()}]==]\nwrk.headers['content-type']='application/json'\n"
-            "wrk.headers['x-account-id']='a-1'\nwrk.headers['x-organization-id']='g-1'\n"
-            f"wrk.headers['authorization']='Bearer {SECRET}'\n"
-        )
-        stack.enter_context(
-            running(
-                [shutil.which("nginx") or "nginx", "-p", work, "-c", str(folder / "nginx.conf")], upstream
-            )
-        )
+        script = files(folder, upstream)
+        nginx = [shutil.which("nginx") or "nginx", "-p", work, "-c", str(folder / "nginx.conf")]
+        stack.enter_context(running(nginx, upstream))
         (folder / "bare.py").write_text(f"UPSTREAM = 'http://127.0.0.1:{upstream}'\n{BARE}")
         uvicorn = [
             sys.executable,
@@ -262,33 +342,21 @@ def main() -> int:
             "httptools",
         ]
         stack.enter_context(running([*uvicorn, "--app-dir", work, "--port", str(bare), "bare:app"], bare))
-        (folder / "safe.py").write_text(
-            "from pathlib import Path\nfrom spiritsafe.gateway import policy\nfrom spiritsafe.gateway.app import Gateway\n"
-            f"app = Gateway(policy.read(Path({str(policy(folder, upstream))!r})))\n"
-        )
+        told = policy(folder, upstream)
+        gateway = [
+            sys.executable,
+            "-c",
+            "from spiritsafe.cli import main; main()",
+            "gateway",
+            "--policy",
+            str(told),
+        ]
         pid = stack.enter_context(
-            running(
-                [*uvicorn, "--lifespan", "on", "--app-dir", work, "--port", str(safe), "safe:app"],
-                safe,
-                seconds=120,
-            )
+            running([*gateway, "--listen", f"127.0.0.1:{safe}"], safe, seconds=120, ready=True)
         )
         ports = {"direct": upstream, "bare": bare, "spiritsafe": safe}
         if args.litellm:
-            (folder / "litellm.yaml").write_text(
-                "model_list:\n- model_name: m\n  litellm_params:\n    model: openai/m\n"
-                f"    api_base: http://127.0.0.1:{upstream}/v1\n    api_key: k\n"
-            )
-            env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_DOCS": "True", "LITELLM_MASTER_KEY": SECRET}
-            command = [
-                str(args.litellm),
-                "--config",
-                str(folder / "litellm.yaml"),
-                "--port",
-                str(lite),
-                "--host",
-                "127.0.0.1",
-            ]
+            command, env = litellm(args.litellm, folder, upstream, lite)
             stack.enter_context(running(command, lite, env, seconds=180))
             ports["litellm"] = lite
         for name, at in ports.items():
@@ -298,13 +366,18 @@ def main() -> int:
                 "c1": wrk(at, 1, args.seconds / 2, script),
             }
         paces = asyncio.run(paced({name: ports[name] for name in ("direct", "spiritsafe")}, args.seconds * 2))
-        added = [
-            round(float(np.percentile(paces["spiritsafe"], q) - np.percentile(paces["direct"], q)))
-            for q in (50, 99)
-        ]
-        found["added_us_at_200"] = {"p50": added[0], "p99": added[1]}
+        found["added_us_at_200"] = added(paces)
         found["medians_us_at_200"] = {name: round(statistics.median(times)) for name, times in paces.items()}
-        found["spiritsafe"]["mb"] = round(memory(pid))
+        found["spiritsafe"] |= memory(pid)
+        stack.close()  # what follows has the machine to itself
+        found["first_event_added_us_at_50"] = streams(gateway, folder, args.seconds * 2)
+        found["workers"] = {}
+        for many in (1, 2):
+            at = port()
+            command = [*gateway, "--listen", f"127.0.0.1:{at}", "--workers", str(many)]
+            with running(nginx, upstream), running(command, at, seconds=120, ready=True):
+                wrk(at, 32, 2, script)
+                found["workers"][str(many)] = wrk(at, 32, args.seconds, script)
         lines = sum(path.read_bytes().count(b"\n") for path in (folder / "log").glob("*.jsonl*"))
         found["records"] = lines
     for name in ports:
@@ -319,8 +392,12 @@ def main() -> int:
         + (f", {mine / found['litellm']['c32']['rps']:.1f} times LiteLLM" if "litellm" in found else "")
     )
     print(
-        f"added at 200/s: p50 {added[0]} µs, p99 {added[1]} µs; {found['spiritsafe']['mb']} MB; {lines:,} records"
+        f"added at 200/s: {found['added_us_at_200']} µs; to a stream's first event {found['first_event_added_us_at_50']} µs;"
+        f" {found['spiritsafe']['mb']} MB; {lines:,} records"
     )
+    print("at 32 connections: " + ", ".join(
+        f"{one['rps']:,.0f} requests/s with {many} worker(s)" for many, one in found["workers"].items()
+    ))  # fmt: skip
     if args.save:
         RESULT.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     return 0

@@ -84,6 +84,7 @@ def measure(accounts: int, seed: int) -> dict[str, Any]:
         "accounts": accounts,
         "entries": dict(Counter(told)),
         "indicators": len(index),
+        "kinds": dict(index.kinds),
     }
     for (whose, what), many in sorted(counts.items()):
         found.setdefault(whose, {})[what] = many

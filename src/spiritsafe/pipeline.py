@@ -359,8 +359,12 @@ def _write(taken: Ingest, result: Result) -> None:
         json.dumps(result.record, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8"
     )
     (final / "report.html").write_text(page(result.record), "utf-8")
+    accuses = any(entry["label"] == "campaign" for entry in result.record["campaigns"])
+    skeletons = (
+        pq.read_table(work / "sketch.parquet", columns=["skeleton"]).column(0).to_numpy() if accuses else None
+    )
     found = indicators.indicators(
-        result.log, result.record, result.verdicts, result.layers, version=FINGERPRINT_VERSION
+        result.log, result.record, result.verdicts, result.layers, skeletons, version=FINGERPRINT_VERSION
     )
     (final / "indicators.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8")
     tables.accounts(final / "accounts.parquet", result.log, result.record["campaigns"])

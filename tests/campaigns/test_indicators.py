@@ -11,6 +11,7 @@ from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.evidence import View
 from spiritsafe.campaigns.indicators import indicators
 from spiritsafe.campaigns.verdict import Verdict
+from spiritsafe.features.inline import Inline
 from spiritsafe.features.lookup import Index, token
 from spiritsafe.model import Indicator
 
@@ -114,3 +115,20 @@ def test_devices_and_addresses_that_only_members_hold_are_told_as_tokens(
     index = Index([Indicator("i", "c-1", "device", tuple(device["values"]), 1, 0)])
     assert index.match(None, device="d-campaign", now=1) == (0,)
     assert index.match(None, device="d-shared", now=1) == ()
+
+
+def test_skeletons_that_members_share_and_nobody_else_has_are_told(make_log: MakeLog):
+    log = make_log([0, 1, 2, 3, 0, 1, 2, 4, 5, 4], live=[1] * 9 + [0])
+    # 11: four members; 22: three, and an innocent; 33: two only; 0: no text. A duplicate (the last) is nobody's.
+    skeletons = np.array([11, 11, 11, 11, 22, 22, 22, 22, 33, 11], np.uint64)
+    verdict = told([0, 1, 2, 3, 4, 5, 6, 8])
+    found = indicators(log, record(("c-1", "campaign")), [verdict], None, skeletons, version=1)["indicators"]
+    (one,) = found
+    assert (one["kind"], one["values"], one["least"]) == ("skeleton", [f"{11:016x}"], 1)
+    assert (one["exchanges"], one["elsewhere"]) == (4, 0)
+    index = Index([Indicator("i", "c-1", "skeleton", tuple(one["values"]), 1, 0)])
+    sketch = Inline().sketch("Hello")
+    assert index.match(sketch._replace(skeleton=11), now=1) == (0,)
+    assert index.match(sketch._replace(skeleton=22), now=1) == ()
+    none = indicators(log, record(("c-1", "campaign")), [verdict], None, np.zeros(10, np.uint64), version=1)
+    assert none["indicators"] == []

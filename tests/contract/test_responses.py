@@ -225,6 +225,52 @@ def test_a_summary_hook_that_is_not_there_gives_nothing():
     assert got == [{"choices": [{"message": {"content": "x"}}]}]
 
 
+@pytest.fixture
+def summaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of an installed hook that counts the reasoning's letters."""
+    info = tmp_path / "summaries_of_tests-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: summaries-of-tests\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[spiritsafe.summaries]\nletters = letters_of_tests:letters\n")
+    (tmp_path / "letters_of_tests.py").write_text("def letters(text):\n    return f'{len(text)} letters'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "letters"
+
+
+def test_a_stream_tells_its_summary_once_when_the_reasoning_is_over(summaries: str):
+    def chunk(index: int = 0, **delta: Any) -> dict[str, Any]:
+        return {"choices": [{"index": index, "delta": delta}]}
+
+    chunks = [
+        chunk(role="assistant", reasoning_content=SECRET), chunk(reasoning_content=SECRET), chunk(1, reasoning="xyz"),
+        chunk(content="Hi"), chunk(1, content="Ho"), chunk(content=" there"),
+    ]  # fmt: skip
+    got = changed("withhold_reasoning", "chat", chunks, streamed=True, summary=summaries)
+    assert got == [
+        chunk(role="assistant"), chunk(content="Hi", reasoning_content=f"{2 * len(SECRET)} letters"),
+        chunk(1, content="Ho", reasoning="3 letters"), chunk(content=" there"),
+    ]  # fmt: skip
+    item = {
+        "type": "reasoning",
+        "id": "rs_1",
+        "summary": [],
+        "content": [{"type": "reasoning_text", "text": "xyz"}],
+    }
+    told = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "3 letters"}]}
+    events = [
+        {"type": "response.reasoning_text.delta", "delta": SECRET},
+        {"type": "response.output_item.done", "item": item},
+        {"type": "response.completed", "response": {"output": [item]}},
+    ]
+    assert changed("withhold_reasoning", "responses", events, streamed=True, summary=summaries) == [
+        {"type": "response.output_item.done", "item": told},
+        {"type": "response.completed", "response": {"output": [told]}},
+    ]
+    missing = RESPONSES["withhold_reasoning"].module.missing
+    assert missing({"summary": summaries}) is None
+    assert "nobody-made-this" in missing({"summary": "nobody-made-this"})
+
+
 KEYS = [
     "messages",
     "max_tokens",

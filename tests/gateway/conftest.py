@@ -29,7 +29,7 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> KeyRing:
 
 @pytest.fixture(scope="session")
 def binding(ring: KeyRing) -> Binding:
-    return Binding(lambda: ring)
+    return Binding(lambda: ring, bind=("account", "organization", "family"))
 
 
 @contextmanager

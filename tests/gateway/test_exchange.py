@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anthropic
+import httpx
 import openai
 import pytest
 
 from spiritsafe import pipeline
-from spiritsafe.features.inline import Inline
+from spiritsafe.features.inline import Inline, Sketch
 from spiritsafe.gateway import keys as artefact_keys
 from spiritsafe.gateway import policy as policies
 from spiritsafe.gateway.app import Gateway
+from spiritsafe.gateway.works import LONG
 from spiritsafe.ledger import entries
 from spiritsafe.model import Exemption, Order
 from spiritsafe.orders import approvals, keys, snapshot
@@ -122,15 +125,21 @@ class House:
         replace_file(self.folder / "indicators.json", text)
 
     def order(self, response: str, exempt: tuple[Exemption, ...] = (), **parameters: Any) -> None:
+        self.orders([(response, parameters)], exempt)
+
+    def orders(self, steps: list[tuple[str, dict[str, Any]]], exempt: tuple[Exemption, ...] = ()) -> None:
         self.version += 1
         moment = now()
-        one = Order(
-            "o-1", "c-1", response, "streams", frozenset(), "distillation", "c-1@0", moment - 10**6,
-            moment + 3600 * 10**6, (), parameters,
-        )  # fmt: skip
-        one = approvals.approve(one, "dana", self.dana, now=moment)
+        made = [
+            Order(
+                f"o-{number}", "c-1", response, "streams", frozenset(), "distillation", "c-1@0", moment - 10**6,
+                moment + 3600 * 10**6, (), parameters,
+            )
+            for number, (response, parameters) in enumerate(steps, 1)
+        ]  # fmt: skip
+        made = [approvals.approve(one, "dana", self.dana, now=moment) for one in made]
         snapshot.write(
-            self.folder / "orders.json", self.key, version=self.version, issuer="tests", orders=[one],
+            self.folder / "orders.json", self.key, version=self.version, issuer="tests", orders=made,
             exempt=exempt, now=moment, expires=moment + 3600 * 10**6,
         )  # fmt: skip
         self.wait(lambda: self.gateway.works.rules.version == self.version)
@@ -224,6 +233,73 @@ def test_a_new_account_is_under_the_campaigns_budget_from_its_first_request(safe
     assert (last["account_id"], last["status"]) == ("never-seen-before", 429)
     assert last["gateway"]["orders"] == ["o-1"]
     assert last["gateway"]["category"] == "campaign_budget"
+
+
+def test_a_request_that_is_refused_anyway_takes_no_token(safe: House):
+    budget = ("budget", {"exchanges": 2, "seconds": 86_400})
+    safe.orders([budget, ("refuse", {})])
+    for number in range(3):
+        with pytest.raises(openai.PermissionDeniedError):
+            safe.ask(HARVEST + f"What is 7 + {number}?")
+    assert [one["gateway"]["category"] for one in safe.records()] == ["request_refused"] * 3
+    safe.orders([budget])
+    for number in range(2):
+        assert safe.ask(HARVEST + f"What is 7 + {number}?").choices
+    with pytest.raises(openai.RateLimitError):
+        safe.ask(HARVEST + "What is 7 + 2?")
+
+
+class Seen(Inline):
+    """Notes in which thread sketches are taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: list[int] = []
+
+    def sketch(self, prompt: str, system: str | None = None, *, minhash: bool = False) -> Sketch:
+        self.threads.append(threading.get_ident())
+        return super().sketch(prompt, system, minhash=minhash)
+
+
+def test_long_texts_are_sketched_apart_and_matched_all_the_same(safe: House):
+    safe.order("refuse")  # by then the gateway has started, and warmed its own
+    short, long = Seen(), Seen()
+    safe.gateway.works.inline, safe.gateway.works.long = short, long
+    text = HARVEST + "What is 3 + 4? " + "And so on, to the end. " * 4_000
+    assert len(text) > LONG
+    safe.ask("Tell me about otters", account="b-1")
+    with pytest.raises(openai.PermissionDeniedError):
+        safe.ask(text, account="b-2", org="g-2")
+    assert (len(short.threads), len(long.threads)) == (1, 1)
+    assert short.threads != long.threads
+    record = safe.records()[-1]
+    assert record["sketch"] == Inline().sketch(text).pack()
+    # Read in the thread, a body is as strict: a key twice is refused.
+    raw = b'{"model": "m", "model": "n", "messages": [{"role": "user", "content": "' + b"a" * LONG + b'"}]}'
+    with httpx.Client() as client:
+        got = client.post(
+            f"http://127.0.0.1:{safe.port}/v1/chat/completions", content=raw, headers={"x-account": "a-1"}
+        )
+    assert (got.status_code, got.headers["x-spiritsafe-category"]) == (400, "key_twice")
+
+
+def test_a_summary_hook_that_is_not_installed_is_complained_of(safe: House):
+    safe.order("withhold_reasoning", summary="nobody-made-this")
+    assert any("o-1" in one and "nobody-made-this" in one for one in safe.gateway.works.complaints())
+    assert not hasattr(safe.ask(HARVEST + "What is 3 + 5?").choices[0].message, "reasoning_content")
+    safe.order("withhold_reasoning")
+    assert not safe.gateway.works.complaints()
+
+
+def test_who_changes_models_within_a_conversation_is_not_refused(safe: House):
+    with anthropic.Anthropic(
+        base_url=f"http://127.0.0.1:{safe.port}", api_key="k", max_retries=0,
+        default_headers={"x-account": "a-1", "x-org": "g-1"},
+    ) as client:  # fmt: skip
+        question: Any = {"role": "user", "content": "What is the answer?"}
+        first = client.messages.create(model="claude-x", max_tokens=100, messages=[question])
+        said: Any = {"role": "assistant", "content": [block.model_dump() for block in first.content]}
+        assert client.messages.create(model="other-y", max_tokens=100, messages=[question, said, question])
 
 
 def test_removing_the_order_file_restores_everything_and_an_old_one_is_not_believed(safe: House):

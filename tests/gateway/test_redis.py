@@ -37,6 +37,20 @@ async def main(url, requests):
 asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 """
 
+SLOW_GATEWAY = """
+import asyncio, json, sys, time
+from spiritsafe.gateway.redis import Shared
+async def main(url, requests):
+    state = Shared(url, on_failure="local", gateways=4)
+    taken = []
+    for _ in range(requests // 50):
+        taken += await asyncio.gather(*[state.take("campaign", 1e-6, 1000, int(time.time() * 1e6)) for _ in range(50)])
+        await asyncio.sleep(0.03)
+    print(json.dumps([sum(one.allowed for one in taken), state.failures]))
+    await state.close()
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+"""
+
 
 class Server:
     """One redis-server that can be killed and started again on its port."""
@@ -85,6 +99,27 @@ def test_four_gateways_never_give_more_than_the_budget(server: Server):
     allowed, failures = sum(entry[0] for entry in told), sum(entry[1] for entry in told)
     assert allowed <= 1000
     assert failures or allowed == 1000
+
+
+def test_gateways_that_count_by_themselves_now_and_then_give_at_most_twice_the_budget(server: Server):
+    # The server answers, then sleeps, then answers: the four fail at different moments, with different last sights.
+    gateways = [
+        subprocess.Popen(
+            [sys.executable, "-c", SLOW_GATEWAY, server.url, "2500"], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    try:
+        while any(gateway.poll() is None for gateway in gateways):
+            time.sleep(0.1)
+            server.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.2)
+            server.process.send_signal(signal.SIGCONT)
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    told = [json.loads(gateway.communicate(timeout=60)[0]) for gateway in gateways]
+    assert sum(entry[1] for entry in told) > 0, "nobody ever counted alone"
+    assert 0 < sum(entry[0] for entry in told) <= 2000, told
 
 
 @pytest.mark.parametrize("on_failure", ["local", "open", "closed"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spiritsafe.errors import StorageError
-from spiritsafe.gateway.segments import Segments, recover
+from spiritsafe.gateway.segments import Segments, recover, writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,6 +168,15 @@ def test_a_full_disk_counts_what_is_lost_and_goes_on_once_there_is_room(small: P
     log.close()
     recover(small)
     assert sorted(numbers(small)) == [*written, 1000]
+
+
+def test_writers_of_one_process_id_do_not_meet(tmp_path: Path):
+    logs = [Segments(tmp_path, writer(), on_failure="closed") for _ in range(3)]  # as in three containers
+    for number, log in enumerate(logs):
+        log.append(line(number))
+    for log in logs:
+        log.close()
+    assert sorted(numbers(tmp_path)) == [0, 1, 2]
 
 
 def test_a_folder_that_vanishes_is_like_a_full_disk(tmp_path: Path):

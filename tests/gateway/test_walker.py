@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spiritsafe.gateway._places import hands_in, in_request
+from spiritsafe.gateway._places import gives_out, hands_in, in_answer, in_request
 from spiritsafe.gateway.artefacts import PREFIX, Owner
 from spiritsafe.gateway.stream import Stream
 from spiritsafe.gateway.walker import Issuer, handed, handed_path, touches
@@ -255,8 +255,34 @@ def test_json_of_any_shape_never_raises_and_is_never_changed_in_place(binding: B
 def test_bytes_without_a_sign_of_an_artefact_hold_none(body: dict[str, Any], ascii_only: bool):
     assert in_request(body)
     text = json.dumps(body, ensure_ascii=ascii_only)
-    assert hands_in(text.encode())
+    assert hands_in(body)
     # A name written with escapes is the same name to a JSON reader.
     escaped = text.replace("s", "\\u0073") if ascii_only else text
     assert in_request(json.loads(escaped))
-    assert hands_in(escaped.encode())
+    assert hands_in(json.loads(escaped))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"object": "chat.completion", "choices": [{"message": {"content": "x", "reasoning_details": [{"data": "eA=="}]}}]},
+        {"object": "chat.completion", "choices": [{"message": {"content": [{"type": "thinking", "signature": "c2ln"}]}}]},
+        {"object": "chat.completion", "choices": [{"message": {"content": "x"}}], "conversation": "conv_1"},
+        {"object": "response", "id": "resp_1", "output": []},
+        {"type": "message", "content": [{"type": "redacted_thinking", "data": "ZGF0YQ=="}]},
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_said_to_give_out_nothing_holds_nothing(answer: dict[str, Any]):
+    assert in_answer(answer)
+    assert gives_out(answer)
+
+
+def test_plain_texts_need_no_closer_look():
+    said = {"role": "user", "content": "signature reasoning ssb1."}
+    assert not hands_in({"model": "m", "messages": [said]})
+    for odd in ("encrypted_content", 7, {"signature": "x"}, None, [["signature"], "signature", 1]):
+        assert not hands_in({"model": "m", "input": odd})
+    message = {"role": "assistant", "content": "a signature"}
+    assert not gives_out(
+        {"id": "c", "object": "chat.completion", "choices": [{"index": 0, "message": message}]}
+    )

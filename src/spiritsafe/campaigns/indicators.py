@@ -1,7 +1,8 @@
 """Indicators: what the gateway matches inline and what can be shared, for each accused campaign.
 
 A ``template`` indicator is a set of anchors (64-bit fingerprints of shared runs of text): an exchange matches when it
-holds at least ``least`` of them. ``device`` and ``network`` indicators are SHA-256 of values that some members hold and
+holds at least ``least`` of them. A ``skeleton`` indicator is a set of hashes of whole prompts without their items: an exchange
+matches when it has one of them. ``device`` and ``network`` indicators are SHA-256 of values that some members hold and
 nobody else in the log: no prompt, no account, no identifier in clear.
 """
 
@@ -30,10 +31,14 @@ def indicators(
     record: dict[str, Any],
     told: Sequence[Verdict],
     layers: Mapping[str, Layer] | None = None,
+    skeletons: Any = None,
     *,
     version: int,
 ) -> dict[str, Any]:
-    """The content of ``indicators.json``. Only campaigns give indicators; a pool is no accusation."""
+    """The content of ``indicators.json``. Only campaigns give indicators; a pool is no accusation.
+
+    ``skeletons``: uint64 by exchange, 0 for none.
+    """
     found: list[dict[str, Any]] = []
     total = np.bincount(log.template[log.live & (log.template >= 0)]) if log else None
     for entry, verdict in zip(record["campaigns"], told, strict=True):
@@ -59,10 +64,42 @@ def indicators(
                     "valid_from": entry["first_seen"],
                 }
             )
+        if skeletons is not None:
+            found += _worded(log, skeletons, verdict, entry)
         for kind in ("device", "network"):
             if layers is not None and kind in layers:
                 found += _held(kind, layers[kind], verdict.parties, entry)
     return {"schema": 1, "fingerprint_version": version, "indicators": found}
+
+
+def _worded(log: Log, skeletons: Any, verdict: Verdict, entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """One indicator of all skeletons in which at least three members asked and nobody else did, or none."""
+    rows = verdict.rows[skeletons[verdict.rows] != 0]
+    distinct, of = np.unique(skeletons[rows], return_inverse=True)
+    if not distinct.size:
+        return []
+    pairs = np.unique(np.stack([of.reshape(-1), log.row_party[rows]]), axis=1)
+    holders = np.bincount(pairs[0], minlength=distinct.size)
+    inside = np.zeros(skeletons.size, bool)
+    inside[rows] = True
+    others = skeletons[log.live & ~inside]
+    elsewhere = np.isin(distinct, others)
+    own = np.flatnonzero((holders >= _LEAST_HOLDERS) & ~elsewhere)
+    if not own.size:
+        return []
+    most = own[np.argsort(-holders[own], kind="stable")][:_MOST_VALUES]
+    return [
+        {
+            "indicator_id": f"i-{_digest(entry['campaign_id'], 'skeleton')[:16]}",
+            "campaign_id": entry["campaign_id"],
+            "kind": "skeleton",
+            "values": sorted(f"{int(value):016x}" for value in distinct[most]),
+            "least": 1,
+            "exchanges": int(np.isin(of, most).sum()),
+            "elsewhere": 0,
+            "valid_from": entry["first_seen"],
+        }
+    ]
 
 
 def _held(kind: str, layer: Layer, parties: Any, entry: dict[str, Any]) -> list[dict[str, Any]]:

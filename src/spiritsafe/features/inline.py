@@ -8,12 +8,11 @@ from __future__ import annotations
 import base64
 import struct
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spiritsafe.features import _print, _rules, _scan, kernel
+from spiritsafe.features import _mask, _match, _print, _rules, _scan, characters, kernel
 from spiritsafe.features._packed import FIXED, HEAD, padded
 from spiritsafe.features._span import LIMIT, Text
 
@@ -26,11 +25,12 @@ _SYSTEMS, _SYSTEM_BYTES = 1024, 4 << 20
 """System texts whose fingerprints are kept: how many, and how many bytes of text at most."""
 _NOTHING = np.zeros(0, np.uint64)
 _LAYOUT = struct.Struct("<6Q4iB")
+_ABOUT = struct.Struct("=4Q4i2i")
+"""What the kernel tells of a text: exact, skeleton, item and marks, the counts in the order of ``_scan``, anchors' ends."""
 assert _LAYOUT.size + _print.DIMENSIONS == FIXED  # noqa: S101 - two files describe one layout
 
 
-@dataclass(frozen=True, slots=True)
-class Sketch:
+class Sketch(NamedTuple):
     """What is kept of one exchange's text. Hashes are ints, anchors sorted uint64 arrays, 0 means "nothing".
 
     ``bands`` uint64 (32,) where they were asked for, else None.
@@ -80,7 +80,7 @@ class Inline:
 
     def __init__(self) -> None:
         self._rules = _rules.shipped()
-        self._room = _Room(_ROOM)
+        self._room = _Room(_ROOM, self._rules)
         self._systems: OrderedDict[str, tuple[int, int, NDArray[np.uint64]]] = OrderedDict()
         self._system_bytes = 0
 
@@ -91,48 +91,39 @@ class Inline:
     def sketch(self, prompt: str, system: str | None = None, *, minhash: bool = False) -> Sketch:
         """The sketch of a request's last user message and its system text."""
         room, size = self._read(prompt)
-        heads = room.tokens.heads[:2]
-        _print.anchors(
-            room.tokens.masked, room.tokens.dense, heads, 0, room.tokens.prints, room.found, room.ends
-        )
-        anchors = room.found[: room.ends[1]].copy()
-        _print.project(room.tokens.masked, heads, room.projection)
+        exact, skeleton, item, marks, lines, chars, tokens, script, anchors = self._fingerprints(room, 0)
+        _print.project(room.tokens.masked, room.heads, room.projection)
         bands = None
         if minhash:
-            _print.minhash(room.tokens.masked, heads, *kernel.lanes(), room.signature)
+            _print.minhash(room.tokens.masked, room.heads, *kernel.lanes(), room.signature)
             bands = kernel.bands(room.signature)[0] if size else np.zeros(_print.BANDS, np.uint64)
-        about, counts, projection = room.about.tolist(), room.counts[0].tolist(), room.projection.tobytes()
+        projection = room.projection.tobytes()
         system_marks, system_skeleton, system_anchors = self._system(system) if system else (0, 0, _NOTHING)
         return Sketch(
-            exact=about[0],
-            skeleton=about[1],
-            item=about[2],
-            marks=about[3],
-            anchors=anchors,
-            projection=projection,
-            prompt_chars=counts[_scan.CHARS],
-            tokens=counts[_scan.TOKENS],
-            lines=counts[_scan.LINES],
-            script=counts[_scan.SCRIPT],
-            system_marks=system_marks,
-            system_skeleton=system_skeleton,
-            system_anchors=system_anchors,
-            bands=bands,
-        )
+            exact, skeleton, item, marks, anchors, projection, chars, tokens, lines, script,
+            system_marks, system_skeleton, system_anchors, bands,
+        )  # fmt: skip
 
     def _read(self, text: str) -> tuple[_Room, int]:
         """Scan and mask one text; its hashes and counts are left in the room that is returned."""
         data = text.encode("utf-8", "replace")
         size = min(len(data), LIMIT)
-        room = self._room if size <= _ROOM else _Room(size)
+        room = self._room if size <= _ROOM else _Room(size, self._rules)
         room.reach[1] = size
-        piece = Text(np.frombuffer(data or b"\0", np.uint8), room.reach[:1], room.reach[1:])
-        room.counts[:] = 0
-        room.about[:] = 0
-        about = room.about
-        kernel.read(piece, room.tokens, self._rules, room.counts, about[0:1], about[3:4])
-        kernel.mask(piece, room.tokens, about[1:2], about[2:3])
+        room.counts.fill(0)
+        room.about.fill(0)
+        _scan.scan(np.frombuffer(data or b"\0", np.uint8), *room.scan)
+        _match.match(*room.match)
+        _mask.mask(*room.mask)
         return room, size
+
+    @staticmethod
+    def _fingerprints(room: _Room, most: int) -> tuple[Any, ...]:
+        """What the kernel told of the text in the room, its anchors (at most ``most``, 0: all) the last."""
+        tokens = room.tokens
+        _print.anchors(tokens.masked, tokens.dense, room.heads, most, tokens.prints, room.found, room.ends)
+        told = _ABOUT.unpack_from(room.told)
+        return *told[:8], room.found[: told[9]].copy()
 
     def _system(self, text: str) -> tuple[int, int, NDArray[np.uint64]]:
         known = self._systems.get(text)
@@ -140,18 +131,8 @@ class Inline:
             self._systems.move_to_end(text)
             return known
         room, _ = self._read(text)
-        tokens = room.tokens
-        _print.anchors(
-            tokens.masked,
-            tokens.dense,
-            tokens.heads[:2],
-            kernel.SYSTEM_ANCHORS,
-            tokens.prints,
-            room.found,
-            room.ends,
-        )
-        _, skeleton, _, marks = room.about.tolist()
-        told = (marks, skeleton, room.found[: room.ends[1]].copy())
+        _, skeleton, _, marks, *_, found = self._fingerprints(room, kernel.SYSTEM_ANCHORS)
+        told = (marks, skeleton, found)
         if len(text) <= _ROOM:
             self._systems[text] = told
             self._system_bytes += len(text)
@@ -161,15 +142,35 @@ class Inline:
 
 
 class _Room:
-    """Arrays for one text of at most ``size`` bytes."""
+    """Arrays for one text of at most ``size`` bytes, and the kernel's calls with them: slices are made once."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, rules: _rules.Tables) -> None:
         whole = Text(np.zeros(1, np.uint8), np.zeros(1, np.int64), np.full(1, size, np.int64))
-        self.tokens = kernel.Tokens.room([whole])
+        tokens = self.tokens = kernel.Tokens.room([whole])
         self.reach = np.zeros(2, np.int64)
-        self.counts = np.zeros((1, 4), np.int32)
-        self.about = np.zeros(4, np.uint64)
+        self.told = bytearray(_ABOUT.size)
+        about = self.about = np.frombuffer(self.told, np.uint64, 4)
+        self.counts = np.frombuffer(self.told, np.int32, 4, 32).reshape(1, 4)
+        self.ends = np.frombuffer(self.told, np.int32, 2, 48)
         self.found = np.empty(kernel.SLACK, np.uint64)
-        self.ends = np.zeros(2, np.int32)
         self.projection: Any = np.zeros((1, _print.DIMENSIONS), np.int8)
         self.signature = np.empty((1, _print.LANES), np.uint32)
+        self.heads = tokens.heads[:2]
+        firsts, exact, skeleton, item, marks = (
+            tokens.firsts[:2],
+            about[:1],
+            about[1:2],
+            about[2:3],
+            about[3:4],
+        )
+        self.scan = (
+            self.reach[:1], self.reach[1:], characters.table(), rules.stems, tokens.text, tokens.hashes, tokens.kinds,
+            tokens.spans, tokens.stems, firsts, self.counts, exact, marks,
+        )  # fmt: skip
+        self.match = (
+            tokens.hashes, tokens.kinds, firsts, tokens.stems, rules.stems[3], rules.links, rules.trie, marks,
+        )  # fmt: skip
+        self.mask = (
+            tokens.hashes, tokens.kinds, firsts, tokens.partners, tokens.slots, tokens.masked, tokens.dense,
+            self.heads, skeleton, item,
+        )  # fmt: skip

@@ -7,7 +7,9 @@ indicator matches when it has at least ``least`` distinct keys in common with th
 from __future__ import annotations
 
 import hashlib
+import io
 import sys
+from array import array
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +29,11 @@ if TYPE_CHECKING:
 KINDS = ("template", "skeleton", "minhash", "device", "network")
 MOST_OWNERS = 1024
 """A key that more indicators have tells none of them from another; it is left out."""
+_USUAL = 1024
+"""Indicators that a request usually shares keys with at most; one that shares more costs an array of all."""
 _SALT = {kind: np.uint64(0x9E3779B97F4A7C15 * n & (1 << 64) - 1) for n, kind in enumerate(KINDS)}
 _SALTS = (_SALT["skeleton"], _SALT["minhash"])
+_NEVER = (1 << 63) - 1
 _NONE, _NOTHING = np.zeros(0, np.uint64), np.zeros(1, np.uint64)
 
 
@@ -46,13 +51,12 @@ class Index:
     """
 
     def __init__(self, indicators: Iterable[Indicator]) -> None:
-        self.ids: list[str] = []
-        self.campaigns: list[str] = []
-        self._from: list[int] = []
-        self._until: list[int | None] = []
-        least: list[int] = []
         self.kinds: Counter[str] = Counter()
-        keys, owners = _pairs(self._noted(one, least) for one in indicators)
+        noted = _Noted(self.kinds)
+        keys, owners = _pairs(map(noted.note, indicators))
+        self.ids, self.campaigns = noted.names()
+        self._from, self._until = noted.begins, noted.ends
+        least = noted.least
         many = len(self.ids)
         order = np.lexsort((owners, keys))
         keys, owners = keys[order], owners[order]
@@ -71,18 +75,12 @@ class Index:
         self.wants_minhash = "minhash" in self.kinds
         self.wants_tokens = "device" in self.kinds or "network" in self.kinds
         self._found = np.zeros(max(1, many), np.int32)
+        self._table = (self._keys, self._slots, self._ends, self._owners, self._least, self._found)
+        self._touched = np.empty(_USUAL, np.int32)
+        self._skeleton = np.zeros(1, np.uint64)
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def _noted(self, one: Indicator, least: list[int]) -> Indicator:
-        self.ids.append(one.indicator_id)
-        self.campaigns.append(sys.intern(one.campaign_id))
-        self._from.append(one.valid_from)
-        self._until.append(one.valid_until)
-        least.append(max(1, one.least))
-        self.kinds[one.kind] += 1
-        return one
 
     @property
     def bytes(self) -> int:
@@ -139,32 +137,54 @@ class Index:
             request = (_NONE, _NONE, _NOTHING, _NONE, tokens)
         else:
             bands = sketch.bands if sketch.bands is not None else _NONE
-            skeleton = np.array([sketch.skeleton], np.uint64)
-            request = (sketch.anchors, sketch.system_anchors, skeleton, bands, tokens)
-        touched = np.empty(4 * sum(one.size for one in request), np.int32)
+            self._skeleton[0] = sketch.skeleton
+            request = (sketch.anchors, sketch.system_anchors, self._skeleton, bands, tokens)
+        touched = self._touched
         many, more = self._counted(touched, request)
         if more:  # keys with many owners: room for all there can be
             touched = np.empty(len(self.ids), np.int32)
             many, _ = self._counted(touched, request)
+        if not many:
+            return ()
         found = sorted(touched[:many].tolist())
         return tuple(n for n in found if self._in_force(n, now))
 
     def _counted(self, touched: Any, request: tuple[Any, ...]) -> tuple[int, int]:
-        return _lookup.match(
-            self._keys,
-            self._slots,
-            self._ends,
-            self._owners,
-            self._least,
-            self._found,
-            touched,
-            request,
-            _SALTS,
-        )
+        return _lookup.match(*self._table, touched, request, _SALTS)
 
     def _in_force(self, number: int, now: int) -> bool:
-        begin, end = self._from[number], self._until[number]
-        return now >= begin and (end is None or now < end)
+        return self._from[number] <= now < self._until[number]
+
+
+class _Noted:
+    """What is kept of each indicator beside its values, in few large pieces.
+
+    A small object that outlives the reading of a large file keeps the page alive that it shared with the rest of it.
+    """
+
+    def __init__(self, kinds: Counter[str]) -> None:
+        self.kinds = kinds
+        self.begins, self.ends, self.least = array("q"), array("q"), array("i")
+        self._names, self._lengths = io.StringIO(newline=""), array("q")
+
+    def note(self, one: Indicator) -> Indicator:
+        """Keep what is needed of ``one``, which is given back."""
+        self.begins.append(one.valid_from)
+        self.ends.append(_NEVER if one.valid_until is None else one.valid_until)
+        self.least.append(max(1, one.least))
+        for name in (one.indicator_id, one.campaign_id):
+            self._names.write(name)
+            self._lengths.append(len(name))
+        self.kinds[one.kind] += 1
+        return one
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """Ids and campaigns, made anew; of equal campaigns one string."""
+        text, at, found = self._names.getvalue(), 0, list[str]()
+        for length in self._lengths:
+            found.append(text[at : at + length])
+            at += length
+        return found[::2], list(map(sys.intern, found[1::2]))
 
 
 def _tokens(batch: pa.RecordBatch, column: str, kind: str) -> NDArray[np.uint64]:

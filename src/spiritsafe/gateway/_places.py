@@ -33,20 +33,13 @@ NEEDLES = (
     b'"compaction',
 )
 
-
-#: What a request with an artefact has in its bytes: our own tokens, the names of the places, or escapes that could hide one.
-_HANDED = (
-    b"ssb1.",
-    b"signature",
-    b"encrypted",
-    b"redacted_thinking",
-    b"previous_response_id",
-    b"item_reference",
-    b"reasoning",
-    b"conversation",
-    b"compaction",
-    b"\\u00",
+#: Keys of a message that holds nothing of the provider's, if its content is text.
+_PLAIN = frozenset({"role", "content", "name", "type"})
+#: Keys of a chat completion that a client may rely on beside its choices, and of such a choice's message.
+_COMPLETION = frozenset(
+    {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"}
 )
+_SAID = frozenset({"role", "content", "refusal"})
 
 
 class Place(NamedTuple):
@@ -63,9 +56,31 @@ def may_touch(data: bytes) -> bool:
     return any(needle in data for needle in NEEDLES)
 
 
-def hands_in(body: bytes) -> bool:
-    """Whether a request's bytes can hold an artefact; False is certain. Text written with escapes is looked at closer."""
-    return any(needle in body for needle in _HANDED)
+def hands_in(document: Any) -> bool:
+    """Whether a request can hold an artefact; False is certain. Quicker than ``in_request`` where messages are texts."""
+    if "previous_response_id" in document or "conversation" in document:
+        return True
+    for name in ("messages", "input"):
+        for _, message in _dicts(document.get(name)):
+            if not (message.keys() <= _PLAIN and isinstance(message.get("content"), str)):
+                return True
+    return False
+
+
+def gives_out(document: Any) -> bool:
+    """Whether an answer can hold an artefact; False is certain. It knows the plainest of answers only."""
+    if not isinstance(document, dict) or not document.keys() <= _COMPLETION:
+        return True
+    choices = document.get("choices")
+    if document.get("object") != "chat.completion" or not isinstance(choices, list):
+        return True
+    return any(
+        not isinstance(choice, dict)
+        or not isinstance(message := choice.get("message"), dict)
+        or not message.keys() <= _SAID
+        or isinstance(message.get("content"), list)
+        for choice in choices
+    )
 
 
 def in_request(document: Any) -> list[Place]:

@@ -12,19 +12,20 @@ import orjson
 from spiritsafe.errors import SpiritsafeError, StorageError
 from spiritsafe.gateway import body as bodies
 from spiritsafe.gateway.exchange import Exchange, Refusing
-from spiritsafe.gateway.headers import end_to_end, first
+from spiritsafe.gateway.headers import Onward, fields, first
 from spiritsafe.gateway.identity import Identity, Unknown
+from spiritsafe.gateway.line import Line
 from spiritsafe.gateway.mounted import Mounted
 from spiritsafe.gateway.remote import Remote
-from spiritsafe.gateway.reply import Reply, Watch
+from spiritsafe.gateway.reply import WATCH, Reply, Watch
 from spiritsafe.gateway.upstream import Broken, Outgoing, Unreachable
-from spiritsafe.gateway.works import Works
+from spiritsafe.gateway.works import LONG, Works
 from spiritsafe.responses import Refusal, find
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from spiritsafe.gateway.headers import Pairs
+    from spiritsafe.gateway.headers import Fields, Pairs
     from spiritsafe.gateway.mounted import App, Scope
     from spiritsafe.gateway.policy import Policy
     from spiritsafe.gateway.tokens import Key
@@ -54,7 +55,9 @@ class Gateway:
         self.identity = Identity(policy.trust, keys)
         self.upstream = upstream
         self.works = works or Works(policy)
+        self._onward = Onward((*self.identity.stripped, b"accept-encoding", b"content-length"))
         self._started = False
+        self._watched: Line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -92,6 +95,7 @@ class Gateway:
         """Make ready what requests need, once; in the loop that serves them."""
         if not self._started:
             self._started = True
+            self._watched = Line(WATCH, asyncio.get_running_loop())
             await self.works.start()
 
     async def serve(self, upstream: Upstream, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,7 +144,8 @@ class Gateway:
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         path = raw.decode("latin-1")
         headers: Pairs = list(scope["headers"])
-        if first(headers, b"upgrade") is not None and b"websocket" in (first(headers, b"upgrade") or b""):
+        known = fields(headers)
+        if b"websocket" in known.get(b"upgrade", b""):
             raise bodies.Refused(426, "websocket", "websockets are not served here")
         dialect = self._route(method, path)
         now = time.time_ns() // 1_000
@@ -151,13 +156,15 @@ class Gateway:
         if dialect is not None:
             if dialect.makes and not self.works.ready():
                 raise bodies.Refused(503, "log_unavailable", "this service cannot take requests now")
-            content = await bodies.whole(receive, headers, self.policy.limits)
+            content = await bodies.whole(receive, known, self.policy.limits)
             document: Any = None
-            raw_body = b""
             if content or dialect.makes:
-                raw_body = bodies.plain(content, headers, self.policy.limits)
-                document = bodies.document(raw_body, self.policy.limits)
-            exchange = Exchange(self.works, dialect, caller, document, now, raw=raw_body)
+                held, limits = content, self.policy.limits
+                if len(held) > LONG or b"content-encoding" in known:  # few bytes may unfold to many
+                    document = await self.works.apart(lambda: bodies.read(held, known, headers, limits))
+                else:
+                    document = bodies.read(held, known, headers, limits)
+            exchange = Exchange(self.works, dialect, caller, document, now)
             try:
                 away = await exchange.decide(path)
             except BaseException:
@@ -169,11 +176,11 @@ class Gateway:
                 headers = [pair for pair in headers if pair[0] != b"content-encoding"]
             elif not content and method in {"GET", "DELETE"}:
                 content = None
-        elif bodies.has_body(headers):
+        elif bodies.has_body(known):
             content = bodies.pieces(receive, self.policy.limits)
         query: bytes = scope.get("query_string", b"")
         target = f"{path}?{query.decode('latin-1')}" if query else path
-        onward = self._onward(headers, upstream.host, content)
+        onward = self._goes(headers, known, upstream.host, content)
         return Outgoing(method, target, [*onward, *extra], content), exchange
 
     async def _named(self, scope: Scope, headers: Pairs, now: int) -> Caller:
@@ -207,24 +214,16 @@ class Gateway:
             raise bodies.Refused(404, "path_unknown", "there is nothing at this path")
         return None
 
-    def _onward(self, headers: Pairs, host: bytes, content: object) -> Pairs:
+    def _goes(self, headers: Pairs, known: Fields, host: bytes, content: object) -> Pairs:
         """The header that goes on: nothing of identity, of this connection, or of how the body was framed."""
-        stripped = self.identity.stripped
-        kept = [
-            (name, value)
-            for name, value in end_to_end(headers)
-            if name not in stripped
-            and not name.startswith((b"x-spiritsafe-", b"x_spiritsafe_"))
-            and name.replace(b"_", b"-") not in stripped
-            and name not in {b"accept-encoding", b"content-length"}
-            and not (host and name == b"host")
-        ]
+        kept = self._onward.of(headers, known)
         if host:
+            kept = [pair for pair in kept if pair[0] != b"host"]
             kept.append((b"host", host))
         kept.append((b"accept-encoding", b"identity"))
         if isinstance(content, bytes):
             kept.append((b"content-length", b"%d" % len(content)))
-        elif content is not None and (length := first(headers, b"content-length")) is not None:
+        elif content is not None and (length := known.get(b"content-length")) is not None:
             kept.append((b"content-length", length))
         return kept
 
@@ -237,7 +236,7 @@ class Gateway:
         exchange: Exchange | None,
     ) -> None:
         """Ask, and pass the answer on; a caller who leaves ends both."""
-        watch = Watch(receive)
+        watch = Watch(receive, self._watched)
         if outgoing.body is None or isinstance(outgoing.body, bytes):
             watch.begin()
         answer: Answer | None = None

@@ -123,7 +123,7 @@ class Binding:
         self,
         ring: Callable[[], KeyRing],
         *,
-        bind: Iterable[str] = ("account", "organization", "family"),
+        bind: Iterable[str] = ("account", "organization"),
         lifetime: int = LIFETIME,
     ) -> None:
         names = set(bind)

@@ -8,16 +8,15 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
-from spiritsafe.gateway.headers import first
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from spiritsafe.gateway.headers import Pairs
+    from spiritsafe.gateway.headers import Fields, Pairs
     from spiritsafe.gateway.policy import Limits
 
     Receive = Callable[[], Awaitable[Any]]
@@ -39,10 +38,10 @@ class Gone(Exception):  # noqa: N818 - reads as the fact it states
     """The caller has left."""
 
 
-async def whole(receive: Receive, headers: Pairs, limits: Limits) -> bytes:
+async def whole(receive: Receive, fields: Fields, limits: Limits) -> bytes:
     """All of the body. Raises Refused (413 too large, 408 too slow) or Gone."""
-    _announced(headers, limits)
-    message = await receive() if not has_body(headers) else await _within(receive, limits.body_timeout)
+    _announced(fields, limits)
+    message = await receive() if not has_body(fields) else await _within(receive, limits.body_timeout)
     if message["type"] == "http.disconnect":
         raise Gone
     body = message.get("body", b"")
@@ -69,9 +68,14 @@ async def pieces(receive: Receive, limits: Limits) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
 
 
-def plain(body: bytes, headers: Pairs, limits: Limits) -> bytes:
+def read(body: bytes, fields: Fields, headers: Pairs, limits: Limits) -> dict[str, Any]:
+    """The one JSON object that a body is, once plain. Raises Refused."""
+    return document(plain(body, fields, headers, limits), limits)
+
+
+def plain(body: bytes, fields: Fields, headers: Pairs, limits: Limits) -> bytes:
     """The body without its content coding. Raises Refused (415 unknown coding, 413 a bomb, 400 broken)."""
-    coding = (first(headers, b"content-encoding") or b"").strip().lower()
+    coding = fields.get(b"content-encoding", b"").strip().lower()
     if coding in {b"", b"identity"}:
         return body
     if coding not in _WINDOW or sum(name == b"content-encoding" for name, _ in headers) > 1:
@@ -123,25 +127,46 @@ def _shallow(parsed: dict[str, Any], depth: int) -> bool:
     return False
 
 
-def _announced(headers: Pairs, limits: Limits) -> None:
-    length = first(headers, b"content-length")
+def _announced(fields: Fields, limits: Limits) -> None:
+    length = fields.get(b"content-length")
     if length is not None and (not length.isdigit() or int(length[:20]) > limits.body):
         raise _large(limits)
 
 
-def has_body(headers: Pairs) -> bool:
+def has_body(fields: Fields) -> bool:
     """Whether a body is announced."""
-    return first(headers, b"content-length") not in {None, b"0"} or any(
-        name == b"transfer-encoding" for name, _ in headers
-    )
+    return fields.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in fields
 
 
 async def _within(receive: Receive, seconds: float) -> Any:
+    # Most bodies came with their heads: what is there at the first step needs no timer.
+    coming = receive().__await__()
+    try:
+        waited = next(coming)
+    except StopIteration as done:
+        return done.value
     try:
         async with asyncio.timeout(seconds):
-            return await receive()
+            return await _Begun(waited, coming)
     except TimeoutError as error:
         raise Refused(408, "body_too_slow", "the body did not arrive in time") from error
+
+
+class _Begun(Generator[Any, Any, Any]):
+    """What is left to await of ``coming``, whose first step is done and waits for ``waited``."""
+
+    def __init__(self, waited: Any, coming: Generator[Any, Any, Any]) -> None:
+        self._waited: list[Any] = [waited]
+        self._coming = coming
+
+    def __await__(self) -> _Begun:
+        return self
+
+    def send(self, value: Any) -> Any:
+        return self._waited.pop() if self._waited else self._coming.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._coming.throw(*error)
 
 
 async def _rest(receive: Receive, begun: bytes, limits: Limits) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spiritsafe.responses import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from spiritsafe.features.lookup import Index
     from spiritsafe.model import Order
@@ -52,6 +52,13 @@ def bucket(order: Order, response: Extension) -> Bucket | None:
     burst = order.parameters.get("burst")
     size = float(burst) if burst is not None else exchanges
     return Bucket(f"{order.campaign_id}/{exchanges:g}/{seconds:g}/{size:g}", exchanges / seconds, size)
+
+
+def buckets(orders: Iterable[Order], responses: Mapping[str, Extension]) -> Iterator[tuple[Order, Bucket]]:
+    """The orders that count, each with its bucket."""
+    for order in orders:
+        if (found := bucket(order, responses[order.response])) is not None:
+            yield order, found
 
 
 def judge(

@@ -13,7 +13,7 @@ import orjson
 
 from spiritsafe.errors import StorageError
 from spiritsafe.gateway import decide
-from spiritsafe.gateway._places import hands_in, may_touch
+from spiritsafe.gateway._places import gives_out, hands_in, may_touch
 from spiritsafe.gateway.artefacts import KINDS, Owner
 from spiritsafe.gateway.record import Decided, record
 from spiritsafe.gateway.stream import Stream
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spiritsafe.gateway.artefacts import Redemption
     from spiritsafe.gateway.works import Works
     from spiritsafe.model import Caller, Order
-    from spiritsafe.responses import Dialect
+    from spiritsafe.responses import Dialect, Taken
 
 #: Events after which a stream says nothing more, by their ``type``; chat streams end with ``[DONE]``.
 _LAST = frozenset({"message_stop", "response.completed", "response.failed", "response.incomplete", "error"})
@@ -60,17 +60,16 @@ class Refusing(Exception):  # noqa: N818 - reads as the fact it states
 class Exchange:
     """Made for each guarded request; ``decide`` first, then the answer's methods, and ``close`` whatever happens.
 
-    ``raw``: the bytes of ``body`` where they are at hand, which are quicker to look through; None: they are not.
     ``kinds``: the artefacts that are bound here.
     """
 
     def __init__(
         self, works: Works, dialect: Dialect, caller: Caller, body: Any, now: int, *,
-        raw: bytes | None = None, kinds: Collection[str] = KINDS,
+        kinds: Collection[str] = KINDS,
     ) -> None:  # fmt: skip
         self.works, self.dialect, self.caller, self.now = works, dialect, caller, now
         self._began = time.perf_counter()
-        self._raw, self._kinds = raw, kinds
+        self._kinds = kinds
         self.body = body
         self.asked = dialect.asked(body)
         self._sketch: Sketch | None = None
@@ -90,7 +89,7 @@ class Exchange:
     async def decide(self, path: str) -> Away:
         """Hear artefacts and orders. Raises Refusing, the record then written."""
         works = self.works
-        self._match()
+        await self._match()
         target = self._open(path)
         self._orders = works.rules.book.applying(self._campaigns, self.caller, self.now)
         if (foreign := self._not_theirs()) is not None:
@@ -114,12 +113,13 @@ class Exchange:
         changed = bool(self.body) and call.body is not self.body
         return Away(call.body if changed else None, target, extra)
 
-    def _match(self) -> None:
+    async def _match(self) -> None:
         """Sketch the request, and see which campaigns' indicators it has."""
         works, index = self.works, self.works.rules.index
         if self.dialect.makes and (works.policy.log.content != "none" or len(index)):
             asked = self.asked
-            self._sketch = works.inline.sketch(asked.prompt or "", asked.system, minhash=index.wants_minhash)
+            self._sketch = await works.sketch(asked.prompt or "", asked.system, minhash=index.wants_minhash)
+            index = works.rules.index  # a long text may have outlived the rules
         if not len(index):
             return
         caller = self.caller
@@ -129,16 +129,17 @@ class Exchange:
             works.counts.add("matched")
 
     async def _judged(self, call: Call) -> decide.Judged:
-        """What the orders say; each that counts takes a token first."""
+        """What the orders say. Who is refused anyway takes no token: decided first as if there were enough."""
         works = self.works
-        left: dict[str, Any] = {}
-        for order in self._orders:
-            bucket = decide.bucket(order, works.responses[order.response])
-            if bucket is not None:
-                left[order.order_id] = await works.state.take(
-                    bucket.name, bucket.rate, bucket.burst, self.now
-                )
+        left: dict[str, Taken] = {}
         judged = decide.judge(call, self._orders, left, works.responses, now=self.now)
+        if judged.refusal is None:
+            for order, bucket in decide.buckets(judged.applied, works.responses):
+                taken = await works.state.take(bucket.name, bucket.rate, bucket.burst, self.now)
+                left[order.order_id] = taken
+                if not taken.allowed:
+                    judged = decide.judge(call, self._orders, left, works.responses, now=self.now)
+                    break
         if judged.order is not None and judged.refusal is not None:
             self._response, self._category = judged.order.response, judged.refusal.category
         elif judged.applied:
@@ -151,7 +152,7 @@ class Exchange:
         if works.binding is None:
             return path
         target = path
-        if self.body and (self._raw is None or hands_in(self._raw)):
+        if self.body and hands_in(self.body):
             self._handed = handed(self.body, self._owner, works.binding, now=self.now, kinds=self._kinds)
         if not self.dialect.makes:
             target, by_path = handed_path(path, self._owner, works.binding, now=self.now)
@@ -199,7 +200,7 @@ class Exchange:
             document = orjson.loads(data)
         except orjson.JSONDecodeError:
             return data
-        changed = self.answered(document, artefacts=may_touch(data))
+        changed = self.answered(document, artefacts=gives_out(document) and may_touch(data))
         return data if changed is document else orjson.dumps(changed)
 
     def answered(self, document: Any, *, artefacts: bool = True) -> Any:

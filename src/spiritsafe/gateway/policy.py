@@ -44,6 +44,8 @@ ORDERS = ("file", "signer", "indicators")
 ARTEFACTS = ("keys", "bind", "unbound", "lifetime")
 STATE = ("redis", "on_failure", "timeout")
 BIND = ("account", "organization", "family")
+BOUND = BIND[:2]
+"""What counts by default. With ``family``, a caller who changes models within a conversation is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Artefacts:
     """How reasoning artefacts are bound to their owner; no keys, no binding."""
 
     keys: Path | None = None
-    bind: tuple[str, ...] = BIND
+    bind: tuple[str, ...] = BOUND
     unbound: Literal["pass", "refuse"] = "pass"
     lifetime: int = 30 * 86_400_000_000
 
@@ -293,7 +295,7 @@ def _orders(table: Table, base: Path) -> Orders:
 
 def _artefacts(table: Table, base: Path) -> Artefacts:
     table.only(ARTEFACTS, "[artefacts]")
-    bind = table.strings("bind", BIND)
+    bind = table.strings("bind", BOUND)
     for name in bind:
         if name not in BIND:
             raise UsageError(

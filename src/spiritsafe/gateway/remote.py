@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from spiritsafe.gateway.headers import end_to_end
+from spiritsafe.gateway.line import Line
 from spiritsafe.gateway.upstream import Answer, Broken, Outgoing, Unreachable
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Remote:
         self._idle: deque[_Connection] = deque()
         self._all: set[_Connection] = set()
         self._room = asyncio.Semaphore(limits.connections)
+        self._heads = Line(limits.answer_timeout, self._loop)
+        self._pieces = Line(limits.idle_timeout, self._loop)
         self._closed = False
 
     async def send(self, outgoing: Outgoing) -> Answer:
@@ -53,10 +56,10 @@ class Remote:
         connection: _Connection | None = None
         try:
             connection = self._kept() or await self._opened()
-            answer = _Answer(connection, self._limits.idle_timeout, bare=outgoing.method == "HEAD")
+            answer = _Answer(connection, self._heads, self._pieces, bare=outgoing.method == "HEAD")
             connection.begin(answer)
             await self._written(connection, outgoing)
-            await answer.head(self._limits.answer_timeout)
+            await answer.head()
         except BaseException as error:
             if connection is None:
                 self._room.release()
@@ -147,7 +150,7 @@ class _Connection(asyncio.Protocol):
         self._remote = remote
         self._transport: Any = None
         self._answer: _Answer | None = None
-        self._parser: Any = None
+        self._parser = httptools.HttpResponseParser(self)
         self.writable = asyncio.Event()
         self.writable.set()
         self.lost = self.writing = False
@@ -168,7 +171,6 @@ class _Connection(asyncio.Protocol):
 
     def begin(self, answer: _Answer) -> None:
         self._answer = answer
-        self._parser = httptools.HttpResponseParser(self)
         self._head, self._size = [], 0
 
     def write(self, data: bytes) -> None:
@@ -276,13 +278,13 @@ class _Answer:
     """An answer being read; see ``upstream.Answer``."""
 
     __slots__ = (
-        "_connection", "_ended", "_error", "_idle", "_paused", "_pieces", "_size", "_waiter", "bare", "headers",
-        "status", "until_closed",
+        "_connection", "_ended", "_error", "_heads", "_idle", "_paused", "_pieces", "_size", "_waiter",
+        "bare", "headers", "status", "until_closed",
     )  # fmt: skip
 
-    def __init__(self, connection: _Connection, idle: float, *, bare: bool) -> None:
+    def __init__(self, connection: _Connection, heads: Line, idle: Line, *, bare: bool) -> None:
         self._connection = connection
-        self._idle = idle
+        self._heads, self._idle = heads, idle
         self._pieces: deque[bytes] = deque()
         self._size = 0
         self._paused = self._ended = self.until_closed = False
@@ -312,12 +314,12 @@ class _Answer:
         self._error = self._error or reason
         self._wake()
 
-    async def head(self, seconds: float) -> None:
+    async def head(self) -> None:
         """Wait for the head. Raises Broken."""
         while self.status == 0:
             if self._error:
                 raise Broken(self._error)
-            await self._wait(seconds)
+            await self._wait(self._heads)
 
     async def read(self) -> bytes:
         """The next piece, b"" at the end. Raises Broken."""
@@ -341,14 +343,17 @@ class _Answer:
         if not self._ended and not self._error:
             self._connection.drop()
 
-    async def _wait(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        waiter = self._waiter = loop.create_future()
-        timer = loop.call_later(seconds, self.fail, "upstream_timeout")
+    def late(self) -> None:
+        """The upstream said nothing for too long."""
+        self.fail("upstream_timeout")
+
+    async def _wait(self, line: Line) -> None:
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        line.enter(self)
         try:
             await waiter
         finally:
-            timer.cancel()
+            line.leave(self)
             self._waiter = None
 
     def _wake(self) -> None:

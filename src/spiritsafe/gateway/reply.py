@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from spiritsafe.gateway.headers import Pairs
+    from spiritsafe.gateway.line import Line
     from spiritsafe.gateway.mounted import Scope
 
     Receive = Callable[[], Awaitable[Any]]
@@ -26,11 +27,11 @@ HELD = 64 << 20
 
 
 class Watch:
-    """Cancels the running task when its caller leaves; begins to look after ``WATCH`` seconds."""
+    """Cancels the running task when its caller leaves; begins to look when it stood long enough in ``line``."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, line: Line) -> None:
         self._receive = receive
-        self._timer: asyncio.TimerHandle | None = None
+        self._line = line
         self._task: asyncio.Task[None] | None = None
         self._work: asyncio.Task[Any] | None = None
         self._left = False
@@ -38,7 +39,7 @@ class Watch:
     def begin(self) -> None:
         """Begin to look, for the running task."""
         self._work = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(WATCH, self._start)
+        self._line.enter(self)
 
     def gone(self) -> bool:
         """Whether the caller left; the cancellation is then ours, and taken back."""
@@ -48,12 +49,12 @@ class Watch:
 
     def end(self) -> None:
         """Look no more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._line.leave(self)
         if self._task is not None:
             self._task.cancel()
 
-    def _start(self) -> None:
+    def late(self) -> None:
+        """The answer takes a while: look."""
         self._task = asyncio.get_running_loop().create_task(self._look())
 
     async def _look(self) -> None:

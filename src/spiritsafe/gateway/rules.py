@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spiritsafe.gateway.policy import Policy
+    from spiritsafe.model import Order
     from spiritsafe.registry import Extension
 
 Seen = tuple[int, ...]
@@ -52,6 +53,7 @@ class RuleFiles:
     rules: Rules = field(default_factory=lambda: Rules(Book(()), Index(())))
     complaints: dict[str, str] = field(default_factory=dict[str, str])
     _seen: dict[str, Seen] = field(default_factory=dict[str, Seen])
+    _lacking: tuple[str, ...] = ()
 
     def changed(self) -> bool:
         """Whether a file is not what it was at the last ``load``: a ``stat`` each."""
@@ -63,6 +65,8 @@ class RuleFiles:
         ``floor``: the least version of the orders that is believed.
         """
         self._seen = self._looked()
+        for lack in self._lacking:
+            self.complaints.pop(f"{self.policy.orders.file} {lack}", None)
         before, found = self.rules, self.rules
         orders = self.policy.orders
         if orders.file is not None and orders.signer is not None:
@@ -71,6 +75,8 @@ class RuleFiles:
                 self.complaints.pop(str(orders.file), None)
             except SpiritsafeError as error:
                 self.complaints[str(orders.file)] = str(error)
+        for lack in self._lacking:
+            self.complaints[f"{orders.file} {lack}"] = lack
         try:
             index = Index(self._indicators()) if orders.indicators else before.index
             for path in orders.indicators:
@@ -95,6 +101,7 @@ class RuleFiles:
 
     def _orders(self, file: Path, signer: str, now: int, floor: int, before: Rules) -> Rules:
         if not file.exists():
+            self._lacking = ()
             return Rules(Book(()), before.index)
         ladder = ladders.read(self.policy.path)
         told = snapshot.read(file, signer, now=now, at_least_version=floor, rules=ladder.rules)
@@ -113,12 +120,19 @@ class RuleFiles:
             expires=told.expires,
         )
         notes = tuple(f"{one.order.order_id}: {one.why}" for one in told.withheld)
+        self._lacking = tuple(f"{one.order_id}: {lack}" for one in told.orders if (lack := _lack(known, one)))
         return Rules(book, before.index, told.version, told.digest, len(told.orders), notes)
 
     def _indicators(self) -> Iterator[Indicator]:
         for path in self.policy.orders.indicators:
             if path.exists():
                 yield from indicators(path)
+
+
+def _lack(known: Mapping[str, Extension], order: Order) -> str | None:
+    """What the order asks for and this installation does not have."""
+    told = getattr(known[order.response].module, "missing", None)
+    return None if told is None else told(order.parameters)
 
 
 def responses() -> Mapping[str, Extension]:

@@ -24,11 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["Figures", "Recovered", "Segments", "recover"]
+__all__ = ["Figures", "Recovered", "Segments", "recover", "writer"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVERY = 0.5  # seconds between two background syncs
 _PATIENCE = (0.5, 30.0)  # seconds until the next try after a failure: first, longest
+
+
+def writer(number: int = 0) -> str:
+    """An id for a process that writes to a log folder: pids repeat among containers that share one, 64 random bits do not."""
+    return f"w{os.getpid()}_{number}_{os.urandom(8).hex()}"
 
 
 @dataclass(slots=True)

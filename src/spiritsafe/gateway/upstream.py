@@ -5,8 +5,7 @@ Two of them: another server over HTTP (``remote``), and an ASGI app in the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,8 +25,7 @@ class Broken(Exception):  # noqa: N818 - reads as the fact it states
     """The answer ended before its end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A request as it goes on: ``target`` is the raw path and query; ``body`` whole, or as it arrives."""
 
     method: str

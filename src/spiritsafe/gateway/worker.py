@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import math
-import os
 import signal
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -118,6 +117,7 @@ async def _serve(seat: Seat, config: uvicorn.Config, told: Handler) -> int:
     # Only here: the parent, which imports this file, stays small.
     from spiritsafe.gateway import tokens  # noqa: PLC0415
     from spiritsafe.gateway.app import Gateway  # noqa: PLC0415
+    from spiritsafe.gateway.segments import writer as writer_id  # noqa: PLC0415
     from spiritsafe.gateway.works import Works  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
@@ -136,7 +136,7 @@ async def _serve(seat: Seat, config: uvicorn.Config, told: Handler) -> int:
     try:
         policy = seat.policy
         keys = tokens.read(policy.trust.token_keys) if policy.trust.token_keys else None
-        works = Works(policy, writer=f"w{os.getpid()}_{seat.number}", processes=seat.workers)
+        works = Works(policy, writer=writer_id(seat.number), processes=seat.workers)
         config.app = Gateway(policy, works=works, keys=keys)
         reports = asyncio.create_task(_report(server, works, writer))
         await server.serve(sockets=[seat.listener])

@@ -9,7 +9,7 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from spiritsafe.errors import SpiritsafeError, StorageError
 from spiritsafe.features.inline import Inline
@@ -19,11 +19,15 @@ from spiritsafe.gateway.keys import KeyFile
 from spiritsafe.gateway.record import key_id, key_secret
 from spiritsafe.gateway.rules import RuleFiles, responses
 from spiritsafe.gateway.segments import Segments, recover
+from spiritsafe.gateway.segments import writer as new_writer
 from spiritsafe.gateway.spans import Spans
 from spiritsafe.gateway.state import Local
 from spiritsafe.ledger import Ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spiritsafe.features.inline import Sketch
     from spiritsafe.gateway.artefacts import Redemption
     from spiritsafe.gateway.policy import Policy
     from spiritsafe.gateway.rules import Rules
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
 
 LOOK = 0.25
 """Seconds between two looks at the files."""
+LONG = 1 << 16
+"""Characters of a text, or bytes of a body, above which it is read in a thread: the loop is others', too."""
+T = TypeVar("T")
 _TAIL = re.compile(r"(-\d{8}|-\d{4}-\d{2}-\d{2}|@\w+|-latest)$")
 _MOST_TOLD = 100_000
 
@@ -39,15 +46,15 @@ _MOST_TOLD = 100_000
 class Works:
     """Made once a process, inside no loop; ``start`` and ``close`` belong to the server's loop.
 
-    ``writer`` is unique among all processes that write to one log folder. ``processes``: gateways times workers, that
-    share budgets when they are not counted in Redis.
+    ``writer`` is unique among all processes that write to one log folder; None: one is made. ``processes``: gateways times
+    workers, that share budgets when they are not counted in Redis.
     """
 
-    def __init__(self, policy: Policy, *, writer: str = "gateway", processes: int = 1) -> None:
+    def __init__(self, policy: Policy, *, writer: str | None = None, processes: int = 1) -> None:
         self.policy = policy
-        self.writer = writer
+        self.writer = writer or new_writer()
         self.responses = responses()
-        self.inline = Inline()
+        self.inline, self.long = Inline(), Inline()
         self.files = RuleFiles(policy)
         self.counts = Figures()
         self.keys = KeyFile(policy.artefacts.keys) if policy.artefacts.keys else None
@@ -57,10 +64,11 @@ class Works:
             if keys
             else None
         )
-        self.spans = Spans(policy.log.otlp, writer) if policy.log.otlp else None
+        self.spans = Spans(policy.log.otlp, self.writer) if policy.log.otlp else None
         self._processes = processes
         self._families: dict[str, str] = {}
         self._thread = ThreadPoolExecutor(1, "gateway")
+        self._apart = ThreadPoolExecutor(1, "long")
         self._ledger: Ledger | None = None
         self._told: set[tuple[str, str]] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -126,8 +134,19 @@ class Works:
             await loop.run_in_executor(None, self.spans.close)
         await loop.run_in_executor(None, self.segments.close)
         self._thread.shutdown(wait=True)
+        self._apart.shutdown(wait=True)
         if self._ledger is not None:
             self._ledger.close()
+
+    async def sketch(self, prompt: str, system: str | None, *, minhash: bool) -> Sketch:
+        """The sketch of a request. A long text goes to a thread, one at a time: the kernel needs no lock, and others go on."""
+        if len(prompt) + len(system or "") <= LONG:
+            return self.inline.sketch(prompt, system, minhash=minhash)
+        return await self.apart(lambda: self.long.sketch(prompt, system, minhash=minhash))
+
+    async def apart(self, work: Callable[[], T]) -> T:
+        """What ``work`` gives, done in the thread for what is long."""
+        return await asyncio.get_running_loop().run_in_executor(self._apart, work)
 
     def ready(self) -> bool:
         """Whether a request may be taken."""

@@ -8,6 +8,9 @@ by removing the order. ``now`` is in microseconds since the epoch. It never chan
 * ``PARAMETERS``: what an order may set, by name (``Parameter``).
 * ``answer(dialect_id, document, order, *, streamed)`` (optional): the changed answer, or event of a stream; the very
   same object when nothing changes, None when the event is left out. ``Changes`` applies it.
+* ``begin(order)`` (optional): in place of ``answer`` for one stream whose events cannot each be changed alone; gives a
+  function with ``answer``'s signature that may remember the events before.
+* ``missing(parameters)`` (optional): what an order asks for that this installation does not have, in words, or None.
 * ``EXAMPLES``: before and after; tests run them. Keys: ``dialect``, ``parameters``, ``left``, and either ``request``,
   ``answer`` or ``stream`` with what it ``becomes``.
 

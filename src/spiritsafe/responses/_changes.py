@@ -27,11 +27,14 @@ class Changes:
         self._dialect = dialect.id
         self._streamed = streamed
         self._gone: set[int] = set()
-        self._steps: list[tuple[Callable[..., Document | None], Order]] = [
-            (change, order)
-            for extension, order in orders
-            if (change := getattr(extension.module, "answer", None)) is not None
-        ]
+        self._steps: list[tuple[Callable[..., Document | None], Order]] = []
+        for extension, order in orders:
+            change = getattr(extension.module, "answer", None)
+            begin = getattr(extension.module, "begin", None)
+            if streamed and begin is not None:
+                change = begin(order)
+            if change is not None:
+                self._steps.append((change, order))
 
     def __bool__(self) -> bool:
         """Whether any order changes answers; if not, bytes go through as they come."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING, Any
 
-from spiritsafe.responses._shapes import string, text_of
+from spiritsafe.responses._shapes import listed, string, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,61 @@ def without_fields(document: Document, hook: Callable[[str], object] | None) -> 
         return document
     empty = all(isinstance(choice, dict) and _empty(choice) for choice in new)
     return None if empty and not document.get("usage") else {**document, "choices": new}
+
+
+@dataclass(slots=True)
+class Thoughts:
+    """What one choice of a stream has thought so far, under the field that it came in; ``told`` once it is summed up."""
+
+    field: str = ""
+    texts: list[str] = dataclass_field(default_factory=list[str])
+    told: bool = False
+
+
+def with_summary(
+    document: Document, hook: Callable[[str], object], held: dict[int, Thoughts]
+) -> Document | None:
+    """A chunk without reasoning, as ``without_fields``; the first that says something else says the summary, too."""
+    _collect(document, held)
+    bare = without_fields(document, None)
+    choices = bare.get("choices") if bare is not None else None
+    if bare is None or not isinstance(choices, list):
+        return bare
+    return {**bare, "choices": [_summed(choice, hook, held) for choice in choices]}
+
+
+def _collect(document: Document, held: dict[int, Thoughts]) -> None:
+    for choice in listed(document.get("choices")):
+        delta = choice.get("delta") if isinstance(choice, dict) else None
+        if not isinstance(delta, dict):
+            continue
+        for name in _FIELDS:
+            text = delta.get(name)
+            if isinstance(text, str) and text:  # the same text may stand in a second field, too
+                thoughts = held.setdefault(_index(choice), Thoughts())
+                thoughts.field = thoughts.field or name
+                thoughts.texts.append(text)
+                break
+
+
+def _summed(choice: object, hook: Callable[[str], object], held: dict[int, Thoughts]) -> object:
+    """The choice with its summary, when its reasoning is over and not yet summed up."""
+    if not isinstance(choice, dict) or not isinstance(delta := choice.get("delta"), dict):
+        return choice
+    thoughts = held.get(_index(choice))
+    speaks = choice.get("finish_reason") is not None or any(
+        value for name, value in delta.items() if name != "role"
+    )
+    if thoughts is None or thoughts.told or not speaks:
+        return choice
+    thoughts.told = True
+    summary = summarised(hook, "".join(thoughts.texts))
+    return {**choice, "delta": {**delta, thoughts.field: summary}} if summary else choice
+
+
+def _index(choice: Document) -> int:
+    index = choice.get("index")
+    return index if isinstance(index, int) else 0
 
 
 def _choice(choice: Document, hook: Callable[[str], object] | None) -> Document:

@@ -7,10 +7,16 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from spiritsafe.responses._parameters import Parameter
-from spiritsafe.responses._reasoning import responses_event, without_blocks, without_fields
+from spiritsafe.responses._reasoning import (
+    Thoughts,
+    responses_event,
+    with_summary,
+    without_blocks,
+    without_fields,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from spiritsafe.model import Order
     from spiritsafe.responses._call import Call
@@ -109,8 +115,7 @@ def withhold_reasoning(call: Call, order: Order, *, now: int) -> Call:  # noqa: 
 
 def answer(dialect_id: str, document: Document, order: Order, *, streamed: bool) -> Document | None:
     """Takes reasoning out of a whole answer or of one event; None where nothing is left of the event."""
-    name = order.parameters.get("summary")
-    hook = _hook(name) if isinstance(name, str) and not streamed else None
+    hook = None if streamed else _hook(order.parameters.get("summary"))
     if dialect_id == "messages":
         return without_blocks(document, streamed=streamed)
     if dialect_id == "responses":
@@ -120,9 +125,41 @@ def answer(dialect_id: str, document: Document, order: Order, *, streamed: bool)
     return document
 
 
+def begin(order: Order) -> Callable[..., Document | None]:
+    """``answer`` for the events of one stream: a summary comes with the first event after the reasoning."""
+    hook = _hook(order.parameters.get("summary"))
+    return answer if hook is None else Summary(hook)
+
+
+def missing(parameters: Mapping[str, Any]) -> str | None:
+    """That the hook is not installed: reasoning is withheld, but nothing stands in its place."""
+    name = parameters.get("summary")
+    if name is None or _hook(name) is not None:
+        return None
+    return f"no entry point of the group spiritsafe.summaries is called {name}: reasoning is withheld without a summary"
+
+
+class Summary:
+    """One stream's changes with an operator's summary. Anthropic's blocks have none: their text is signed."""
+
+    def __init__(self, hook: Callable[[str], object]) -> None:
+        self._hook = cache(hook)  # an item's text comes with the item, and again with the whole response
+        self._thoughts: dict[int, Thoughts] = {}
+
+    def __call__(
+        self, dialect_id: str, document: Document, order: Order, *, streamed: bool
+    ) -> Document | None:
+        """As ``answer``."""
+        if dialect_id == "responses":
+            return responses_event(document, self._hook)
+        if dialect_id in {"chat", "completions"}:
+            return with_summary(document, self._hook, self._thoughts)
+        return answer(dialect_id, document, order, streamed=streamed)
+
+
 @cache
-def _hook(name: str) -> Callable[[str], object] | None:
+def _hook(name: object) -> Callable[[str], object] | None:
     # A summary that cannot be had is none: reasoning stays withheld.
-    for point in entry_points(group="spiritsafe.summaries", name=name):
+    for point in entry_points(group="spiritsafe.summaries", name=name) if isinstance(name, str) else ():
         return point.load()
     return None
