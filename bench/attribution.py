@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 RESULTS = Path(__file__).with_name("results")
-PEER = Path(__file__).with_name("baselines") / "modelaudit.py"
+PEER = Path(__file__).with_name("peer_knowlyr.py")
 LEVELS = (0.1, 0.2)
 DRAWS = 2000
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from scipy import stats
 
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 
 PROMPTS = 60
 WORDS = np.array([f"w{n}" for n in range(40)])
-HABITS = 12
+HABITS = 40
 """Ways to begin and end an answer that models choose from."""
 
 
 def habit(rng: np.random.Generator) -> NDArray[np.float64]:
     """How often a model begins and ends in each way: (2, HABITS)."""
-    return rng.dirichlet(np.full(HABITS, 0.3), 2)
+    return rng.dirichlet(np.full(HABITS, 0.1), 2)
 
 
 def answers(
@@ -50,20 +51,24 @@ def answers(
     )
 
 
-def world(seed: int, *, exposure: float, lineages: int = 24, rivals: int = 4):
+def world(seed: int, *, exposure: float, lineages: int = 24, rivals: int = 8, prompts: int = PROMPTS):
     """A teacher, a suspect with ``exposure`` of its habits, rival candidates, and unrelated lineages of one to three."""
     rng = np.random.default_rng(seed)
     taught, own = habit(rng), habit(rng)
-    teacher = Teacher("teacher", answers(taught, rng), group="ours")
-    suspect = Subject("suspect", answers(exposure * taught + (1 - exposure) * own, rng), group="suspect's")
+    teacher = Teacher("teacher", answers(taught, rng, prompts), group="ours")
+    suspect = Subject(
+        "suspect", answers(exposure * taught + (1 - exposure) * own, rng, prompts), group="suspect's"
+    )
     controls = [
-        Subject(f"rival{n}", answers(habit(rng), rng), group=f"maker{n}", facts={"candidate": "yes"})
+        Subject(f"rival{n}", answers(habit(rng), rng, prompts), group=f"maker{n}", facts={"candidate": "yes"})
         for n in range(rivals)
     ]
     for n in range(lineages):
         near = habit(rng)
         controls += [
-            Subject(f"control{n}.{k}", answers(0.7 * near + 0.3 * habit(rng), rng), group=f"lineage{n}")
+            Subject(
+                f"control{n}.{k}", answers(0.7 * near + 0.3 * habit(rng), rng, prompts), group=f"lineage{n}"
+            )
             for k in range(1 + n % 3)
         ]
     return suspect, teacher, controls
@@ -77,20 +82,20 @@ def test_a_student_is_a_lead_and_its_teacher_comes_first():
     assert found.p_value == pytest.approx(1 / (found.n + 1))
     assert found.log10_p == pytest.approx(np.log10(found.p_value))
     assert found.interval[0] <= found.effect <= found.interval[1]
-    assert 0 < found.interval[0]
+    assert found.interval[0] > 0
 
 
 def test_p_is_never_too_small_for_unrelated_suspects():
     p = np.array(
         [
-            attribution(*world(seed, exposure=0.0, lineages=19, rivals=3), seed=seed).p_value
+            attribution(*world(seed, exposure=0.0, lineages=12, rivals=7, prompts=25), seed=seed).p_value
             for seed in range(120)
         ]
     )
     for level in (0.05, 0.1, 0.2, 0.3, 0.5):
         # As many as chance has it would be exceeded in one run of a thousand.
         assert np.sum(p <= level) <= stats.binom.ppf(0.999, p.size, level), level
-    assert p.min() >= 1 / 23
+    assert p.min() >= 1 / 20
 
 
 def test_conformal_ranks_are_uniform_with_one_member_a_group():
@@ -122,15 +127,15 @@ def test_a_group_has_one_vote_and_ties_count_against():
 
 
 def test_few_groups_are_inconclusive_and_say_why():
-    found = attribution(*world(2, exposure=0.9, lineages=5), seed=0)
+    found = attribution(*world(2, exposure=0.9, lineages=1), seed=0)
     assert found.verdict == "inconclusive"
     assert "9 control groups" in str(found.details["reason"])
     assert found.details["floor"] == pytest.approx(0.1)
-    assert attribution(*world(2, exposure=0.9, lineages=5), seed=0, alpha=0.2).verdict == "lead"
+    assert attribution(*world(2, exposure=0.9, lineages=1), seed=0, alpha=0.2).verdict == "lead"
 
 
 def test_known_students_and_relatives_do_not_vote():
-    suspect, teacher, controls = world(3, exposure=0.8)
+    suspect, teacher, controls = world(2, exposure=0.8)
     rng = np.random.default_rng(9)
     told = {
         "taught_by_teacher": Subject(
@@ -159,7 +164,7 @@ def test_versions_of_a_family_stand_together():
     )
     found = attribution(suspect, older, [*controls, version], seed=0)
     assert (found.details["rank_of_teacher"], found.verdict) == (1, "lead")
-    assert found.details["candidates"] == 5
+    assert found.details["candidates"] == 9
 
 
 @pytest.mark.parametrize("status", ["refused", "empty", "failed"])
@@ -181,13 +186,13 @@ def test_a_suspect_that_says_nothing_is_inconclusive(status: str):
     ],
 )
 def test_what_cannot_be_told_is_said(change: str, reason: str):
-    suspect, teacher, controls = world(6, exposure=0.8)
+    suspect, teacher, controls = world(5, exposure=0.8)
     if change == "no answers":
         suspect = Subject("suspect")
     elif change == "no controls":
         controls = []
     elif change == "one rival":
-        controls = [c for c in controls if c.name not in {"rival1", "rival2", "rival3"}]
+        controls = [c for c in controls if c.name not in {f"rival{n}" for n in range(1, 8)}]
     else:
         suspect = Subject("suspect", suspect.answers, group="ours")
     found = attribution(suspect, teacher, controls, seed=0)
@@ -207,20 +212,16 @@ def test_counts_add_up():
     assert sum(found.counts.values()) == PROMPTS
 
 
-def test_equal_style_is_told_apart_from_equal_habits():
+def test_likeness_in_length_is_told_beside_likeness_in_habits():
     suspect, teacher, controls = world(8, exposure=0.8)
-    long = [
-        Subject(
-            c.name,
-            c.answers.set_column(3, "text", pa.array([f"{t}" for t in c.answers["text"].to_pylist()])),
-            c.group,
-        )
-        for c in controls[:1]
-    ]
-    found = attribution(suspect, teacher, [*controls, *long], seed=0)
-    assert 0 < float(found.details["p_style_alone"]) <= 1
-    assert 0 < float(found.details["p_like_style"]) <= 1
-    assert int(found.details["groups_like_style"]) <= found.n
+    found = attribution(suspect, teacher, controls, seed=0)
+    longer = pc.binary_join_element_wise(suspect.answers["text"], " and".join([""] * 400), " so .", "")
+    long = Subject(
+        "suspect", suspect.answers.set_column(3, "text", longer.cast(pa.string())), group="suspect's"
+    )
+    other = attribution(long, teacher, controls, seed=0)
+    assert float(other.details["p_style_alone"]) > 0.9 > float(found.details["p_style_alone"])
+    assert int(found.details["groups_like_style"]) < found.n
 
 
 def test_the_same_era_is_looked_at_alone():
@@ -236,7 +237,7 @@ def test_the_same_era_is_looked_at_alone():
 
 
 def test_a_model_is_nearest_to_the_lineage_it_comes_from():
-    suspect, teacher, controls = world(9, exposure=0.0)
+    _, teacher, controls = world(9, exposure=0.0)
     rng = np.random.default_rng(2)
     parent = habit(rng)
     tuned = Subject("suspect", answers(parent, rng), group="house")
@@ -253,9 +254,9 @@ def test_kernels_are_gram_matrices_and_see_order_of_prompts():
     like = likeness([one, mixed, answers(habit(rng), rng)], pa.array([f"p{n}" for n in range(PROMPTS)]))
     assert like.kernels.shape == (len(VIEWS), 3, 3)
     assert np.linalg.eigvalsh(like.kernels).min() > -1e-9
-    same, habits = like.kernels[0], like.kernels[1]
-    assert same[0, 1] < 0.9 * same[0, 0]
-    assert habits[0, 1] == pytest.approx(habits[0, 0])
+    # The same texts in another order are no longer answers to the same prompts.
+    assert like.kernels[0, 1, 1] == pytest.approx(like.kernels[0, 0, 0])
+    assert like.kernels[0, 0, 1] < 0.9 * like.kernels[0, 0, 0]
 
 
 def test_a_truncated_answer_has_no_closing():
@@ -264,14 +265,16 @@ def test_a_truncated_answer_has_no_closing():
     cut = one.set_column(4, "status", pa.array(["truncated"] * PROMPTS))
     kernels = likeness([one, cut], pa.array([f"p{n}" for n in range(PROMPTS)])).kernels
     assert kernels[0, 0, 1] == pytest.approx(kernels[0, 0, 0])
-    assert kernels[2, 0, 1] == 0
+    assert kernels[1, 0, 1] == 0
 
 
 def test_candidates_are_scored_beside_other_makers_only():
-    # Five equal strangers and the model: a candidate must not look less alike because it is part of the comparison.
-    kernels = np.eye(6)[None]
-    families = {str(n): (n,) for n in range(5)}
-    bench = Bench(kernels, tuple(str(n) for n in range(6)), families)
-    assert set(scores(bench, 0)) == {"1", "2", "3", "4"}
-    assert set(scores(bench, 5)) == set(families)
-    assert len({round(value, 6) for n in range(6) for value in scores(bench, n).values()}) == 1
+    # Six equal strangers and the model: a candidate must not look less alike because it is part of the comparison.
+    kernels = np.eye(7)[None]
+    families = {str(n): (n,) for n in range(6)}
+    bench = Bench(kernels, tuple(str(n) for n in range(7)), families)
+    assert set(scores(bench, 0)) == {"1", "2", "3", "4", "5"}
+    assert set(scores(bench, 6)) == set(families)
+    assert [value for n in range(7) for value in scores(bench, n).values()] == pytest.approx(
+        [0.0] * 36, abs=1e-3
+    )

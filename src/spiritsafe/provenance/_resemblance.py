@@ -2,8 +2,7 @@
 
 First words carry most of what tells chat models apart (Sun et al., "Idiosyncrasies in large language models", 2025,
 arXiv 2502.12150, section 4); length and layout, which follow from the size of a model as much as from its teacher, hardly
-enter. Each answer becomes two bags of word n-grams, weighted by rarity: its opening and its closing. Two kernels of each
-compare models: ``same`` holds answers to the same prompt against each other, ``mean`` the habits over all prompts.
+enter. Each answer becomes two bags of word n-grams, weighted by rarity: its opening and its closing. A kernel of each compares models, answer by answer to the same prompt.
 """
 
 from __future__ import annotations
@@ -35,13 +34,9 @@ REACH: Final = 40
 """Characters kept for each token that is wanted: more than any run of real words needs."""
 SEEN: Final = 5
 """Answers that must have an n-gram for it to count."""
-VIEWS: Final = (
-    "opening, same prompt",
-    "opening, all prompts",
-    "closing, same prompt",
-    "closing, all prompts",
-)
+VIEWS: Final = ("opening", "closing")
 
+_SAID: Final = pa.schema([(name, pa.string()) for name in ("prompt_id", "text", "status")])
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -60,14 +55,9 @@ def likeness(models: Sequence[pa.Table], prompts: pa.Array) -> Likeness:
     Several answers to a prompt share its weight. A prompt that a model did not answer counts as unlike all others.
     A truncated answer has no closing.
     """
-    rows = pa.concat_tables(
-        [
-            spoken(table)
-            .select(["prompt_id", "text", "status"])
-            .append_column("model", pa.array(np.full(spoken(table).num_rows, number, np.int64)))
-            for number, table in enumerate(models)
-        ]
-    ).combine_chunks()
+    said = [spoken(table.select(["prompt_id", "text", "status"]).cast(_SAID)) for table in models]
+    owner = np.repeat(np.arange(len(said)), [table.num_rows for table in said])
+    rows = pa.concat_tables(said).append_column("model", pa.array(owner)).combine_chunks()
     where = pc.index_in(rows["prompt_id"], prompts)
     rows = rows.append_column("where", where).filter(pc.is_valid(where))
     cell = np.asarray(rows["model"]) * len(prompts) + np.asarray(rows["where"]).astype(np.int64)
@@ -75,8 +65,8 @@ def likeness(models: Sequence[pa.Table], prompts: pa.Array) -> Likeness:
     text = pc.fill_null(rows["text"], "").combine_chunks()
     whole = np.asarray(pc.equal(rows["status"], "ok"))
     kernels = [
-        *_kernels(_grams(text, OPENING, closing=False), cell, size),
-        *_kernels(_grams(text, CLOSING, closing=True), cell, size, whole),
+        _kernel(_grams(text, OPENING, closing=False), cell, size),
+        _kernel(_grams(text, CLOSING, closing=True), cell, size, whole),
     ]
     return Likeness(np.array(kernels), len(prompts), _style(text, np.asarray(rows["model"]), len(models)))
 
@@ -110,12 +100,12 @@ def _grams(text: Any, many: int, *, closing: bool) -> sparse.csr_array:
     return sparse.csr_array((np.ones(owner.size), (owner, column)), shape=(len(start) - 1, width))
 
 
-def _kernels(
+def _kernel(
     counts: sparse.csr_array,
     cell: NDArray[np.int64],
     size: tuple[int, int],
     whole: NDArray[np.bool_] | None = None,
-) -> list[Floats]:
+) -> Floats:
     models, prompts = size
     counts.sum_duplicates()
     if whole is not None:
@@ -133,8 +123,7 @@ def _kernels(
     model, prompt = np.divmod(cells.row.astype(np.int64), prompts)
     place = np.unique(prompt * counts.shape[1] + cells.col, return_inverse=True)[1]
     wide = sparse.csr_array((cells.data, (model, place)), shape=(models, int(place.max(initial=0)) + 1))
-    habit = sparse.csr_array((cells.data, (model, cells.col)), shape=(models, counts.shape[1])) / prompts
-    return [(wide @ wide.T).toarray() / prompts, (habit @ habit.T).toarray()]
+    return (wide @ wide.T).toarray() / prompts
 
 
 def _style(text: Any, model: NDArray[np.int64], models: int) -> Floats:

@@ -44,8 +44,10 @@ DEFEATERS: Final = (
 )
 LEAST: Final = 20
 """Prompts in common below which nothing is said."""
-RIVALS: Final = 2
-"""Groups of other candidates that are needed: resemblance is told beside them."""
+RIVALS: Final = 4
+"""Groups of other candidates that are needed: resemblance is told beside them, in units of their spread."""
+LITTLE: Final = 1e-6
+"""Spread of cosines that is rounding."""
 DRAWS: Final = 400
 """Redraws of the control groups for the interval."""
 
@@ -66,33 +68,39 @@ class Bench:
 def scores(bench: Bench, model: int) -> dict[str, float]:
     """How much more ``model`` resembles each candidate family than families of other groups; unit: standard deviations.
 
-    Everything is told relative to candidates that share a group neither with the model nor with the family in question:
-    a model that is itself a candidate would else be pushed away from all others, and controls would look less alike than
-    a suspect that is none. Families of the model's own group are left out, as are those with fewer than two groups of rivals.
+    A family is looked at from the centre of the candidates that share a group neither with it nor with the model. With
+    themselves in the centre, candidates would be pushed away from all others, and those among the controls would look less
+    alike than a suspect that is none. Families of the model's own group are left out; the result is empty when fewer than
+    ``RIVALS`` groups of others remain beside a family.
     """
-    names = list(bench.families)
-    lineage = [bench.groups[bench.families[name][0]] for name in names]
-    alike: dict[str, Floats] = {}
-    for name, group in zip(names, lineage, strict=True):
-        near = [n for n, g in enumerate(lineage) if g not in (group, bench.groups[model])]
-        if len({lineage[n] for n in near}) < RIVALS or group == bench.groups[model]:
-            continue
-        # Each group of rivals weighs the same, each family in it, each version of the family.
-        share = np.array([1.0 / sum(lineage[k] == lineage[n] for k in near) for n in near])
-        weight = np.zeros(bench.kernels.shape[1])
-        for n, part in zip(near, share / share.sum(), strict=True):
-            versions = list(bench.families[names[n]])
-            weight[versions] = part / len(versions)
-        asked = [*near, names.index(name)]
-        close = np.array([_cosine(bench, model, bench.families[names[n]], weight) for n in asked])
-        mean = share @ close[:-1] / share.sum()
-        spread = np.sqrt(share @ (close[:-1] - mean) ** 2 / share.sum())
-        alike[name] = (close[-1] - mean) / np.maximum(spread, 1e-9)
-    return {name: float(value.mean()) for name, value in alike.items()}
+    lineage = {name: bench.groups[versions[0]] for name, versions in bench.families.items()}
+    asked = [name for name, group in lineage.items() if group != bench.groups[model]]
+    group = np.array([lineage[name] for name in asked])
+    if len(set(group)) <= RIVALS:
+        return {}
+    # Each group weighs the same, each family in it, each version of the family.
+    share = 1.0 / (group[:, None] == group).sum(axis=1)
+    part = np.zeros((len(asked), bench.kernels.shape[1]))
+    for n, name in enumerate(asked):
+        versions = list(bench.families[name])
+        part[n, versions] = share[n] / len(versions)
+    close: list[Floats] = []
+    for n, name in enumerate(asked):
+        weight = part[group != group[n]].sum(axis=0)
+        close.append(_cosine(bench, model, bench.families[name], weight / weight.sum()))
+    alike = np.array(close)
+    told: dict[str, float] = {}
+    for n, name in enumerate(asked):
+        near = group != group[n]
+        weight = share[near, None] / share[near].sum()
+        mean = (weight * alike[near]).sum(axis=0)
+        spread = np.sqrt((weight * (alike[near] - mean) ** 2).sum(axis=0))
+        told[name] = float(((alike[n] - mean) / np.maximum(spread, LITTLE)).mean())
+    return told
 
 
 def _cosine(bench: Bench, model: int, versions: tuple[int, ...], weight: Floats) -> Floats:
-    """Cosine to the nearest version, seen from the rivals' centre; one each view."""
+    """Cosine to the nearest version, seen from the centre that ``weight`` gives; one each view."""
     at = list(versions)
     K = bench.kernels
     centre = K @ weight
@@ -153,6 +161,7 @@ def attribution(
     voting = [n for n, role in enumerate(roles, 2) if role == "voting"]
     told = {n: scores(bench, n).get(teacher.name) for n in voting}
     voting = [n for n in voting if told[n] is not None]
+    details["controls_with_too_few_rivals"] = details["controls_voting"] - len(voting)
     value = own[teacher.name]
     heard = [float(told[n] or 0.0) for n in voting]
     p, many = conformal(value, heard, [groups[n] for n in voting])

@@ -1,6 +1,6 @@
 """knowlyr-modelaudit 0.4.1 on texts that are already there; runs in an interpreter that has it, speaks JSON.
 
-    PYTHON bench/baselines/modelaudit.py < {"model": [answer, ...], ...}
+    PYTHON bench/peer_knowlyr.py < {"model": [answer, ...], ...}
 
 Prints, for each model, the mean style scores by source (``compute_style_fingerprint``), the source that most answers were
 given to (``detect_text_source``), and the behavioural similarity to each other model (method ``dli``).
