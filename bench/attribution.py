@@ -1,4 +1,4 @@
-"""Attribution on real outputs: does the right teacher come first, and how often is an unrelated model accused?
+"""Attribution on real outputs: how often the right teacher comes first, and how often is an unrelated model accused.
 
     python bench/attribution.py --answers DIR [--peer PYTHON] [--save]
 
@@ -135,7 +135,7 @@ def judged(known: Known, score: Floats) -> tuple[Floats, Floats, Floats]:
             if known.groups[c] != known.groups[n] and known.builders[c] != known.builders[n]
         ]
         group = [known.groups[c] for c in fit]
-        p[n, f], many[n, f] = conformal(score[n, f], score[fit, f].tolist(), group)
+        p[n, f], many[n, f] = conformal(float(score[n, f]), score[fit, f].tolist(), group)
         means = np.array(
             [
                 np.mean([score[c, f] for c, g in zip(fit, group, strict=True) if g == one])
@@ -226,7 +226,7 @@ def nearest(known: Known, like: Floats) -> Floats:
     told = np.full((len(known.names), len(known.families)), np.nan)
     for f, (name, versions) in enumerate(known.families.items()):
         other = np.array([g != MAKER.get(name, name) for g in known.groups])
-        told[other, f] = like[np.ix_(other, list(versions))].max(axis=1)
+        told[other, f] = like[other][:, list(versions)].max(axis=1)
     return told
 
 
@@ -253,6 +253,39 @@ def lineages(known: Known, kernels: Floats, names: list[str], shared: dict[str, 
     return {kind: {"right": sum(hit), "of": len(hit)} for kind, hit in found.items()}
 
 
+def taught_by(known: Known, model: int) -> list[str]:
+    """The documented teacher families of a model."""
+    return [name for f, name in enumerate(known.families) if known.truth[model, f] == 1]
+
+
+def one_generation(known: Known, score: Floats) -> dict[str, Any]:
+    """How often the generation that taught most students comes first: for its students, and for models it did not teach."""
+    names = list(known.families)
+    top = [era(names[int(np.nanargmax(row))]) for row in score]
+    eras = [{era(name) for name in taught_by(known, n)} for n in range(len(known.names))]
+    name = max(sorted(set(map(era, names))), key=lambda one: sum(one in each for each in eras))
+    taught = [n for n in known.students if name in eras[n]]
+    others = [n for n in np.nonzero(known.open)[0] if n not in taught]
+    return {
+        "generation": name,
+        "students_it_taught": len(taught),
+        "first_for_them": round(float(np.mean([top[n] == name for n in taught])), 3),
+        "models_that_are_neither_candidates_nor_its_students": len(others),
+        "first_for_those": round(float(np.mean([top[n] == name for n in others])), 3),
+    }
+
+
+def sources(known: Known, peer: dict[str, Any]) -> dict[str, float]:
+    """How often the peer's source of a text is a documented teacher: by the commonest source, and over all answers."""
+    most, share = [], []
+    for n in known.students:
+        told, taught = peer[known.names[n]], taught_by(known, n)
+        right = {source for source, families in SOURCES.items() if set(families) & set(taught)}
+        most.append(told["source"] in right)
+        share.append(sum(told["sources"].get(source, 0) for source in right) / sum(told["sources"].values()))
+    return {"students": round(float(np.mean(most)), 3), "answers": round(float(np.mean(share)), 3)}
+
+
 def main() -> int:
     """Measure, print, keep numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -262,20 +295,21 @@ def main() -> int:
     parser.add_argument("--save", action="store_true")
     args = parser.parse_args()
     known, tables, texts = read(args.answers)
-    begin = time.perf_counter()
-    like = likeness(tables, pa.array(sorted(set(tables[0]["prompt_id"].to_pylist()), key=int)))
+    begin = time.process_time()
+    like = likeness(tables, pa.array(tables[0]["prompt_id"].to_pylist()))
     methods = {"spiritsafe": table(known, like.kernels)}
-    seconds = round(time.perf_counter() - begin, 1)
+    seconds = round(time.process_time() - begin, 1)
     style = like.style / like.style.std(axis=0)
     methods["length and layout"] = nearest(known, -np.linalg.norm(style[:, None] - style[None], axis=2))
     peer: dict[str, Any] = {}
     if args.peer:
         asked = json.dumps(dict(zip(known.names, texts, strict=True)))
-        ran = subprocess.run([args.peer, str(PEER)], input=asked, capture_output=True, text=True, check=True)
-        peer = json.loads(ran.stdout)
-        methods["knowlyr-modelaudit dli"] = nearest(
-            known, np.array([[peer[a]["dli"][b] for b in known.names] for a in known.names])
+        ran = subprocess.run(
+            [args.peer, str(PEER)], input=asked, stdout=subprocess.PIPE, text=True, check=True
         )
+        peer = json.loads(ran.stdout)
+        alike = np.array([[peer[a]["dli"][b] for b in known.names] for a in known.names])
+        methods["knowlyr-modelaudit dli"] = nearest(known, alike)
     builders = sorted({known.builders[n] for n in known.students})
     np.random.default_rng(0).shuffle(builders)
     first = set(builders[::2])
@@ -284,49 +318,19 @@ def main() -> int:
         "B (held out)": [n for n in known.students if known.builders[n] not in first],
         "all": known.students,
     }
-    names, mine = list(known.families), methods["spiritsafe"]
     shared = json.loads((args.answers / "models.json").read_text("utf-8"))["lineage"]
-    top = [era(names[int(np.nanargmax(row))]) for row in mine]
-    majority = max((era(f) for f in names), key=lambda e: sum(era(names[k]) == e for n in known.students for k in np.nonzero(known.truth[n] == 1)[0]))  # fmt: skip
-    taught = [
-        n for n in known.students if majority in {era(names[f]) for f in np.nonzero(known.truth[n] == 1)[0]}
-    ]
-    others = [n for n in np.nonzero(known.open)[0] if n not in known.students]
     found: dict[str, Any] = {
-        "seconds": seconds,
+        "processor_seconds": seconds,
         "models": len(known.names),
         "halves": {
-            half: {m: measured(known, s, who, args.seed) for m, s in methods.items()}
+            half: {name: measured(known, score, who, args.seed) for name, score in methods.items()}
             for half, who in halves.items()
         },
-        "one_generation": {
-            "name": majority,
-            "share_of_students_taught_by_it": round(len(taught) / len(known.students), 3),
-            "first_for_its_students": round(float(np.mean([top[n] == majority for n in taught])), 3),
-            "first_for_models_not_its_students": round(
-                float(np.mean([top[n] == majority for n in others])), 3
-            ),
-            "of": len(others),
-        },
+        "one_generation": {name: one_generation(known, score) for name, score in methods.items()},
         "lineage": lineages(known, like.kernels, known.names, shared),
     }
     if peer:
-        right = [
-            any(
-                names[f] in SOURCES.get(peer[known.names[n]]["source"], ())
-                for f in np.nonzero(known.truth[n] == 1)[0]
-            )
-            for n in known.students
-        ]
-        shares = [
-            sum(many for source, many in peer[known.names[n]]["sources"].items() if any(names[f] in SOURCES.get(source, ()) for f in np.nonzero(known.truth[n] == 1)[0]))
-            / sum(peer[known.names[n]]["sources"].values())
-            for n in known.students
-        ]  # fmt: skip
-        found["knowlyr-modelaudit sources"] = {
-            "students_right_by_most_answers": round(float(np.mean(right)), 3),
-            "answers_right": round(float(np.mean(shares)), 3),
-        }
+        found["knowlyr-modelaudit detect_text_source right"] = sources(known, peer)
     text = _markdown(found)
     print(text)
     if args.save:
@@ -336,25 +340,25 @@ def main() -> int:
 
 
 def _markdown(found: dict[str, Any]) -> str:
-    columns = [
-        "era_1", "era_1_95", "era_3", "family_1", "family_3", "auc_pooled", "auc_teacher_alone", "auc_within_teacher",
-        "auc_within_teacher_not_candidates", *(f"{what}_at_{level}" for level in LEVELS for what in ("found", "accused", "accused_by_group")),
-        "floor",
-    ]  # fmt: skip
+    columns = ["era_1", "era_1_95", "era_3", "family_1", "family_3", "auc_pooled", "auc_teacher_alone"]
+    columns += ["auc_within_teacher", "auc_within_teacher_not_candidates"]
+    columns += [f"{what}_at_{level}" for level in LEVELS for what in ("found", "accused", "accused_by_group")]
+    columns.append("floor")
+    rows = ["students", "builders", "pairs", "unrelated", *columns]
+    ran = [(half, name, told) for half, methods in found["halves"].items() for name, told in methods.items()]
     lines = [
         "# Attribution on real outputs",
         "",
-        "| students | method | " + " | ".join(columns) + " |",
-        "|---" * (len(columns) + 2) + "|",
+        "Written by `bench/attribution.py`; what the columns mean: `docs/provenance/attribution.md`.",
+        "",
+        "| | " + " | ".join(f"{half}: {name}" for half, name, _ in ran) + " |",
+        "|---" * (len(ran) + 1) + "|",
+        *(f"| {row} | " + " | ".join(str(told[row]) for _, _, told in ran) + " |" for row in rows),
+        "",
+        *(f"* {name}: {json.dumps(value)}" for name, value in found.items() if name != "halves"),
+        "",
     ]
-    for half, methods in found["halves"].items():
-        for method, told in methods.items():
-            cells = " | ".join(str(told[c]) for c in columns)
-            lines.append(
-                f"| {half}: {told['students']} of {told['builders']} builders | {method} | {cells} |"
-            )
-    rest = {name: value for name, value in found.items() if name != "halves"}
-    return "\n".join([*lines, "", *(f"* {name}: {json.dumps(value)}" for name, value in rest.items()), ""])
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

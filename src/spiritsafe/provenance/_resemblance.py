@@ -2,7 +2,8 @@
 
 First words carry most of what tells chat models apart (Sun et al., "Idiosyncrasies in large language models", 2025,
 arXiv 2502.12150, section 4); length and layout, which follow from the size of a model as much as from its teacher, hardly
-enter. Each answer becomes two bags of word n-grams, weighted by rarity: its opening and its closing. A kernel of each compares models, answer by answer to the same prompt.
+enter. Each answer becomes two bags of word n-grams, weighted by rarity: its opening and its closing. A kernel of each
+compares models, answer by answer to the same prompt.
 """
 
 from __future__ import annotations
@@ -108,11 +109,12 @@ def _kernel(
 ) -> Floats:
     models, prompts = size
     counts.sum_duplicates()
+    grams = int(np.max(counts.indices, initial=-1)) + 1
     if whole is not None:
         counts = sparse.csr_array(sparse.diags_array(whole.astype(np.float64)) @ counts)
         counts.eliminate_zeros()
-    held = np.bincount(counts.indices, minlength=counts.shape[1])
-    rarity = np.where(held >= SEEN, np.log(np.maximum(counts.shape[0] / (held + 1.0), 1.0)), 0.0)
+    held = np.bincount(counts.indices, minlength=grams)
+    rarity = np.where(held >= SEEN, np.log(np.maximum(cell.size / (held + 1.0), 1.0)), 0.0)
     counts.data = np.log1p(counts.data) * rarity[counts.indices]
     length = np.sqrt(np.asarray(counts.multiply(counts).sum(axis=1)).ravel())
     answers = np.bincount(cell, minlength=models * prompts)
@@ -121,7 +123,7 @@ def _kernel(
     cells = sparse.coo_array(into @ counts)
     # One wide row a model: its prompts side by side, so that a product compares answers to the same prompt only.
     model, prompt = np.divmod(cells.row.astype(np.int64), prompts)
-    place = np.unique(prompt * counts.shape[1] + cells.col, return_inverse=True)[1]
+    place = np.unique(prompt * grams + cells.col, return_inverse=True)[1]
     wide = sparse.csr_array((cells.data, (model, place)), shape=(models, int(place.max(initial=0)) + 1))
     return (wide @ wide.T).toarray() / prompts
 

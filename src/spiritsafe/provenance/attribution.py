@@ -161,7 +161,7 @@ def attribution(
     voting = [n for n, role in enumerate(roles, 2) if role == "voting"]
     told = {n: scores(bench, n).get(teacher.name) for n in voting}
     voting = [n for n in voting if told[n] is not None]
-    details["controls_with_too_few_rivals"] = details["controls_voting"] - len(voting)
+    details["controls_with_too_few_rivals"] = roles.count("voting") - len(voting)
     value = own[teacher.name]
     heard = [float(told[n] or 0.0) for n in voting]
     p, many = conformal(value, heard, [groups[n] for n in voting])
@@ -230,10 +230,9 @@ def _unfit(
 
 def _lineage(bench: Bench, declared: str) -> dict[str, Value]:
     """Which lineage the suspect resembles most, and where the declared one stands: a warning, since text shows no weights."""
-    members = {
-        group: tuple(np.nonzero(np.array(bench.groups[1:]) == group)[0] + 1) for group in bench.groups[1:]
-    }
-    alike = scores(Bench(bench.kernels, ("", *bench.groups[1:]), members), 0)
+    others = bench.groups[1:]
+    members = {one: tuple(n for n, group in enumerate(others, 1) if group == one) for one in others}
+    alike = scores(Bench(bench.kernels, ("", *others), members), 0)
     order = sorted(alike, key=lambda group: -alike[group])
     told: dict[str, Value] = {"lineage_most_alike": order[0] if order else ""}
     if declared in order:
