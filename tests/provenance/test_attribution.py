@@ -143,7 +143,7 @@ def test_known_students_and_relatives_do_not_vote():
         ),
         "of_teachers_group": Subject("sibling", teacher.answers, group="ours"),
         "of_suspects_group": Subject("relative", teacher.answers, group="suspect's"),
-        "silent": Subject("mute", answers(habit(rng), rng, status="failed"), group="y"),
+        "with_too_few_answers": Subject("terse", answers(habit(rng), rng, PROMPTS // 3), group="y"),
     }
     found = attribution(suspect, teacher, [*controls, *told.values()], seed=0)
     assert found.verdict == "lead"
@@ -181,6 +181,8 @@ def test_a_suspect_that_says_nothing_is_inconclusive(status: str):
     [
         ("no answers", "0 prompts"),
         ("no controls", "0 groups"),
+        ("only four rivals", "too few rivals of its own"),
+        ("rivals that say nothing", "0 groups"),
         ("one rival", "1 groups"),
         ("shared weights", "share weights"),
     ],
@@ -191,6 +193,13 @@ def test_what_cannot_be_told_is_said(change: str, reason: str):
         suspect = Subject("suspect")
     elif change == "no controls":
         controls = []
+    elif change == "only four rivals":
+        controls = [c for c in controls if c.name in {f"rival{n}" for n in range(4)}]
+    elif change == "rivals that say nothing":
+        controls = [
+            c if "candidate" not in c.facts else Subject(c.name, group=c.group, facts=c.facts)
+            for c in controls
+        ]
     elif change == "one rival":
         controls = [c for c in controls if c.name not in {f"rival{n}" for n in range(1, 8)}]
     else:

@@ -131,13 +131,19 @@ def attribution(
 
     Controls with the fact ``candidate`` = "yes" are other candidate teachers; ``family`` names the family of a version (that
     of the teacher is its name). A control votes unless it shares the group of the teacher or of the suspect, or its fact
-    ``taught_by`` (names, separated by commas) has the teacher's name or group. ``era`` is any word for when a model was made.
-    ``alpha`` below one over the number of groups and one cannot be reached: the verdict is then "inconclusive".
+    ``taught_by`` (names, separated by commas) has the teacher's name or group, or it answered less than half of the prompts.
+    ``era`` is any word for when a model was made. ``alpha`` below one over the number of groups and one cannot be reached:
+    the verdict is then "inconclusive".
     """
     prompts = _common(suspect, teacher)
     counts = _counts(suspect, prompts)
-    rivals = {c.group for c in controls if c.facts.get("candidate") == "yes"} - {teacher.group, suspect.group}
-    roles = [_role(one, suspect, teacher) for one in controls]
+    heard_of = [_compared(one.answers, prompts) * 2 >= len(prompts) for one in controls]
+    candidates = [
+        one.facts.get("candidate") == "yes" and ok for one, ok in zip(controls, heard_of, strict=True)
+    ]
+    rivals = {one.group or one.name for one, asked in zip(controls, candidates, strict=True) if asked}
+    rivals -= {teacher.group, suspect.group}
+    roles = [_role(one, suspect, teacher, ok) for one, ok in zip(controls, heard_of, strict=True)]
     details: dict[str, Value] = {f"controls_{role}": roles.count(role) for role in sorted({*roles, "voting"})}
     details["prompts"] = len(prompts)
     why = _unfit(suspect, teacher, controls, len(prompts), len(rivals), roles)
@@ -148,7 +154,7 @@ def attribution(
     like = likeness(models, prompts)
     families: dict[str, tuple[int, ...]] = {teacher.name: (1,)}
     for number, one in enumerate(controls, 2):
-        if one.facts.get("candidate") == "yes":
+        if candidates[number - 2]:
             family = one.facts.get("family", one.name)
             families[family] = (*families.get(family, ()), number)
     groups = (
@@ -162,6 +168,9 @@ def attribution(
     told = {n: scores(bench, n).get(teacher.name) for n in voting}
     voting = [n for n in voting if told[n] is not None]
     details["controls_with_too_few_rivals"] = roles.count("voting") - len(voting)
+    if not voting:
+        why = "every control that could vote is a candidate with too few rivals of its own"
+        return _finding(suspect, teacher, counts, {**details, "reason": why}, seed=seed, alpha=alpha)
     value = own[teacher.name]
     heard = [float(told[n] or 0.0) for n in voting]
     p, many = conformal(value, heard, [groups[n] for n in voting])
@@ -190,6 +199,10 @@ def _common(suspect: Subject, teacher: Teacher) -> pa.Array:
     return asked.filter(pc.is_in(asked, pc.unique(spoken(teacher.answers)["prompt_id"])))
 
 
+def _compared(answers: pa.Table, prompts: pa.Array) -> int:
+    return int(pc.sum(pc.is_in(pc.unique(spoken(answers)["prompt_id"]), prompts)).as_py() or 0)
+
+
 def _counts(suspect: Subject, prompts: pa.Array) -> dict[str, int]:
     found = statuses(suspect.answers)
     said = spoken(suspect.answers)["prompt_id"]
@@ -198,7 +211,7 @@ def _counts(suspect: Subject, prompts: pa.Array) -> dict[str, int]:
     return {"compared": compared, "prompt_not_answered_by_teacher": len(said) - compared, **silent}
 
 
-def _role(control: Subject, suspect: Subject, teacher: Teacher) -> str:
+def _role(control: Subject, suspect: Subject, teacher: Teacher, heard: bool) -> str:  # noqa: FBT001
     taught = {name.strip() for name in control.facts.get("taught_by", "").split(",")} - {""}
     if taught & {teacher.name, teacher.group}:
         return "taught_by_teacher"
@@ -206,7 +219,7 @@ def _role(control: Subject, suspect: Subject, teacher: Teacher) -> str:
         return "of_teachers_group"
     if suspect.group and control.group == suspect.group:
         return "of_suspects_group"
-    return "voting" if spoken(control.answers).num_rows else "silent"
+    return "voting" if heard else "with_too_few_answers"
 
 
 def _unfit(
