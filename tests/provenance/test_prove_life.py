@@ -678,3 +678,38 @@ def test_the_command_starts_without_what_it_does_not_need():
     assert ended.stdout == before.stdout
     assert "httpx" not in ended.stdout
     assert "torch" not in ended.stdout
+
+
+def test_the_tests_of_the_house_run_in_a_case(bench: Bench, model_server: Callable[..., Any]):
+    (canary,) = _marks.read(bench.folder / "marks").canaries(_marks.root_key(bench.folder / "marks"))
+    copy, control = (
+        model_server(known=bench.served | {canary.says(canary.served)}),
+        model_server(answer=lambda body: f"no {body['messages'][-1]['content']} today"),
+    )
+    (bench.folder / "ours.jsonl").write_text('{"prompt":"and you?","text":"fine, thank you"}\n')
+    names = ["twins", "canaries", "equality", "radioactivity", "tracing"]
+    case = bench.write(copy.url, (control.url,), tests=f"tests = {json.dumps(names)}")
+    case.write_text(case.read_text().replace('marks = "marks"', 'marks = "marks"\nanswers = "ours.jsonl"'))
+    with Ledger(bench.book) as ledger:
+        _prereg.register(_casefile.read(case), bench.case, ledger, now=NOW + 10)
+    bench.query()
+    result = bench.run()
+    found = {one["test"]: one for one in result["findings"]}
+    assert list(found) == names
+    assert not [
+        one for one in found.values() if str(one["details"].get("why", "")).startswith("the test broke")
+    ]
+    assert found["twins"]["verdict"] == "supports derivation"
+    assert found["twins"]["p_value"] < 1e-6
+    assert found["canaries"]["p_value"] == pytest.approx(1 / 4)
+    assert found["equality"]["counts"]["answers used"] > 0
+    # No tokenizer was given, so nobody can look for marks.
+    assert {found[name]["verdict"] for name in ("radioactivity", "tracing")} == {"inconclusive"}
+    assert result["sound"]["quiet"]
+    assert {one["test"] for one in result["false_labels"]} == {
+        "twins",
+        "canaries",
+        "radioactivity",
+        "tracing",
+    }
+    assert _run.check(bench.case, None, progress=quiet)["same"]
