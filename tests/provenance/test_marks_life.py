@@ -19,6 +19,7 @@ from scipy import stats
 
 from spiritsafe.errors import InputError, StorageError, UsageError
 from spiritsafe.ledger import Ledger, entries
+from spiritsafe.marking.keyring import read_keyring
 from spiritsafe.provenance import _canary, _escrow, _escrowed, _marks, _seal
 from spiritsafe.provenance._endpoint import Budget, Endpoint
 from spiritsafe.provenance._ghosts import draw_ghosts
@@ -119,6 +120,15 @@ def test_a_commitment_is_made_once_and_grows_with_the_plan(tmp_path: Path):
     assert told["keys"][0]["state"] == "in use"
     assert told["keys"][-1]["state"] == "expired, committed late"
     assert len([one for one in entries(book) if one.kind == _marks.KIND]) == 2
+
+
+def test_a_model_server_has_the_keys_that_were_committed_and_no_other(tmp_path: Path):
+    plan = planned(tmp_path / "m", scheme="gumbel")
+    path = tmp_path / "m" / "keyring.toml"
+    assert not path.exists()
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        _marks.commit(plan, ledger, now=NOW)
+    assert list(read_keyring(path)) == plan.keys(_marks.root_key(tmp_path / "m"))
 
 
 def test_a_root_over_other_leaves_is_refused(tmp_path: Path):

@@ -220,6 +220,8 @@ def commit(plan: Plan, book: Ledger, *, now: int) -> dict[str, Any]:
     # First the leaves, then the entry: a root without leaves could never be opened.
     replace_file(where / f"{top}.json", _seal.canonical({"schema": 1, "leaves": hashes}) + b"\n")
     book.append(KIND, body, time=now)
+    # Model servers read this file, and so mark with no key that is not committed.
+    replace_file(plan.folder / "keyring.toml", _keyring(plan).encode())
     return body
 
 
@@ -317,6 +319,24 @@ def status(plan: Plan, book: Path, *, now: int) -> dict[str, Any]:
         "decoys": others["decoy"],
         "timestamps": [one for one in stamps if any(one["root"] == k.entry.body["root"] for k in known)],
     }
+
+
+def _keyring(plan: Plan) -> str:
+    """The file that a model server reads (``marking/keyring.py``): campaigns, epochs and how they mark; no secret."""
+    rows = ["# Written by `spiritsafe marks commit`; the keys that are committed.", 'root = "root.key"']
+    for one in plan.campaigns:
+        for epoch in range(one.epochs):
+            rows += [
+                "",
+                "[[key]]",
+                f"campaign = {json.dumps(one.campaign_id)}",
+                f"epoch = {epoch}",
+                f'scheme = "{plan.scheme}"',
+                f"width = {plan.width}",
+                f"share = {plan.green!r}",
+                f"strength = {plan.strength!r}",
+            ]
+    return "\n".join([*rows, ""])
 
 
 def _state(since: int | None, begins: int, ends: int, now: int) -> str:
