@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spiritsafe.errors import LedgerError, StorageError
-from spiritsafe.ledger import GENESIS, Ledger, entries, verify
+from spiritsafe.ledger import GENESIS, Ledger, alone, entries, line_of, verify
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -179,3 +179,19 @@ def test_a_missing_folder_is_named(tmp_path: Path):
     assert caught.value.where == str(path)
     with pytest.raises(StorageError, match="cannot be read"):
         verify(path)
+
+
+def test_one_entry_shown_alone_is_checked_by_its_own_hash(tmp_path: Path):
+    path = tmp_path / "ledger.jsonl"
+    write(path, [{"a": 1}, {"b": "é"}])
+    lines = path.read_bytes().splitlines(keepends=True)
+    told = list(entries(path))
+    assert [line_of(one) for one in told] == lines
+    assert [alone(line) for line in lines] == told
+    for at in range(len(lines[1]) - 1):
+        changed = lines[1][:at] + bytes([lines[1][at] ^ 1]) + lines[1][at + 1 :]
+        with pytest.raises(
+            ValueError,
+            match=r"hash|canonical|Expecting|ledger|follow|decode|control|Invalid|escape|delimiter|Extra|kind",
+        ):
+            alone(changed)

@@ -79,6 +79,26 @@ def verify(path: Path, *, head: str | None = None) -> str:
     return last
 
 
+def alone(line: bytes) -> Entry:
+    """One entry, checked by its own hash only: what is shown of a ledger whose other entries are nobody else's business.
+
+    Raises ValueError when it is not canonical or does not fit its hash.
+    """
+    try:
+        fields: Any = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if not isinstance(fields, dict):
+        raise ValueError("not a ledger entry")  # noqa: TRY004 - one kind of error, as for the rest
+    record = cast("dict[str, Any]", fields)
+    return _entry(line.rstrip(b"\n") + b"\n", cast("int", record.get("seq")), str(record.get("prev")))
+
+
+def line_of(entry: Entry) -> bytes:
+    """The line of an entry, its newline included."""
+    return _canonical({**{name: getattr(entry, name) for name in _FIELDS}, "hash": entry.hash}) + b"\n"
+
+
 class Ledger:
     """The one writer of a ledger file; made if absent, locked until ``close``, checked in full when opened.
 
