@@ -16,7 +16,7 @@ from spiritsafe.cli import app
 from spiritsafe.registry import extensions
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("sources", "signals", "simulate", "responses")
+ROOMS = ("sources", "signals", "simulate", "responses", "provenance")
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/**/*.md"), *ROOT.glob("demo/**/*.md")]
 )

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from provenance import bed, measure, page
 
 RESULT = Path(__file__).parent.parent / "results" / "provenance.json"
-PAGE = Path(__file__).parents[2] / "docs" / "provenance" / "strength.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def main() -> int:
@@ -46,8 +47,9 @@ def main() -> int:
             "seconds": round(time.perf_counter() - begin),
         }
         RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    PAGE.write_text(page.page(json.loads(RESULT.read_text("utf-8"))), "utf-8")
-    print(f"{RESULT}\n{PAGE}")
+    told_in = DOCS / "provenance-strength.md"
+    page.write(json.loads(RESULT.read_text("utf-8")), told_in, DOCS / "img")
+    print(f"{RESULT}\n{told_in}")
     return 0
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 from provenance import gpt, text
-from tokenizers import Tokenizer
 from spiritsafe.marking.keys import MarkKey, derive
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def _seed(*parts: object) -> int:
 
 def _savez(path: Path, arrays: dict[str, Ints]) -> None:
     with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _whole(path: Path, write: Callable[[Path], Any]) -> None:

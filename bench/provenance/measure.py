@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from provenance import gpt
-from provenance.bed import ANSWER, EXCHANGES, INDEPENDENT, PROMPT, ROOT, STUDENTS, Bed
 from scipy.stats import kstest
 
+from provenance import gpt
+from provenance.bed import ANSWER, EXCHANGES, INDEPENDENT, PROMPT, ROOT, STUDENTS, Bed
 from spiritsafe.marking.keys import derive
 from spiritsafe.provenance._heard import heard
 from spiritsafe.provenance._subject import ANSWERS, PAIRS, SCORES, Subject, Teacher
@@ -152,7 +152,9 @@ def strength(desk: Desk, seed: int) -> Iterator[Row]:
                 teacher = desk.teacher(kind, rows, seed=seed, scored=scored)
                 suspect = desk.scoring(name, kind, teacher, rows)
                 yield _row(
-                    twins(suspect, teacher, (), seed=seed), pairs=many, beside="teacher's scores" if scored else ""
+                    twins(suspect, teacher, (), seed=seed),
+                    pairs=many,
+                    beside="teacher's scores" if scored else "",
                 )
         rows = np.arange(min(max(PAIRED), taught))
         teacher = desk.teacher(kind, rows, seed=seed, scored=False)
@@ -163,13 +165,19 @@ def strength(desk: Desk, seed: int) -> Iterator[Row]:
                 found = twins(suspect, teacher, controls, seed=seed, access="text")
                 yield _row(found, pairs=len(rows), tokens=tokens, beside=beside)
                 if teacher.keys:
-                    yield _row(radioactivity(suspect, teacher, controls, seed=seed, fresh=20), tokens=tokens, beside=beside)
+                    yield _row(
+                        radioactivity(suspect, teacher, controls, seed=seed, fresh=20),
+                        tokens=tokens,
+                        beside=beside,
+                    )
         if teacher.keys:
             many = replace(teacher, keys=(*teacher.keys, *desk.others(teacher.keys[0], KEYS - 1)))
             tokens = max(WORDS)
             suspect, control = desk.speaking(name, tokens), desk.speaking(CONTROL, tokens)
             yield _row(
-                tracing(suspect, many, (control,), seed=seed), tokens=tokens, beside=f"{KEYS} keys, control {CONTROL}"
+                tracing(suspect, many, (control,), seed=seed),
+                tokens=tokens,
+                beside=f"{KEYS} keys, control {CONTROL}",
             )
 
 
@@ -192,7 +200,9 @@ def validity(desk: Desk, seed: int) -> Iterator[dict[str, Any]]:
                 found["twins, log-probabilities"].append(twins(suspect, teacher, (), seed=seed).p_value)
         said = desk.speaking(name, min(WORDS))
         for start in range(0, EXCHANGES - TEXT_SET + 1, TEXT_SET):
-            teacher = desk.teacher("green", np.arange(start, start + TEXT_SET), seed=seed + start, scored=False)
+            teacher = desk.teacher(
+                "green", np.arange(start, start + TEXT_SET), seed=seed + start, scored=False
+            )
             found["twins, text"].append(twins(said, teacher, (), seed=seed, access="text").p_value)
         for scheme in ("green", "gumbel"):
             key = desk.bed.key(scheme)
@@ -281,7 +291,9 @@ def identity(desk: Desk, seed: int, many: int = 6) -> Iterator[dict[str, Any]]:
 def everything(desk: Desk, seed: int, told: Callable[[str], None]) -> Iterator[tuple[str, dict[str, Any]]]:
     """All rows of all tables, each with the table's name, as they are found."""
     for row in strength(desk, seed):
-        told(f"{row.suspect}: {row.test} by {row.access}, {row.pairs} pairs, {row.tokens} tokens: 1e{row.log10_p:.1f}")
+        told(
+            f"{row.suspect}: {row.test} by {row.access}, {row.pairs} pairs, {row.tokens} tokens: 1e{row.log10_p:.1f}"
+        )
         yield "strength", asdict(row)
     for name, rows in (("identity", identity), ("validity", validity), ("curves", curves)):
         told(name)

@@ -9,7 +9,8 @@ from scipy.stats import binomtest
 from spiritsafe.errors import UsageError
 from spiritsafe.marking.choice import Choice, Words, choose, score
 from spiritsafe.marking.keys import derive
-from spiritsafe.provenance._grams import grams, totals, weights
+from spiritsafe.provenance._grams import expected, grams, totals, weights
+from spiritsafe.provenance._words import numbered
 from spiritsafe.simulate import load_corpus
 
 ROOT = bytes(range(32))
@@ -70,7 +71,9 @@ def test_the_mark_is_found_in_what_was_served_and_not_in_the_ghosts_of_two(schem
     for name, texts in found.items():
         tokens = Words().encode(texts)
         seen = grams(tokens, [[]] * len(tokens), key.width)
-        log10_p[name] = totals(seen, weights(seen.counts), [key])[0].tail.log10
+        log10_p[name] = totals(seen, weights(seen, expected(seen, None, numbered(tokens))), [key])[
+            0
+        ].tail.log10
     assert log10_p["served"] < -10
     assert log10_p["pairs"] > -4
 

@@ -11,7 +11,8 @@ from spiritsafe.errors import UsageError
 from spiritsafe.marking.draw import Sampler
 from spiritsafe.marking.huggingface import Marks
 from spiritsafe.marking.keys import MarkKey, derive
-from spiritsafe.provenance._grams import grams, totals, weights
+from spiritsafe.provenance._grams import expected, grams, totals, weights
+from spiritsafe.provenance._words import numbered
 
 torch = pytest.importorskip("torch", reason="needs the extra `provenance`")
 transformers = pytest.importorskip("transformers", reason="needs the extra `provenance`")
@@ -60,7 +61,7 @@ def answers(model: Any, marks: Marks | None, *, prompts: int = 4, each: int = 1,
 
 def log10_p(texts: np.ndarray, key: MarkKey) -> float:
     found = grams(texts.tolist(), [[]] * len(texts), key.width)
-    return totals(found, weights(found.counts), [key])[0].tail.log10
+    return totals(found, weights(found, expected(found, None, numbered(texts.tolist()))), [key])[0].tail.log10
 
 
 @pytest.mark.parametrize("scheme", ["green", "gumbel"])

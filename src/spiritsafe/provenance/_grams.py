@@ -110,7 +110,7 @@ def expected(found: Grams, others: Tokens | None, said: Tokens) -> NDArray[np.fl
     """
     width = found.contexts.shape[1]
     model = Ngrams(said, order=width) if others is None else Ngrams(others, order=width + 1)
-    each = np.bincount(found.of, weights=found.counts, minlength=len(found.contexts))
+    each = np.bincount(found.of, weights=found.counts, minlength=len(found.contexts)).astype(np.float64)
     whole = hashed(np.column_stack([found.contexts[found.of], found.tokens]))
     before = hashed(found.contexts[found.of])
     return each[found.of] * np.exp(model.logprob(whole) - model.logprob(before))
