@@ -33,8 +33,9 @@ tokens that the suspect said to other prompts, alone and beside as many of a con
 among {KEYS:,} keys at a family-wise 1 %.
 """
 BETWEEN = f"""
-`washed`: {WASHED:.0%} of the answers' tokens were replaced before training. `after`: fine-tuned on 4,000 human exchanges afterwards.
-`other-100` and `human` never saw the teacher. The weights of radioactivity were chosen while looking at the green students.
+`washed`: {WASHED:.0%} of the answers' tokens were replaced before training. `after`: fine-tuned on 4,000 human exchanges
+afterwards. A gumbel key draws the same answer twice, so there are no twins under it. `other-100` and
+`human` never saw the teacher. The weights of radioactivity were chosen while looking at the green students.
 
 ![How often twins are found](img/provenance-power.svg)
 
@@ -43,8 +44,8 @@ Each point: {TRIES} random subsets of the pairs of one student, coins drawn anew
 ## How often they are wrong
 
 Models that never saw the teacher's answers. Twins: disjoint sets of the real pairs with the real coins (text: 100,000 tokens
-of the model); sets of {SET} pairs by log-probability, of {TEXT_SET} from text. Radioactivity: {KEYS:,} keys that nobody was trained on;
-tracing: the same in families of {FAMILY}. *Allowed* is the level plus three standard deviations.
+of the model); sets of {SET} pairs by log-probability, of {TEXT_SET} from text. Radioactivity: {KEYS:,} keys that nobody was
+trained on; tracing: the same in families of {FAMILY}. *Allowed* is the level plus three standard deviations.
 """
 IDENTITY = """
 ## Identity
@@ -99,8 +100,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
         IDENTITY,
         *[f"| {row['suspect']} | {row['log10_p']:.2f} | {row['verdict']} |" for row in result["identity"]],
         "",
-        f"Python {run['python']}, {run['cpus']} cores, load {run['load_average']}; {run['seconds'] / 60:.0f} minutes, models that "
-        "were there not counted.",
+        f"Python {run['python']}, {run['cpus']} cores, load {run['load_average']}; {run['seconds'] / 60:.0f} minutes.",
     ]
 
 
