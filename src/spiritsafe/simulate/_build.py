@@ -151,7 +151,9 @@ def _alone(plan: Plan, number: int, seed: int, block: Block, knobs: Customers) -
     found = next(_population(among, 0, zlib.crc32(f"{seed} {number} {block.number}".encode()))).block
     whose = resolved(among, 0)[2]["knobs"]
     even = (whose.timing, whose.overlap) == ("jitter", "iid")
-    _lone.mingle(generator(seed, number, block.number, "lone"), block, found, plan.days, paced=even)
+    rng = generator(seed, number, block.number, "lone")
+    # As many run in a cloud as accounts of the campaign send from rented addresses.
+    _lone.mingle(rng, block, found, plan.days, paced=even, cloud=usual["knobs"].network)
 
 
 def _population(plan: Plan, number: int, seed: int) -> Iterator[Made]:

@@ -56,10 +56,12 @@ def options(knobs: Customers, archetype: str, usual: Campaign) -> dict[str, Any]
     }  # fmt: skip
 
 
-def mingle(rng: np.random.Generator, block: Block, strangers: Block, days: float, *, paced: bool) -> None:
+def mingle(
+    rng: np.random.Generator, block: Block, strangers: Block, days: float, *, paced: bool, cloud: float
+) -> None:
     """Put the strangers in the places of some of the block's accounts, with their traffic; they are of no campaign.
 
-    ``paced``: each sends by a clock of its own, as schedulers do.
+    ``paced``: each sends by a clock of its own, as schedulers do. ``cloud``: share of them that run in somebody's cloud.
     """
     accounts, theirs = block.accounts, strangers.accounts
     who = np.sort(rng.choice(len(accounts), size=min(len(theirs), len(accounts)), replace=False))
@@ -76,7 +78,7 @@ def mingle(rng: np.random.Generator, block: Block, strangers: Block, days: float
         hosts = network(rng, "hosting", EGRESS * len(who))
         accounts.rotating = np.stack([address(rng, hosts), hosts])
         accounts.rotates = np.zeros(len(accounts), dtype=np.bool_)
-    accounts.rotates[who] = rng.random(len(who)) < 0.5  # noqa: PLR2004 - half of them run in somebody's cloud
+    accounts.rotates[who] = rng.random(len(who)) < cloud
     if accounts.relation is not None:
         declares = np.ones(len(accounts), np.bool_) if accounts.declares is None else accounts.declares.copy()
         declares[who] = False
