@@ -37,8 +37,10 @@ FAMILY = 10
 SET = 100
 """Pairs of each disjoint set of an independent model."""
 TEXT_SET = 400
-TRIES = 60
+TRIES = 30
 """Random subsets for each point of a power curve."""
+HEARD = 30_000
+"""Tokens of the control beside which the power of a mark is measured."""
 LEVELS = (0.05, 0.01)
 CONTROL = "base"
 TWINNED = ("green", "plain")
@@ -236,7 +238,7 @@ def curves(desk: Desk, seed: int) -> Iterator[dict[str, Any]]:
             continue
         rng = np.random.default_rng([seed, len(name)])
         taught, source = desk.bed.taught(name), f"test bed, {name}"
-        for many in (30, 100, 300, 1_000, 3_000):
+        for many in (30, 100, 300, 1_000):
             if many > taught or kind not in TWINNED:
                 continue
             p: list[float] = []
@@ -247,11 +249,11 @@ def curves(desk: Desk, seed: int) -> Iterator[dict[str, Any]]:
             yield from _points("twins", "logprobs", "pairs", how.exposure, many, p, source)
         if kind == "plain":
             continue
-        whole, control = desk.speaking(name, max(WORDS)), desk.speaking(CONTROL, min(WORDS))
+        whole, control = desk.speaking(name, max(WORDS)), desk.speaking(CONTROL, HEARD)
         teacher = desk.teacher(kind, np.arange(1), seed=seed, scored=False)
-        for tokens in (3_000, 10_000, 30_000, 100_000):
+        for tokens in (3_000, 10_000, 30_000):
             p = []
-            for _ in range(TRIES // 3):
+            for _ in range(TRIES):
                 mine = rng.choice(whole.answers.num_rows, tokens // ANSWER, replace=False)
                 suspect = replace(whole, answers=whole.answers.take(pa.array(mine)))
                 p.append(radioactivity(suspect, teacher, (control,), seed=seed, fresh=0).p_value)

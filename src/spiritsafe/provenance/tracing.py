@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 
 from spiritsafe.model import Finding
 from spiritsafe.provenance._heard import heard
+from spiritsafe.provenance.twins import twins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from spiritsafe.model import Value, Verdict
+    from spiritsafe.model import Access, Value, Verdict
     from spiritsafe.provenance._subject import Subject, Teacher
 
 TIER: Final = "A"
@@ -55,6 +56,7 @@ class _Try:
     interval: tuple[float, float]
     unit: str
     n: int
+    access: Access
 
 
 def tracing(
@@ -64,12 +66,12 @@ def tracing(
     *,
     seed: int,
     alpha: float = 0.01,
-    pairs: PairTest | None = None,
+    pairs: PairTest | None = twins,
 ) -> Finding:
     """Which campaigns the suspect is trained on; ``campaign_id``: the one with the smallest p, None if none is named.
 
     ``details`` names all of them under "named", and each with its adjusted log10 p. pairs: the test for the pairs of each
-    campaign (``twins``); without it pairs are not looked at, and the counts say so. A decoy that would be named makes
+    campaign; None looks at no pairs, and the counts say so. A decoy that would be named makes
     the finding inconclusive: then something is wrong with the text, not with the suspect.
     """
     keys, decoys = teacher.keys, teacher.decoys
@@ -89,6 +91,7 @@ def tracing(
                     size.interval,
                     size.unit,
                     size.n,
+                    "logprobs" if suspect.readings.num_rows else "text",
                 )
             )
         false = [one.log10_p for one in every[len(keys) :]]
@@ -104,6 +107,7 @@ def tracing(
                 told.interval,
                 told.effect_unit,
                 told.n,
+                told.access,
             )
             for told in (pairs(suspect, one, controls, seed=seed, alpha=alpha) for one in ours)
         ]
@@ -155,7 +159,7 @@ def _finding(
     log10_p = adjusted[order[0]] if tries else 0.0
     if len(tries) > 1:
         details["log10 p of the next"] = tries[order[1]].log10_p
-    first = tries[order[0]] if tries else _Try("", "", 0.0, 0.0, (0.0, 0.0), "", 0)
+    first = tries[order[0]] if tries else _Try("", "", 0.0, 0.0, (0.0, 0.0), "", 0, "text")
     return Finding(
         test="tracing",
         tier=TIER,
@@ -168,7 +172,7 @@ def _finding(
         interval=first.interval,
         effect_unit=first.unit,
         n=first.n,
-        access="logprobs" if suspect.readings.num_rows or suspect.scores.num_rows else "text",
+        access=first.access,
         alpha=alpha,
         verdict=verdict,
         seed=seed,
