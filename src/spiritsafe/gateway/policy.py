@@ -17,7 +17,19 @@ if TYPE_CHECKING:
 
     from spiritsafe.tomlfile import Table
 
-TABLES = ("gateway", "identity", "log", "orders", "artefacts", "families", "state", "ladder", "approvers")
+TABLES = (
+    "gateway",
+    "identity",
+    "log",
+    "orders",
+    "artefacts",
+    "families",
+    "state",
+    "marks",
+    "escrow",
+    "ladder",
+    "approvers",
+)
 GATEWAY = (
     "upstream",
     "listen",
@@ -35,6 +47,8 @@ GATEWAY = (
     "drain",
     "connections",
 )
+OWN = ("identity", "marks", "escrow")
+"""Tables that another server has no use for: it names the callers, and its answers are not drawn here."""
 HOSTED = ("paths", "shadow", "contest", "answer_timeout", "idle_timeout")
 """Keys of [gateway] inside another server."""
 IDENTITY = (*COLUMNS, "trusted", "token", "token_keys", "once", "leeway")
@@ -43,6 +57,8 @@ OTLP = ("endpoint", "content", "encoding", "headers_from", "ca", "insecure", "qu
 ORDERS = ("file", "signer", "indicators")
 ARTEFACTS = ("keys", "bind", "unbound", "lifetime")
 STATE = ("redis", "on_failure", "timeout")
+MARKS = ("root", "keyring")
+ESCROW = ("folder", "ledger", "share", "campaigns")
 BIND = ("account", "organization", "family")
 BOUND = BIND[:2]
 """What counts by default. With ``family``, a caller who changes models within a conversation is refused."""
@@ -119,6 +135,24 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """The keys of marks: the root that the escrow's coins are derived from, and the ring that drafts are chosen with."""
+
+    root: Path
+    keyring: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Escrowed:
+    """What is kept for second draws: a ``share`` of all exchanges, and all of these ``campaigns`` (None: of every one)."""
+
+    folder: Path
+    ledger: Path
+    share: float = 0.001
+    campaigns: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A whole policy file. ``families`` maps a model name's prefix to its family."""
 
@@ -136,6 +170,8 @@ class Policy:
     artefacts: Artefacts
     families: Mapping[str, str]
     state: State
+    marks: Marks | None = None
+    escrow: Escrowed | None = None
 
 
 def read(path: Path, *, hosted: bool = False) -> Policy:
@@ -144,7 +180,7 @@ def read(path: Path, *, hosted: bool = False) -> Policy:
     ``hosted``: another server names the callers and asks the models; only what has an effect there may be set.
     """
     whole = tomlfile.read(path)
-    whole.only([one for one in TABLES if not hosted or one != "identity"], "a policy")
+    whole.only([one for one in TABLES if not hosted or one not in OWN], "a policy")
     base = path.parent
     gateway = whole.table("gateway")
     gateway.only(HOSTED if hosted else GATEWAY, "[gateway]")
@@ -163,6 +199,8 @@ def read(path: Path, *, hosted: bool = False) -> Policy:
         artefacts=_artefacts(whole.table("artefacts"), base),
         families=_families(whole.table("families")),
         state=_state(whole.table("state")),
+        marks=_marks(whole.table("marks"), base) if "marks" in whole.values else None,
+        escrow=_escrow(whole, base) if "escrow" in whole.values else None,
     )
 
 
@@ -328,6 +366,34 @@ def _state(table: Table) -> State:
         ),
         table.span("timeout", "250ms") / 1e6,
     )
+
+
+def _marks(table: Table, base: Path) -> Marks:
+    table.only(MARKS, "[marks]")
+    keyring = table.text("keyring", None)
+    return Marks(
+        base / table.needed("root", 'root = "marks/root.key", made by spiritsafe marks plan'),
+        base / keyring if keyring else None,
+    )
+
+
+def _escrow(whole: Table, base: Path) -> Escrowed:
+    table = whole.table("escrow")
+    table.only(ESCROW, "[escrow]")
+    if "marks" not in whole.values:
+        raise UsageError(
+            "[escrow] needs the root key of its coins",
+            where=table.place(),
+            hint='[marks] root = "marks/root.key"',
+        )
+    folder = base / table.needed("folder", 'folder = "marks/escrow"')
+    ledger = base / table.needed("ledger", 'ledger = "ledger.jsonl"')
+    share = table.number("share", 0.001, most=1.0)
+    named = table.values.get("campaigns", "all")
+    if isinstance(named, str):
+        word = table.word("campaigns", ("all", "none"), "all")
+        return Escrowed(folder, ledger, share, None if word == "all" else frozenset())
+    return Escrowed(folder, ledger, share, frozenset(table.strings("campaigns")))
 
 
 def _header(table: Table, key: str, name: str) -> bytes:
