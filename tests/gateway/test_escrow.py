@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -95,6 +96,8 @@ class Model:
                 {**chunk, "choices": [{"index": 0, "delta": one, "finish_reason": None}]} for one in told
             ]
             lines = [b"data: " + json.dumps(one).encode() + b"\n\n" for one in events]
+            if task == "slow":
+                lines[1:1] = [b""] * 40
             lines += [b""] if task == "torn" else [b"data: [DONE]\n\n"]
             await self._answer(send, 200, lines, b"text/event-stream", torn=task == "torn")
         else:
@@ -105,6 +108,7 @@ class Model:
     ) -> None:
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
         for piece in pieces:
+            await asyncio.sleep(0.0 if piece else 0.02)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         if not torn:  # else the connection is cut
             await send({"type": "http.response.body", "body": b""})
@@ -292,7 +296,21 @@ def test_an_answer_that_was_cut_is_counted_and_not_kept(house: Any):
         with pytest.raises(httpx.RemoteProtocolError):
             safe.ask("This will be torn", stream=True)
         safe.wait(lambda: bool(safe.counts()))
-        assert safe.counts() == {"escrow.left": 1}
+        assert safe.counts() == {"escrow.cut": 1}
+
+
+def test_an_answer_is_drawn_to_its_end_and_kept_when_its_caller_leaves(house: Any):
+    with house(ESCROW + "share = 1.0\n") as safe:
+        body = {"model": "m", "messages": [{"role": "user", "content": "be slow"}], "stream": True}
+        url = f"http://127.0.0.1:{safe.port}/v1/chat/completions"
+        with (
+            httpx.Client(trust_env=False) as client,
+            client.stream("POST", url, json=body, headers={"x-account": "a-1"}) as answer,
+        ):
+            assert b"data:" in next(answer.iter_raw())
+        safe.wait(lambda: bool(safe.counts()))
+        assert [row["text"] for row in safe.rows()] == safe.model.drawn
+        assert safe.counts() == {"escrow.kept": 1}
 
 
 def test_one_of_the_drafts_is_served_as_it_came_and_its_twin_is_kept(house: Any):
@@ -430,9 +448,8 @@ def test_a_disk_that_refuses_is_told_and_a_new_batch_begun_when_it_takes_again(h
         assert safe.records()[0]["status"] == answer.status_code
         assert "otters" not in "".join(safe.gateway.works.complaints())
         assert safe.ask("Tell me about eagles").status_code == 200
-        safe.wait(lambda: len(safe.rows()) == 1)
-        assert safe.rows()[0]["text"] == safe.model.drawn[1]
-        assert safe.gateway.works.keeper.complaint is None
+        safe.wait(lambda: keeper.complaint is None)
+        assert [row["text"] for row in safe.rows()] == [safe.model.drawn[1]]
 
 
 def test_batches_of_several_workers_stand_side_by_side(tmp_path: Path):

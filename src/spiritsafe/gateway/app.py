@@ -238,9 +238,10 @@ class Gateway:
         reply: Reply,
         exchange: Exchange | None,
     ) -> None:
-        """Ask, and pass the answer on; a caller who leaves ends both."""
+        """Ask, and pass the answer on; a caller who leaves ends both, unless the answer is to be kept."""
         watch = Watch(receive, self._watched)
-        if outgoing.body is None or isinstance(outgoing.body, bytes):
+        whole = outgoing.body is None or isinstance(outgoing.body, bytes)
+        if whole and (exchange is None or not exchange.to_its_end):
             watch.begin()
         answer: Answer | None = None
         try:

@@ -231,6 +231,15 @@ class Exchange:
         return Refusing(refusal, self.dialect, streamed=self.asked.stream)
 
     @property
+    def to_its_end(self) -> bool:
+        """Whether the answer is drawn to its end even when the caller leaves.
+
+        Callers leave because of what they read. Were such answers not kept, the served ones would be a chosen lot beside
+        their ghosts. Drafts are all drawn before one is served: who leaves then has read none.
+        """
+        return self._pair is not None and self.drafts is None
+
+    @property
     def touches(self) -> bool:
         """Whether the answer may have to be changed."""
         return self.issuer is not None or bool(self.changes)
@@ -284,7 +293,7 @@ class Exchange:
         if self.status != 200:
             keeper.outcome("failed")
         elif self.finish is not None:
-            keeper.outcome("left")
+            keeper.outcome("cut")
         elif self.drafts is not None and pair.ghost is None:
             keeper.outcome("no_choice")  # what was served is no longer one draw among equals
         elif (text := pair.heard.text(self._tally.record())) is None:
