@@ -19,8 +19,8 @@ from spiritsafe.provenance._escrow import Escrow, snapshot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spiritsafe.gateway._kept import Escrowed, Marks
     from spiritsafe.gateway.figures import Figures
-    from spiritsafe.gateway.policy import Escrowed, Marks
     from spiritsafe.provenance._escrow import Ticket
 
 READY = 64

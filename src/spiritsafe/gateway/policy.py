@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from spiritsafe import tomlfile
 from spiritsafe.errors import UsageError
+from spiritsafe.gateway import _kept
 from spiritsafe.gateway.identity import COLUMNS, Trust
 
 if TYPE_CHECKING:
@@ -57,8 +58,6 @@ OTLP = ("endpoint", "content", "encoding", "headers_from", "ca", "insecure", "qu
 ORDERS = ("file", "signer", "indicators")
 ARTEFACTS = ("keys", "bind", "unbound", "lifetime")
 STATE = ("redis", "on_failure", "timeout")
-MARKS = ("root", "keyring")
-ESCROW = ("folder", "ledger", "share", "campaigns")
 BIND = ("account", "organization", "family")
 BOUND = BIND[:2]
 """What counts by default. With ``family``, a caller who changes models within a conversation is refused."""
@@ -135,24 +134,6 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """The keys of marks: the root that the escrow's coins are derived from, and the ring that drafts are chosen with."""
-
-    root: Path
-    keyring: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Escrowed:
-    """What is kept for second draws: a ``share`` of all exchanges, and all of these ``campaigns`` (None: of every one)."""
-
-    folder: Path
-    ledger: Path
-    share: float = 0.001
-    campaigns: frozenset[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Policy:
     """A whole policy file. ``families`` maps a model name's prefix to its family."""
 
@@ -170,8 +151,8 @@ class Policy:
     artefacts: Artefacts
     families: Mapping[str, str]
     state: State
-    marks: Marks | None = None
-    escrow: Escrowed | None = None
+    marks: _kept.Marks | None = None
+    escrow: _kept.Escrowed | None = None
 
 
 def read(path: Path, *, hosted: bool = False) -> Policy:
@@ -199,8 +180,8 @@ def read(path: Path, *, hosted: bool = False) -> Policy:
         artefacts=_artefacts(whole.table("artefacts"), base),
         families=_families(whole.table("families")),
         state=_state(whole.table("state")),
-        marks=_marks(whole.table("marks"), base) if "marks" in whole.values else None,
-        escrow=_escrow(whole, base) if "escrow" in whole.values else None,
+        marks=_kept.marks(whole.table("marks"), base) if "marks" in whole.values else None,
+        escrow=_kept.escrow(whole, base) if "escrow" in whole.values else None,
     )
 
 
@@ -366,34 +347,6 @@ def _state(table: Table) -> State:
         ),
         table.span("timeout", "250ms") / 1e6,
     )
-
-
-def _marks(table: Table, base: Path) -> Marks:
-    table.only(MARKS, "[marks]")
-    keyring = table.text("keyring", None)
-    return Marks(
-        base / table.needed("root", 'root = "marks/root.key", made by spiritsafe marks plan'),
-        base / keyring if keyring else None,
-    )
-
-
-def _escrow(whole: Table, base: Path) -> Escrowed:
-    table = whole.table("escrow")
-    table.only(ESCROW, "[escrow]")
-    if "marks" not in whole.values:
-        raise UsageError(
-            "[escrow] needs the root key of its coins",
-            where=table.place(),
-            hint='[marks] root = "marks/root.key"',
-        )
-    folder = base / table.needed("folder", 'folder = "marks/escrow"')
-    ledger = base / table.needed("ledger", 'ledger = "ledger.jsonl"')
-    share = table.number("share", 0.001, most=1.0)
-    named = table.values.get("campaigns", "all")
-    if isinstance(named, str):
-        word = table.word("campaigns", ("all", "none"), "all")
-        return Escrowed(folder, ledger, share, None if word == "all" else frozenset())
-    return Escrowed(folder, ledger, share, frozenset(table.strings("campaigns")))
 
 
 def _header(table: Table, key: str, name: str) -> bytes:
