@@ -125,8 +125,8 @@ def check(
 def _run(policy: Path | None, upstream: str | None, listen: str | None, workers: int, shadow: bool) -> None:
     if policy is None:
         raise UsageError("a policy is needed", hint="spiritsafe gateway --policy POLICY.toml")
-    from spiritsafe.gateway import policy as policies  # noqa: PLC0415 - a fast --help
-    from spiritsafe.gateway import serve  # noqa: PLC0415
+    from spiritsafe.gateway import addresses, serve  # noqa: PLC0415 - a fast --help
+    from spiritsafe.gateway import policy as policies  # noqa: PLC0415
 
     path = policy.resolve()  # a reload finds it wherever it is called from
 
@@ -134,8 +134,8 @@ def _run(policy: Path | None, upstream: str | None, listen: str | None, workers:
         found = policies.read(path)
         return replace(
             found,
-            upstream=policies.checked_url(upstream, "--upstream") if upstream else found.upstream,
-            listen=policies.checked_address(listen, "--listen") if listen else found.listen,
+            upstream=addresses.checked_url(upstream, "--upstream") if upstream else found.upstream,
+            listen=addresses.checked_address(listen, "--listen") if listen else found.listen,
             shadow=shadow or found.shadow,
         )
 

@@ -29,6 +29,7 @@ RUNGS: Final[Mapping[str, int]] = MappingProxyType(
         "cap_output": 3,
         "withhold_reasoning": 3,
         "mark": 3,
+        "best_of": 3,
         "refuse": 4,
         "suspend": 5,
     }

@@ -25,6 +25,7 @@ RESPONSES = extensions("responses")
 PAGES = Path(__file__).parent.parent.parent / "docs" / "responses"
 RUNGS = {
     "observe": 0, "budget": 1, "step_up": 2, "strip_logprobs": 3, "cap_output": 3, "withhold_reasoning": 3, "mark": 3,
+    "best_of": 3,
     "refuse": 4, "suspend": 5,
 }  # fmt: skip
 PATHS = ("chat/completions", "completions", "responses", "embeddings", "messages", "messages/count_tokens")
@@ -35,6 +36,7 @@ NEEDED = {
     "step_up": {"url": "https://a.example/v"},
     "cap_output": {"tokens": 100},
     "mark": {"key": "k1"},
+    "best_of": {"key": "k1"},
 }
 CONTEST = "https://provider.example/contest"
 
@@ -88,6 +90,7 @@ def test_examples_hold_once_and_twice(name: str, example: dict[str, Any]):
         else:
             assert got.body == example["becomes"]
             assert got.headers == example.get("headers", ())
+            assert got.draws == example.get("draws")
             assert apply(name, got, parameters) == got
     else:
         streamed = "stream" in example

@@ -123,7 +123,8 @@ def line(number: int = 0, **told: Any) -> bytes:
     )
     return record(
         asked, Caller(f"a-{number}", "g-1"), None, {"input_tokens": 3, "finish_reason": "stop", **told},
-        now=NOW + number, status=200, content="none", decided=Decided(campaigns=("c-1",), orders=("o-1",)),
+        exchange_id=f"gw-{number}", now=NOW + number, status=200, content="none",
+        decided=Decided(campaigns=("c-1",), orders=("o-1",)),
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -45,7 +46,7 @@ ANSWER = {"exchange_id": "r1", "response": "Hi", "input_tokens": 7, "output_toke
 def made(content: Any, sketch: str | None = "packed", **more: Any) -> dict[str, Any]:
     line = record(
         more.get("asked", asked()), more.get("caller", caller()), sketch, more.get("answer", ANSWER),
-        now=NOW, status=200, content=content, decided=DECIDED,
+        exchange_id=f"gw-{os.urandom(12).hex()}", now=NOW, status=200, content=content, decided=DECIDED,
     )  # fmt: skip
     assert line.count(b"\n") == 1
     assert line.endswith(b"}\n")
@@ -112,8 +113,8 @@ def test_scan_reads_what_the_gateway_writes(tmp_path: Path):
     with (log / "a.jsonl").open("wb") as file:
         for number in range(50):
             file.write(record(
-                asked(prompt=f"Hello \ud800 {number}"), caller(), None, {}, now=NOW + number, status=200, content="full",
-                decided=DECIDED,
+                asked(prompt=f"Hello \ud800 {number}"), caller(), None, {}, exchange_id=f"gw-{number}",
+                now=NOW + number, status=200, content="full", decided=DECIDED,
             ))  # fmt: skip
     (log / "a.jsonl.torn").write_bytes(b'{"acc')
     ended = subprocess.run(
@@ -131,7 +132,9 @@ def test_a_usual_record_costs_few_microseconds():
     for _ in range(20):
         start = time.perf_counter()
         for _ in range(500):
-            record(said, who, "s" * 300, ANSWER, now=NOW, status=200, content="skeleton", decided=DECIDED)
+            record(
+                said, who, "s" * 300, ANSWER, exchange_id="gw-1", now=NOW, status=200, content="skeleton", decided=DECIDED
+            )  # fmt: skip
         runs.append((time.perf_counter() - start) / 500 * 1e6)
     print(f"{statistics.median(runs):.1f} µs, best {min(runs):.1f}")  # noqa: T201
     assert min(runs) < 10

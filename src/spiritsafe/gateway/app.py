@@ -11,6 +11,7 @@ import orjson
 
 from spiritsafe.errors import SpiritsafeError, StorageError
 from spiritsafe.gateway import body as bodies
+from spiritsafe.gateway import drafts
 from spiritsafe.gateway.exchange import Exchange, Refusing
 from spiritsafe.gateway.headers import Onward, fields, first
 from spiritsafe.gateway.identity import Identity, Unknown
@@ -124,6 +125,8 @@ class Gateway:
             # With `on_failure = "closed"` an answer without a record is not given.
             if reply.begun:
                 return
+            if exchange is not None:
+                exchange.status, exchange.finish = 503, "log_unavailable"
             await reply.refuse(Refusal(503, "log_unavailable", "this service cannot take requests now"), None)
         except (Broken, bodies.Gone):
             # No end is sent: the server cuts the connection, and the caller sees a broken transfer.
@@ -235,13 +238,17 @@ class Gateway:
         reply: Reply,
         exchange: Exchange | None,
     ) -> None:
-        """Ask, and pass the answer on; a caller who leaves ends both."""
+        """Ask, and pass the answer on; a caller who leaves ends both, unless the answer is to be kept."""
         watch = Watch(receive, self._watched)
-        if outgoing.body is None or isinstance(outgoing.body, bytes):
+        whole = outgoing.body is None or isinstance(outgoing.body, bytes)
+        if whole and (exchange is None or not exchange.to_its_end):
             watch.begin()
         answer: Answer | None = None
         try:
-            answer = await upstream.send(outgoing)
+            if exchange is not None and exchange.drafts is not None:
+                answer = await drafts.draw(upstream, outgoing, exchange.drafts, exchange.dialect, self.works)
+            else:
+                answer = await upstream.send(outgoing)
             if exchange is None:
                 await self._through(answer, outgoing.method, reply)
             else:

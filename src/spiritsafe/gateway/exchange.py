@@ -5,6 +5,7 @@ The record is on disk before the last byte of the answer goes out, so a complete
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from spiritsafe.errors import StorageError
-from spiritsafe.gateway import decide
+from spiritsafe.gateway import decide, drafts
 from spiritsafe.gateway._places import gives_out, hands_in, may_touch
 from spiritsafe.gateway.artefacts import KINDS, Owner
+from spiritsafe.gateway.escrow import Pair, parts
 from spiritsafe.gateway.record import Decided, record
 from spiritsafe.gateway.stream import Stream
 from spiritsafe.gateway.walker import CATEGORIES, Handed, Issuer, handed, handed_path
 from spiritsafe.responses import Call, Changes, Refusal
+from spiritsafe.responses.mark import HEADER, unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -70,6 +73,8 @@ class Exchange:
         self.works, self.dialect, self.caller, self.now = works, dialect, caller, now
         self._began = time.perf_counter()
         self._kinds = kinds
+        # Our own: of two records with one id a scan counts one, and nothing makes a model server give each answer its own.
+        self.id = f"gw-{os.urandom(12).hex()}"
         self.body = body
         self.asked = dialect.asked(body)
         self._sketch: Sketch | None = None
@@ -79,6 +84,8 @@ class Exchange:
         self._category: str | None = None
         self._response: str | None = None
         self.changes: Changes | None = None
+        self.drafts: drafts.Drafts | None = None
+        self._pair: Pair | None = None
         self._owner = Owner(caller.account_id, caller.organization_id, works.family(self.asked.model))
         self.issuer: Issuer | None = None
         self._tally = dialect.tally()
@@ -97,7 +104,8 @@ class Exchange:
         if works.binding is not None:
             echoes = self._handed.echoes
             self.issuer = Issuer(self._owner, works.binding, now=self.now, echoes=echoes, kinds=self._kinds)
-        call = Call(self.dialect, self._handed.document or {}, self.caller, url=works.policy.contest)
+        body = unnamed(self._handed.document or {})
+        call = Call(self.dialect, body, self.caller, url=works.policy.contest)
         if self._orders:
             judged = await self._judged(call)
             if judged.refusal is not None and not works.policy.shadow:
@@ -109,9 +117,42 @@ class Exchange:
                     [(works.responses[order.response], order) for order in judged.applied],
                     streamed=self.asked.stream,
                 )
+        if works.keeper is not None or call.draws is not None:
+            await self._escrow(call)
         extra = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers)
         changed = bool(self.body) and call.body is not self.body
         return Away(call.body if changed else None, target, extra)
+
+    async def _escrow(self, call: Call) -> None:
+        """Take a ticket, if this exchange is to be kept or drawn several times. Raises StorageError (``closed``)."""
+        works, draws = self.works, call.draws
+        if draws is not None:
+            why = drafts.reason(works, self.asked, call.body, draws.key)
+            if why is not None:
+                works.counts.add(f"best_of.{why}")
+                draws = None
+        keeper = works.keeper
+        if keeper is None or not self.dialect.makes:
+            return
+        named = (*self._campaigns, *(order.campaign_id for order in self._orders))
+        campaign = draws.campaign_id if draws is not None else named[0] if named else None
+        if draws is None and not keeper.wants(self.id, campaign):
+            return
+        held = parts(self.dialect.id, call.body)
+        # A key that only a header names is in no sampler: a ghost could not be drawn alike later.
+        if held is None or (draws is None and any(name == HEADER for name, _ in call.headers)):
+            keeper.outcome("unsuited")
+            if draws is not None:
+                works.counts.add("best_of.unsuited")
+            return
+        ticket = await keeper.ticket()
+        if ticket is None:
+            if draws is not None:
+                works.counts.add("best_of.no_ticket")
+            return
+        self._pair = Pair(ticket, self.id, campaign, self.asked.model or "", *held)
+        if draws is not None:
+            self.drafts = drafts.Drafts(draws.drafts, works.mark_keys[draws.key], self._pair)
 
     async def _match(self) -> None:
         """Sketch the request, and see which campaigns' indicators it has."""
@@ -190,6 +231,15 @@ class Exchange:
         return Refusing(refusal, self.dialect, streamed=self.asked.stream)
 
     @property
+    def to_its_end(self) -> bool:
+        """Whether the answer is drawn to its end even when the caller leaves.
+
+        Callers leave because of what they read. Were such answers not kept, the served ones would be a chosen lot beside
+        their ghosts. Drafts are all drawn before one is served: who leaves then has read none.
+        """
+        return self._pair is not None and self.drafts is None
+
+    @property
     def touches(self) -> bool:
         """Whether the answer may have to be changed."""
         return self.issuer is not None or bool(self.changes)
@@ -205,7 +255,7 @@ class Exchange:
 
     def answered(self, document: Any, *, artefacts: bool = True) -> Any:
         """A whole answer as it goes out: the very object when nothing in it changes. ``artefacts``: it may hold some."""
-        self._tally.add(document)
+        self._hear(document)
         changed = self.changes(document) if self.changes else document
         if self.issuer is not None and artefacts:
             changed = self.issuer.answer(changed)
@@ -217,7 +267,7 @@ class Exchange:
 
     def event(self, document: Any) -> tuple[Any, ...] | None:
         """The events in place of this one: None for itself, () for none."""
-        self._tally.add(document)
+        self._hear(document)
         changed = document
         if self.changes:
             changed = self.changes(document)
@@ -229,10 +279,33 @@ class Exchange:
                 return made
         return None if changed is document else (changed,)
 
+    def _hear(self, document: Any) -> None:
+        self._tally.add(document)
+        if self._pair is not None:
+            self._pair.heard.add(document)
+
+    async def _kept(self) -> None:
+        """What the escrow keeps of it, once. Raises StorageError (``closed``)."""
+        pair, self._pair = self._pair, None
+        keeper = self.works.keeper
+        if pair is None or keeper is None:
+            return
+        if self.status != 200:
+            keeper.outcome("failed")
+        elif self.finish is not None:
+            keeper.outcome("cut")
+        elif self.drafts is not None and pair.ghost is None:
+            keeper.outcome("no_choice")  # what was served is no longer one draw among equals
+        elif (text := pair.heard.text(self._tally.record())) is None:
+            keeper.outcome("no_text")
+        else:
+            await keeper.keep(pair, text)
+
     async def write(self) -> None:
-        """The record, once. Raises StorageError when it cannot be written and the policy says ``closed``."""
+        """What the escrow keeps, and the record; once. Raises StorageError where one cannot be written (``closed``)."""
         if self._written or not self.dialect.makes:
             return
+        await self._kept()
         self._written = True
         works = self.works
         told = self._tally.record()
@@ -253,6 +326,7 @@ class Exchange:
             caller,
             packed,
             told,
+            exchange_id=self.id,
             now=self.now,
             status=self.status,
             content=content,

@@ -38,6 +38,8 @@ FAMILIES = {
     "matched": Family("counter", "", "Requests that matched an indicator"),
     "upstream": Family("counter", "error", "Requests that the model server did not answer, by error"),
     "artefacts": Family("counter", "verdict", "Reasoning artefacts seen, by verdict"),
+    "best_of": Family("counter", "outcome", "Answers that an order wanted drawn several times, by outcome"),
+    "escrow": Family("counter", "outcome", "Exchanges for the escrow, by outcome"),
     "records": Family("counter", "", "Records in the exchange log"),
     "records_lost": Family("counter", "", "Records that could not be written"),
     "records_refused": Family("counter", "", "Answers not given because their record could not be written"),

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from spiritsafe import tomlfile
 from spiritsafe.errors import UsageError
+from spiritsafe.gateway import _kept
+from spiritsafe.gateway.addresses import checked_address, checked_url
 from spiritsafe.gateway.identity import COLUMNS, Trust
 
 if TYPE_CHECKING:
@@ -17,7 +19,19 @@ if TYPE_CHECKING:
 
     from spiritsafe.tomlfile import Table
 
-TABLES = ("gateway", "identity", "log", "orders", "artefacts", "families", "state", "ladder", "approvers")
+TABLES = (
+    "gateway",
+    "identity",
+    "log",
+    "orders",
+    "artefacts",
+    "families",
+    "state",
+    "marks",
+    "escrow",
+    "ladder",
+    "approvers",
+)
 GATEWAY = (
     "upstream",
     "listen",
@@ -35,6 +49,8 @@ GATEWAY = (
     "drain",
     "connections",
 )
+OWN = ("identity", "marks", "escrow")
+"""Tables that another server has no use for: it names the callers, and its answers are not drawn here."""
 HOSTED = ("paths", "shadow", "contest", "answer_timeout", "idle_timeout")
 """Keys of [gateway] inside another server."""
 IDENTITY = (*COLUMNS, "trusted", "token", "token_keys", "once", "leeway")
@@ -136,6 +152,8 @@ class Policy:
     artefacts: Artefacts
     families: Mapping[str, str]
     state: State
+    marks: _kept.Marks | None = None
+    escrow: _kept.Escrowed | None = None
 
 
 def read(path: Path, *, hosted: bool = False) -> Policy:
@@ -144,7 +162,7 @@ def read(path: Path, *, hosted: bool = False) -> Policy:
     ``hosted``: another server names the callers and asks the models; only what has an effect there may be set.
     """
     whole = tomlfile.read(path)
-    whole.only([one for one in TABLES if not hosted or one != "identity"], "a policy")
+    whole.only([one for one in TABLES if not hosted or one not in OWN], "a policy")
     base = path.parent
     gateway = whole.table("gateway")
     gateway.only(HOSTED if hosted else GATEWAY, "[gateway]")
@@ -163,6 +181,8 @@ def read(path: Path, *, hosted: bool = False) -> Policy:
         artefacts=_artefacts(whole.table("artefacts"), base),
         families=_families(whole.table("families")),
         state=_state(whole.table("state")),
+        marks=_kept.marks(whole.table("marks"), base) if "marks" in whole.values else None,
+        escrow=_kept.escrow(whole, base) if "escrow" in whole.values else None,
     )
 
 
@@ -357,34 +377,3 @@ def _url(table: Table, key: str) -> str | None:
 
 def _address(table: Table, key: str, default: str) -> str | None:
     return checked_address(table.text(key, default) or "", table.place(key))
-
-
-def checked_url(text: str, where: str) -> str:
-    """The address of a server. Raises UsageError with ``where``."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
-        raise UsageError(
-            f"{text!r} makes no sense: an address such as http://127.0.0.1:8000 is needed", where=where
-        )
-    return text.rstrip("/")
-
-
-def checked_address(text: str, where: str) -> str:
-    """Where to listen. Raises UsageError with ``where``."""
-    try:
-        address(text)
-    except ValueError as error:
-        raise UsageError(
-            f"{text!r} makes no sense: host:port or unix:/path is needed", where=where
-        ) from error
-    return text
-
-
-def address(text: str) -> tuple[str, int] | str:
-    """``host:port`` as a pair, ``unix:/path`` as the path. Raises ValueError."""
-    if text.startswith("unix:/"):
-        return text.removeprefix("unix:")
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not 0 <= int(port) < 65_536:
-        raise ValueError(text)
-    return host.strip("[]"), int(port)

@@ -35,7 +35,7 @@ class Decided(NamedTuple):
 
 def record(
     asked: Any, caller: Any, sketch: str | None, answer: Mapping[str, Any], *,
-    now: int, status: int | None, content: Literal["none", "skeleton", "full"], decided: Decided,
+    exchange_id: str, now: int, status: int | None, content: Literal["none", "skeleton", "full"], decided: Decided,
 ) -> bytes:  # fmt: skip
     """One line of JSON, newline included.
 
@@ -46,8 +46,7 @@ def record(
     full, told, made = content == "full", answer.get, caller.account_created
     line = {
         "time": _EPOCH + timedelta(microseconds=now),
-        # Our own: of two records with one id a scan counts one, and nothing makes a model server give each answer its own.
-        "exchange_id": f"gw-{os.urandom(12).hex()}",
+        "exchange_id": exchange_id,
         "account_id": caller.account_id,
         "organization_id": caller.organization_id,
         "api_key_id": caller.api_key_id,

@@ -23,7 +23,7 @@ from spiritsafe.orders.content import microseconds
 from spiritsafe.responses import check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from spiritsafe.gateway.policy import Policy
@@ -45,11 +45,21 @@ class Rules:
     notes: tuple[str, ...] = ()
 
 
+def lacking(order: Order) -> str | None:
+    """What an order's response needs and this installation does not have, in words."""
+    told = getattr(responses()[order.response].module, "missing", None)
+    return None if told is None else told(order.parameters)
+
+
 @dataclass(slots=True)
 class RuleFiles:
-    """The files behind the rules. ``complaints`` by file: what is wrong with it now."""
+    """The files behind the rules. ``complaints`` by file: what is wrong with it now.
+
+    ``lack``: what an order asks for and whoever goes by these rules does not have.
+    """
 
     policy: Policy
+    lack: Callable[[Order], str | None] = lacking
     rules: Rules = field(default_factory=lambda: Rules(Book(()), Index(())))
     complaints: dict[str, str] = field(default_factory=dict[str, str])
     _seen: dict[str, Seen] = field(default_factory=dict[str, Seen])
@@ -120,19 +130,13 @@ class RuleFiles:
             expires=told.expires,
         )
         notes = tuple(f"{one.order.order_id}: {one.why}" for one in told.withheld)
-        self._lacking = tuple(f"{one.order_id}: {lack}" for one in told.orders if (lack := _lack(known, one)))
+        self._lacking = tuple(f"{one.order_id}: {lack}" for one in told.orders if (lack := self.lack(one)))
         return Rules(book, before.index, told.version, told.digest, len(told.orders), notes)
 
     def _indicators(self) -> Iterator[Indicator]:
         for path in self.policy.orders.indicators:
             if path.exists():
                 yield from indicators(path)
-
-
-def _lack(known: Mapping[str, Extension], order: Order) -> str | None:
-    """What the order asks for and this installation does not have."""
-    told = getattr(known[order.response].module, "missing", None)
-    return None if told is None else told(order.parameters)
 
 
 def responses() -> Mapping[str, Extension]:

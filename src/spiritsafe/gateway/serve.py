@@ -22,10 +22,10 @@ import uvicorn
 
 from spiritsafe.errors import SpiritsafeError, UsageError
 from spiritsafe.gateway import worker
+from spiritsafe.gateway.addresses import address
 from spiritsafe.gateway.admin import Admin, Health, Worker
 from spiritsafe.gateway.events import Handler, tell
 from spiritsafe.gateway.metrics import Gathered
-from spiritsafe.gateway.policy import address
 from spiritsafe.gateway.protocol import Bounded
 
 if TYPE_CHECKING:

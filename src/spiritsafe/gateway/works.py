@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, TypeVar
 from spiritsafe.errors import SpiritsafeError, StorageError
 from spiritsafe.features.inline import Inline
 from spiritsafe.gateway.artefacts import Binding
+from spiritsafe.gateway.escrow import Keeper
 from spiritsafe.gateway.figures import Figures
 from spiritsafe.gateway.keys import KeyFile
 from spiritsafe.gateway.record import key_id, key_secret
-from spiritsafe.gateway.rules import RuleFiles, responses
+from spiritsafe.gateway.rules import RuleFiles, lacking, responses
 from spiritsafe.gateway.segments import Segments, recover
 from spiritsafe.gateway.segments import writer as new_writer
 from spiritsafe.gateway.spans import Spans
 from spiritsafe.gateway.state import Local
 from spiritsafe.ledger import Ledger
+from spiritsafe.marking.choice import choose
+from spiritsafe.marking.keyring import read_keyring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from spiritsafe.gateway.policy import Policy
     from spiritsafe.gateway.rules import Rules
     from spiritsafe.gateway.state import State
-    from spiritsafe.model import Caller
+    from spiritsafe.model import Caller, Order
 
 LOOK = 0.25
 """Seconds between two looks at the files."""
@@ -55,13 +58,21 @@ class Works:
         self.writer = writer or new_writer()
         self.responses = responses()
         self.inline, self.long = Inline(), Inline()
-        self.files = RuleFiles(policy)
+        self.files = RuleFiles(policy, lack=self._lack)
         self.counts = Figures()
         self.keys = KeyFile(policy.artefacts.keys) if policy.artefacts.keys else None
         keys = self.keys
         self.binding = (
             Binding(lambda: keys.ring, bind=policy.artefacts.bind, lifetime=policy.artefacts.lifetime)
             if keys
+            else None
+        )
+        marks = policy.marks
+        ring = read_keyring(marks.keyring) if marks is not None and marks.keyring else ()
+        self.mark_keys = {key.key_id: key for key in ring}
+        self.keeper = (
+            Keeper(policy.escrow, marks, closed=policy.log.on_failure == "closed", counts=self.counts)
+            if policy.escrow is not None and marks is not None
             else None
         )
         self.spans = Spans(policy.log.otlp, self.writer) if policy.log.otlp else None
@@ -118,6 +129,10 @@ class Works:
         else:
             self.state = Local(share=1 / self._processes, floors=floors)
         self.inline.warm()
+        if self.keeper is not None:
+            await self.keeper.start()
+        if key := next(iter(self.mark_keys.values()), None):
+            await self.apart(lambda: choose(("one two three four five", "five four three two one"), key, 0))
         await self._load()
         if self.spans is not None:
             self.spans.start()
@@ -130,6 +145,8 @@ class Works:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.state.close()
         loop = asyncio.get_running_loop()
+        if self.keeper is not None:
+            await self.keeper.close()
         if self.spans is not None:
             await loop.run_in_executor(None, self.spans.close)
         await loop.run_in_executor(None, self.segments.close)
@@ -148,6 +165,15 @@ class Works:
         """What ``work`` gives, done in the thread for what is long."""
         return await asyncio.get_running_loop().run_in_executor(self._apart, work)
 
+    def _lack(self, order: Order) -> str | None:
+        """What an order's response needs and this gateway does not have, in words."""
+        if not getattr(self.responses[order.response].module, "DRAWS", False):
+            return lacking(order)
+        if not self.mark_keys or self.keeper is None:
+            return "answers pass unmarked: [marks] keyring and [escrow] are needed"
+        key = str(order.parameters["key"])
+        return None if key in self.mark_keys else f"answers pass unmarked: the keyring has no key {key:.60}"
+
     def ready(self) -> bool:
         """Whether a request may be taken."""
         return self.segments.ready()
@@ -163,6 +189,7 @@ class Works:
             self.keys.ring.complaint(time.time_ns() // 1000) if self.keys else None,
             self._evidence_failed,
             self.spans.complaint if self.spans else None,
+            self.keeper.complaint if self.keeper else None,
         ):
             if one:
                 found.append(one)

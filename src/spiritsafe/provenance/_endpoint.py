@@ -228,7 +228,8 @@ def _chat(table: Mapping[str, Any]) -> Said:
 
 def _message(table: Mapping[str, Any]) -> Said:
     usage, why = table.get("usage") or {}, table.get("stop_reason")
-    text = "".join(part["text"] for part in table["content"] if part.get("type") == "text")
+    # Joined as the exchange log and the escrow join them: a served answer and its ghost must not differ by a line end.
+    text = "\n".join(part["text"] for part in table["content"] if part.get("type") == "text")
     return Said(
         _status(text, cut=why == "max_tokens", refused=why == "refusal"), text, table.get("model"), None,
         int(usage.get("input_tokens") or 0), int(usage.get("output_tokens") or 0),

@@ -108,15 +108,18 @@ class Escrow:
 
     def keep(
         self, ticket: Ticket, *, messages: Sequence[Mapping[str, Any]], snapshot: str, served: str,
-        campaign_id: str | None = None, with_text: bool = True,
+        campaign_id: str | None = None, with_text: bool = True, exchange_id: str | None = None,
+        ghost: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """Put down what was served; on disk when this returns.
 
         ``messages``: the whole request as roles and contents; ``snapshot``: as ``snapshot`` writes it, of the draw
         that was served. Without ``with_text`` only the answer's digest is kept, and its text must come from the log.
-        Raises StorageError, UsageError when the ticket's batch is closed.
+        ``exchange_id``: of the exchange log. ``ghost``: ``status``, ``text`` and ``snapshot`` of the other draw, where it
+        was made together with the served one: both stand in one line, so that no pair is half kept.
+        Raises StorageError; the batch then ends, and the next ticket begins another. UsageError for a ticket of no batch.
         """
-        row = {
+        row: dict[str, Any] = {
             "pair_id": ticket.pair_id,
             "coin": ticket.coin,
             "campaign_id": campaign_id,
@@ -126,20 +129,31 @@ class Escrow:
             "text": served if with_text else None,
             "time": self._clock(),
         }
+        if exchange_id is not None:
+            row["exchange_id"] = exchange_id
+        if ghost is not None:
+            row["ghost"] = dict(ghost)
         with self._lock:
             if self._lines is None or not ticket.pair_id.startswith(self._name + "-"):
                 # Its batch was used up while the answer was being made: its file is whole, and takes one more line.
                 with Lines(self._file(ticket.pair_id.rpartition("-")[0])) as late:
                     late.append([row])
                 return
-            self._lines.append([row])
+            try:
+                self._lines.append([row])
+            except StorageError:
+                self._end()
+                raise
 
     def close(self) -> None:
         """End the batch. Closing twice is allowed."""
         with self._lock:
-            if self._lines is not None:
-                self._lines.close()
-                self._lines = None
+            self._end()
+
+    def _end(self) -> None:
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
 
     def _open(self) -> None:
         now = self._clock()
@@ -152,8 +166,7 @@ class Escrow:
             raise StorageError(f"cannot be made: {error.strerror}", where=str(self._folder)) from error
         with _writer(self._book) as book:
             book.append(OPENED, body, time=now)
-        if self._lines is not None:
-            self._lines.close()
+        self._end()
         self._name, self._secret, self._used = name, secret, 0
         self._lines = Lines(self._file(name))
 

@@ -69,7 +69,7 @@ def pairs(
                 counts["elsewhere"] += 1
                 continue
             served = _served(row, known, where)
-            ghost = ghosts.get(str(row["pair_id"]))
+            ghost = row.get("ghost") or ghosts.get(str(row["pair_id"]))
             if served is None or ghost is None or ghost["status"] not in {"ok", "truncated"}:
                 counts[_missing(served, ghost)] += 1
                 continue

@@ -40,7 +40,7 @@ def draw_ghosts(
         with Lines(ghost_file(path)) as out:
             known = {str(row["pair_id"]) for row in read_lines(ghost_file(path))}
             for row in rows:
-                if row["pair_id"] in known:
+                if row["pair_id"] in known or "ghost" in row:
                     counts["there_already"] += 1
                     continue
                 if limit is not None and done >= limit:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from spiritsafe.errors import InputError, StorageError
@@ -87,10 +88,11 @@ class Lines:
                 done += os.write(self._fd, data[done:])
             os.fsync(self._fd)
         except OSError as error:
-            try:
+            with suppress(
+                OSError
+            ):  # a disk that refuses this, too, leaves a torn line, which the next writer sets aside
                 os.ftruncate(self._fd, size)
-            finally:
-                self.close()
+            self.close()
             raise StorageError(f"not written: {error.strerror}", where=str(self.path)) from error
 
     def _recover(self) -> None:

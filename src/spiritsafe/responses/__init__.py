@@ -5,6 +5,7 @@ by removing the order. ``now`` is in microseconds since the epoch. It never chan
 
 * ``RUNG``: its place on the ladder, 0 (observe) to 5 (suspend).
 * ``COUNTS`` (optional): True when a token of the campaign's bucket is taken first.
+* ``DRAWS`` (optional): True when it sets the call's ``draws``: the gateway then needs the key that the order's ``key`` names.
 * ``PARAMETERS``: what an order may set, by name (``Parameter``).
 * ``answer(dialect_id, document, order, *, streamed)`` (optional): the changed answer, or event of a stream; the very
   same object when nothing changes, None when the event is left out. ``Changes`` applies it.
@@ -17,7 +18,7 @@ by removing the order. ``now`` is in microseconds since the epoch. It never chan
 No response alters the words of an answer covertly, and none may.
 """
 
-from spiritsafe.responses._call import Call, Refusal, Taken
+from spiritsafe.responses._call import Call, Draws, Refusal, Taken
 from spiritsafe.responses._changes import Changes
 from spiritsafe.responses._find import find
 from spiritsafe.responses._parameters import Parameter, check
@@ -29,6 +30,7 @@ __all__ = [
     "Call",
     "Changes",
     "Dialect",
+    "Draws",
     "Parameter",
     "Refusal",
     "Taken",

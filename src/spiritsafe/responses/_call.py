@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from spiritsafe.model import Caller, Order
@@ -19,12 +19,21 @@ class Taken:
     retry_after: float
 
 
+class Draws(NamedTuple):
+    """Several drafts are to be drawn: how many, by the choice of which key, and for which campaign."""
+
+    drafts: int
+    key: str
+    campaign_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request on its way to the model.
 
     ``left``: what the bucket said, None when the order does not count. ``url``: where a caller contests a measure.
-    ``headers``: added to the request that goes to the model server. Nothing of it may be changed in place.
+    ``headers``: added to the request that goes to the model server. ``draws``: it is asked several times, and one of the
+    answers is served; None: once. Nothing of it may be changed in place.
     """
 
     dialect: Dialect
@@ -33,6 +42,7 @@ class Call:
     left: Taken | None = None
     url: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    draws: Draws | None = None
 
     def with_body(self, **changed: Any) -> Call:
         """The same call with some fields of the body changed; a field given as ... is taken away."""

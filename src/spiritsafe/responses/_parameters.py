@@ -20,7 +20,7 @@ class Parameter:
     kind: Literal["integer", "number", "text", "url", "token"]
     default: Any = ...
     least: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | int, ...] = ()
 
 
 _KINDS = {
@@ -57,7 +57,8 @@ def _value(response: str, name: str, one: Parameter, value: Any) -> Any:
         raise UsageError(f"response {response}: {name} is {value}", hint=f"it must be at least {one.least:g}")
     if one.choices and value not in one.choices:
         raise UsageError(
-            f"response {response}: {name} is {value!r:.60}", hint=f"it must be {' or '.join(one.choices)}"
+            f"response {response}: {name} is {value!r:.60}",
+            hint=f"it must be {' or '.join(map(str, one.choices))}",
         )
     return value
 

@@ -10,6 +10,7 @@ from spiritsafe.responses._parameters import Parameter
 if TYPE_CHECKING:
     from spiritsafe.model import Order
     from spiritsafe.responses._call import Call
+    from spiritsafe.responses._shapes import Document
 
 RUNG = 3
 #: ``key``: the id of a watermark key that the model server holds. ``carrier``: where it is told.
@@ -36,6 +37,15 @@ EXAMPLES: tuple[dict[str, Any], ...] = (
         "becomes": {**_BODY, "vllm_xargs": {ARGUMENT: "wm-7"}},
     },
 )
+
+
+def unnamed(body: Document) -> Document:
+    """The body without a key that its sender named: keys are for orders to name. The very same where none is named."""
+    given = body.get("vllm_xargs")
+    if not isinstance(given, dict) or ARGUMENT not in given:
+        return body
+    left = {name: value for name, value in given.items() if name != ARGUMENT}
+    return {**body, "vllm_xargs": left}
 
 
 def mark(call: Call, order: Order, *, now: int) -> Call:  # noqa: ARG001 - the same for every response
