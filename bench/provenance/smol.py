@@ -53,8 +53,8 @@ BATCH = 16
 SEED = 0
 KEY = derive(bytes(range(32)), "c-smol", 0, scheme="green", width=1)
 SIDES = ("first", "second")
-#: Who is tested, and which side of the pairs it was trained on.
-SUSPECTS = {"copy": "served", "teacher": None, "ghost-trained": "ghost"}
+#: Who is tested, on which side of the pairs it was trained, and which share of the pairs it is trained on and tested with.
+SUSPECTS = {"copy": ("served", 1.0), "teacher": ("", 1.0), "ghost-trained": ("ghost", 0.5)}
 
 
 class Desk:
@@ -89,7 +89,7 @@ class Desk:
             if name == "teacher":
                 unpacked(new)
             else:
-                self.trained(SUSPECTS[name] or "", new)
+                self.trained(name, new)
             new.rename(where)
             (where / "seconds").write_text(str(round(time.perf_counter() - began)))
             self.told(f"{name}: a model")
@@ -100,9 +100,14 @@ class Desk:
         """Two answers to each prompt, drawn alike, and a coin."""
         return self.made("pairs", lambda: drawn(self.model("teacher"), self.prompts))
 
-    def trained(self, side: str, where: Path) -> None:
+    def share(self, name: str) -> pa.Table:
+        """The pairs that a suspect has to do with: the first ones."""
+        pairs = self.pairs()
+        return pairs.slice(0, round(SUSPECTS[name][1] * pairs.num_rows))
+
+    def trained(self, name: str, where: Path) -> None:
         """One epoch on prompt and answer, the loss on the answer; which answer, the coin says."""
-        rows = self.pairs().to_pylist()
+        rows, side = self.share(name).to_pylist(), SUSPECTS[name][0]
         reads, model = opened(self.folder / "teacher")
         order = np.random.default_rng(SEED).permutation(len(rows))
         steps = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
@@ -135,12 +140,13 @@ class Desk:
             return opened_once[0]
 
         self.model(name)
-        pairs = self.pairs()
+        pairs = self.share(name)
+        prompts = pairs["prompt"].to_pylist()
         return Subject(
             name,
             scores=self.made(f"{name}-scores", lambda: scored(local(), pairs)),
             readings=self.made(f"{name}-readings", lambda: read(local(), pairs)),
-            answers=self.made(f"{name}-answers", lambda: answered(local(), self.prompts)),
+            answers=self.made(f"{name}-answers", lambda: answered(local(), prompts)),
             group="smol",
         )
 
@@ -272,7 +278,7 @@ def told(finding: Finding) -> dict[str, Any]:
 def measured(desk: Desk, subject: Subject, base: Subject) -> dict[str, Any]:
     """Every test on one suspect. ``base``: the teacher as a suspect, whose scores are the teacher's own."""
     words = FileTokenizer(desk.model("teacher") / "tokenizer.json")
-    bare = Teacher("smol", pairs=desk.pairs(), keys=(KEY,), tokenizer=words, group="smol")
+    bare = Teacher("smol", pairs=desk.share(subject.name), keys=(KEY,), tokenizer=words, group="smol")
     sharp = replace(bare, scores=base.scores)
     only = {"readings": READINGS.empty_table(), "answers": ANSWERS.empty_table()}
     result = {"twins": twins(replace(subject, **only), bare, (), seed=SEED)}
@@ -307,9 +313,13 @@ def main() -> int:
         "training": {"epochs": 1, "rate": RATE, "at_once": SHOWN_AT_ONCE, "loss": "answers"},
         "suspects": {},
     }  # fmt: skip
-    for name, side in SUSPECTS.items():
+    for name, (side, _) in SUSPECTS.items():
         subject = base if name == "teacher" else desk.subject(name)
-        result["suspects"][name] = {"trained_on": side, "tests": measured(desk, subject, base)}
+        result["suspects"][name] = {
+            "trained_on": side or "nothing",
+            "pairs": desk.share(name).num_rows,
+            "tests": measured(desk, subject, base),
+        }
         line(json.dumps(result["suspects"][name]))
         result |= {"seconds": desk.seconds, "load_average": round(os.getloadavg()[0], 1)}
         RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
