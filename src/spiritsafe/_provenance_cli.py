@@ -177,6 +177,10 @@ def plan_case(
         f"{made['suspect']['name']} and {len(made['controls'])} controls will be asked",
         f"answers of each: {made['asked']['answers']:,}; log-probabilities, where told: {made['asked']['texts']:,}",
     ]
+    if any(one["read"] for one in (made["suspect"], *made["controls"])):
+        rows.append(f"marked texts that open models read: {2 * made['asked']['pairs']:,}")
+    if made["teacher"]["scorer"]:
+        rows.append("the teacher is asked for its own log-probabilities of the pairs")
     if made["doubled_prompts"]:
         rows.append(f"{made['doubled_prompts']} prompts were there twice and are asked once")
     groups = {one["group"] for one in made["controls"]}
@@ -200,7 +204,7 @@ def query(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask the suspect and the controls; goes on where it was stopped or killed."""
+    """Ask the suspect and the controls, and the teacher for scores; goes on where it was stopped or killed."""
     from spiritsafe.ledger import Ledger  # noqa: PLC0415
     from spiritsafe.provenance import _gather, _prereg  # noqa: PLC0415
 
@@ -210,7 +214,7 @@ def query(
     settings = json.loads((folder / _prereg.SETTINGS).read_bytes())
     for name, value in (("requests", requests), ("tokens", tokens), ("per_minute", per_minute)):
         settings[name] = value if value is not None else settings[name]
-    models = {one["name"]: one for one in (plan["suspect"], *plan["controls"])}
+    models = {one["name"]: one for one in _gather.models(plan)}
     for name in model or ():
         if name not in models:
             raise UsageError(f"there is no model {name!r}", hint=f"there are: {', '.join(models)}")

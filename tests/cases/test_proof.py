@@ -30,7 +30,7 @@ def case(word: str = "X", **more: Any) -> tuple[dict[str, Any], dict[str, Any], 
         "controls": [{"test": "twins", "suspect": word, "log10_p": -0.3}],
         "false_labels": [{"test": "twins", "suspect": word, "log10_p": None}],
         "sound": {"quiet": True, "why": [], "controls_found": [], "false_labels": {}}, "commitments_checked": 3,
-        "answers": {word: {"answers": none | {"ok": 5, "refused": 2}, "scores": none | {"failed": 4}}},
+        "answers": {word: {"answers": none | {"ok": 5, "refused": 2}, "scores": none | {"failed": 4}, "readings": none}},
         "alternatives": ["somebody else published the outputs"], "made_with": {"python": "3.11"},
     } | more  # fmt: skip
     plan = {

@@ -1,4 +1,4 @@
-"""A model server on loopback that speaks three protocols, a test of its own for the registry, and the command."""
+"""A model server on loopback that speaks three protocols, weights in a folder, a test for the registry, and the command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from spiritsafe import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
 SRC = Path(__file__).parents[2] / "src"
 
@@ -152,6 +152,43 @@ def model_server() -> Generator[Callable[..., Model]]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture(scope="session")
+def weights() -> Callable[..., Path]:
+    """Makes folders of weights that transformers loads: random ones, over ``words`` that are split at spaces."""
+    why = "comes with the extra `provenance`"
+    torch: Any = pytest.importorskip("torch", reason=f"PyTorch {why}")
+    transformers: Any = pytest.importorskip("transformers", reason=f"transformers {why}")
+    tokenizers: Any = pytest.importorskip("tokenizers", reason=f"tokenizers {why}")
+
+    def make(
+        where: Path, words: Sequence[str], *, room: int = 32, places: bool = False, seed: int = 0
+    ) -> Path:
+        special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "?"}
+        listed = [*special.values(), *words]
+        inner = tokenizers.Tokenizer(
+            tokenizers.models.WordLevel(
+                {word: at for at, word in enumerate(listed)}, unk_token=special["unk_token"]
+            )
+        )
+        inner.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+        transformers.PreTrainedTokenizerFast(tokenizer_object=inner, **special).save_pretrained(where)
+        torch.manual_seed(seed)
+        shape: dict[str, Any] = {"vocab_size": len(listed), "bos_token_id": 0, "eos_token_id": 1}
+        if places:  # positions are learned, so that padding before a text would be seen
+            config = transformers.GPT2Config(
+                n_embd=16, n_layer=1, n_head=2, n_positions=room, initializer_range=0.5, **shape
+            )
+        else:
+            config = transformers.LlamaConfig(
+                hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+                max_position_embeddings=room, initializer_range=0.5, **shape,
+            )  # fmt: skip
+        transformers.AutoModelForCausalLM.from_config(config).save_pretrained(where)
+        return where
+
+    return make
 
 
 @pytest.fixture

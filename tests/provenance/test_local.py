@@ -10,33 +10,18 @@ from spiritsafe.errors import InputError
 from spiritsafe.provenance._local import Local
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 torch: Any = pytest.importorskip("torch", reason="PyTorch comes with the extra `provenance`")
-transformers: Any = pytest.importorskip(
-    "transformers", reason="transformers comes with the extra `provenance`"
-)
-tokenizers: Any = pytest.importorskip("tokenizers", reason="tokenizers comes with the extra `provenance`")
 WORDS = ["<s>", "</s>", "?", "a", "b", "c", "d", "e", "f", "g", "hello", "world", "say", "it"]
 
-SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "?"}
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    where = tmp_path_factory.mktemp("model")
-    inner = tokenizers.Tokenizer(
-        tokenizers.models.WordLevel({w: at for at, w in enumerate(WORDS)}, unk_token=SPECIAL["unk_token"])
-    )
-    inner.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    transformers.PreTrainedTokenizerFast(tokenizer_object=inner, **SPECIAL).save_pretrained(where)
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=len(WORDS), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-        max_position_embeddings=32, bos_token_id=0, eos_token_id=1,
-    )  # fmt: skip
-    transformers.LlamaForCausalLM(config).save_pretrained(where)
-    return where
+@pytest.fixture(scope="module", params=[False, True], ids=["relative places", "learned places"])
+def folder(
+    request: pytest.FixtureRequest, weights: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return weights(tmp_path_factory.mktemp("model"), WORDS[3:], places=request.param)
 
 
 def test_a_text_has_the_sum_of_its_tokens_log_probabilities_whatever_it_is_batched_with(folder: Path):
@@ -57,6 +42,21 @@ def test_a_text_too_long_for_the_model_has_failed_and_the_others_have_not(folder
     said = Local(folder, before="say {prompt} ").score(["a", "a"], ["b " * 60, "b"])
     assert [one.status for one in said] == ["failed", "ok"]
     assert "the model takes 32" in (said[0].detail or "")
+
+
+def test_what_is_likeliest_after_each_token_of_a_text_whatever_it_is_batched_with(folder: Path):
+    local = Local(folder, before="say {prompt} ")
+    said = local.read(["it", "a b c d", "a"], ["hello world a", "e f g", "b " * 60])
+    assert [one.status for one in said] == ["ok", "ok", "failed"]
+    assert "the model takes 32" in (said[2].detail or "")
+    assert local.read(["it"], [""])[0].status == "failed"
+    first, second = (one.reading or {} for one in said[:2])
+    before, shown = ([WORDS.index(word) for word in text.split()] for text in ("say it", "hello world a"))
+    assert (first["before"], first["shown"]) == (before, shown)
+    with torch.no_grad():
+        best = local._model(torch.tensor([[*before, *shown]])).logits[0].argmax(-1).tolist()
+    assert first["predicted"] == best[2:]
+    assert len(second["predicted"]) == len(second["shown"]) == 3
 
 
 def test_samples_are_those_of_their_seed_and_a_cut_one_is_told(folder: Path):

@@ -105,7 +105,7 @@ class Bench:
         told = {**json.loads((self.case / _prereg.SETTINGS).read_bytes()), "first_pause": 0.01, **settings}
         counts = {
             one["name"]: _gather.gather(self.case, plan, one, told, progress=quiet)
-            for one in (plan["suspect"], *plan["controls"])
+            for one in _gather.models(plan)
         }
         with Ledger(self.book) as ledger:
             _gather.close(self.case, plan, ledger, now=NOW + 20)
@@ -396,6 +396,38 @@ def test_with_e_values_one_may_look_before_the_end_and_only_they_count(
     model.fail_after = None
     bench.query()
     assert bench.run()["findings"][0]["holm_p"] == pytest.approx(0.5**PAIRS)
+
+
+def test_the_teachers_endpoint_is_asked_for_scores_of_the_pairs_and_for_nothing_else(
+    bench: Bench, model_server: Callable[..., Any]
+):
+    ours = model_server(known=bench.ghosts, fail_after=5)
+    scorer = f"""
+[teacher.scorer]
+kind = "openai"
+url = "{ours.url}"
+model = "m"
+before = "Q: {{prompt}} A: "
+"""
+    bench.plan(model_server(known=bench.served).url, more=scorer)
+    with pytest.raises(Unreachable):
+        bench.query()
+    with pytest.raises(UsageError, match="not everything was asked"):
+        bench.run()
+    ours.fail_after = None
+    assert bench.query()["our model"]["ok"] == 2 * PAIRS
+    assert {path for path, _ in ours.seen} == {"/v1/completions"}
+    plan, _ = _prereg.open_plan(bench.case, bench.book)
+    teacher = _tables.teacher(bench.case, plan, {"keys": [], "decoys": []})
+    each = {(one["item"], one["side"]): one for one in teacher.scores.to_pylist()}
+    for pair in teacher.pairs.to_pylist():
+        for side in ("first", "second"):
+            one = each[pair["pair_id"], side]
+            assert one["logprob"] / one["tokens"] == (-0.5 if pair[side] in bench.ghosts else -1.0)
+    result = bench.run()
+    assert result["answers"]["our model"]["scores"]["ok"] == 2 * PAIRS
+    assert sum(result["answers"]["our model"]["answers"].values()) == 0
+    assert result["verdict"] == "supports derivation"
 
 
 def test_a_case_shows_nothing_of_another(bench: Bench, model_server: Callable[..., Any]):
@@ -703,8 +735,9 @@ def test_the_tests_of_the_house_run_in_a_case(bench: Bench, model_server: Callab
     assert found["twins"]["p_value"] < 1e-6
     assert found["canaries"]["p_value"] == pytest.approx(1 / 4)
     assert found["equality"]["counts"]["answers used"] > 0
-    # No tokenizer was given, so nobody can look for marks.
-    assert {found[name]["verdict"] for name in ("radioactivity", "tracing")} == {"inconclusive"}
+    # No tokenizer was given, so nobody can look for marks; the campaign is named by its pairs.
+    assert found["radioactivity"]["verdict"] == "inconclusive"
+    assert (found["tracing"]["verdict"], found["tracing"]["campaign_id"]) == ("supports derivation", "c-1")
     assert result["sound"]["quiet"]
     assert {one["test"] for one in result["false_labels"]} == {
         "twins",

@@ -25,16 +25,20 @@ _MODEL_KEYS = (
     "folder",
     "file",
     "score",
+    "read",
     "before",
     "facts",
 )
+_SCORER_KEYS = ("kind", "url", "model", "key_env", "folder", "file", "before")
 _SAMPLER = ("max_tokens", "temperature", "top_p")
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A suspect or control and how it is asked. ``score``: whether log-probabilities of given texts can be had.
+    """A suspect or control and how it is asked; or the teacher, which is asked for scores of the pairs and for nothing else.
 
+    ``ask``: whether it is asked for answers. ``score``: whether log-probabilities of given texts can be had. ``read``: whether
+    it tells what it predicts while it reads marked text.
     ``before``: template of what stands before an answer that is scored; ``{prompt}`` is replaced.
     """
 
@@ -45,7 +49,9 @@ class Model:
     model: str | None = None
     key_env: str | None = None
     source: Path | None = None
+    ask: bool = True
     score: bool = False
+    read: bool = False
     before: str | None = None
     facts: tuple[tuple[str, str], ...] = ()
 
@@ -53,8 +59,8 @@ class Model:
         """For the plan: no path and no key; what is behind ``source`` is told by its name."""
         return {
             "name": self.name, "group": self.group, "kind": self.kind, "url": self.url, "model": self.model,
-            "key_env": self.key_env, "source": self.source.name if self.source else None, "score": self.score,
-            "before": self.before, "facts": dict(self.facts),
+            "key_env": self.key_env, "source": self.source.name if self.source else None, "ask": self.ask, "score": self.score,
+            "read": self.read, "before": self.before, "facts": dict(self.facts),
         }  # fmt: skip
 
 
@@ -76,6 +82,7 @@ class Case:
     campaigns: tuple[str, ...]
     teacher_answers: Path | None
     tokenizer: Path | None
+    scorer: Model | None
     prompts: Path | None
     samples: int
     pairs: int
@@ -106,7 +113,7 @@ def read(path: Path) -> Case:
         table.table(name) for name in ("case", "teacher", "prompts", "budget", "power")
     )
     case.only(("name", "claim", "tests", "alpha", "seed", "stopping", "reruns"), "[case]")
-    teacher.only(("name", "group", "marks", "campaigns", "answers", "tokenizer"), "[teacher]")
+    teacher.only(("name", "group", "marks", "campaigns", "answers", "tokenizer", "scorer"), "[teacher]")
     prompts.only(("file", "samples", "pairs", "ask_pairs", "system", *_SAMPLER), "[prompts]")
     budget.only(("requests", "tokens", "per_minute", "retries", "at_once"), "[budget]")
     power.only(("exposure", "target"), "[power]")
@@ -131,6 +138,7 @@ def read(path: Path) -> Case:
         case.word("stopping", STOPPING, "fixed"), _whole(case, "reruns", 20, 0, 10_000), teacher.needed("name"),
         teacher.text("group", "") or "", _beside(teacher, "marks", path),
         teacher.strings("campaigns", ()), _beside(teacher, "answers", path), _beside(teacher, "tokenizer", path),
+        _model(teacher.table("scorer"), path, teacher.needed("name")) if "scorer" in teacher.values else None,
         _beside(prompts, "file", path), _whole(prompts, "samples", 1, 1, 1_000),
         _whole(prompts, "pairs", 1_000_000, 0, 10_000_000), prompts.flag("ask_pairs", default=True),
         prompts.text("system", None),
@@ -153,9 +161,10 @@ def _controls(table: tomlfile.Table, path: Path) -> tuple[Model, ...]:
     )
 
 
-def _model(table: tomlfile.Table, path: Path) -> Model:
-    table.only(_MODEL_KEYS, "a model")
-    kind, name = table.word("kind", KINDS), table.needed("name")
+def _model(table: tomlfile.Table, path: Path, teacher: str | None = None) -> Model:
+    """``teacher``: its name, where the table tells how the teacher itself is asked for scores."""
+    table.only(_MODEL_KEYS if teacher is None else _SCORER_KEYS, "a model" if teacher is None else "a scorer")
+    kind, name = table.word("kind", KINDS), teacher or table.needed("name")
     needs = {
         "openai": ("url", "model"),
         "anthropic": ("url", "model"),
@@ -165,20 +174,23 @@ def _model(table: tomlfile.Table, path: Path) -> Model:
     for key in needs[kind]:
         table.needed(key, f"a model of kind {kind} has it")
     source = _beside(table, "folder" if kind == "transformers" else "file", path)
-    score = table.flag("score", default=kind in {"transformers", "answers"})
+    score = teacher is not None or table.flag("score", default=kind in {"transformers", "answers"})
     if score and kind == "anthropic":
-        raise table.wrong("score", "this protocol gives no log-probabilities")
+        raise table.wrong("score" if teacher is None else "kind", "this protocol gives no log-probabilities")
+    read = teacher is None and table.flag("read", default=kind == "transformers")
+    if read and kind != "transformers":
+        raise table.wrong("read", "only a folder of weights (kind = 'transformers') tells what it predicts")
     before = table.text("before", None)
     if score and kind == "openai" and (before is None or "{prompt}" not in before):
         raise UsageError(
             "scoring through completions needs the model's template",
-            where=table.place("score"),
+            where=table.place("score" if teacher is None else "kind"),
             hint="before = '… {prompt} …' is what stands before an answer",
         )
     facts = table.table("facts").values
     return Model(
         name, table.text("group", name) or name, kind, table.text("url", None), table.text("model", None),
-        table.text("key_env", None), source, score, before,
+        table.text("key_env", None), source, teacher is None, score, read, before,
         tuple(sorted((str(key), str(value)) for key, value in facts.items())),
     )  # fmt: skip
 

@@ -37,7 +37,10 @@ class Spent(UsageError):  # noqa: N818 - the same
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What came of one request. ``logprob``: nats, summed over ``tokens``, where the endpoint told it."""
+    """What came of one request. ``logprob``: nats, summed over ``tokens``, where the endpoint told it.
+
+    ``reading``: of a text that was read (``Local.read``), token ids under ``before``, ``shown`` and ``predicted``.
+    """
 
     status: str
     text: str | None = None
@@ -48,6 +51,7 @@ class Said:
     logprob: float | None = None
     tokens: int | None = None
     detail: str | None = None
+    reading: dict[str, list[int]] | None = None
 
 
 @dataclass

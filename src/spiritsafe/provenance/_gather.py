@@ -1,7 +1,8 @@
-"""Asks the suspect and the controls what was registered, and keeps each answer. Killed at any moment, it goes on from there.
+"""Asks the suspect, the controls and, for scores, the teacher what was registered, and keeps each answer.
 
-One file of JSON Lines a model, ``gathered/<name>.jsonl``; a row is on disk before the next request is counted as done. When
-all is asked, or a person gives up with a reason, the digests go into the ledger and nothing more is taken.
+Killed at any moment, it goes on from there. One file of JSON Lines a model, ``gathered/<name>.jsonl``; a row is on disk
+before the next request is counted as done. When all is asked, or a person gives up with a reason, the digests go into
+the ledger and nothing more is taken.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from spiritsafe.provenance._lines import Lines
 from spiritsafe.provenance._lines import read as read_lines
 from spiritsafe.provenance._local import Local
 from spiritsafe.provenance._subject import STATUSES
+from spiritsafe.provenance._tokenizer import FileTokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,20 +45,37 @@ def file_of(folder: Path, name: str) -> Path:
 
 
 def key_of(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What one row answers: ("answer", prompt, sample) or ("score", item, side)."""
+    """What one row answers: ("answer", prompt, sample), ("score", item, side) or ("reading", item, side)."""
     if row["kind"] == "answer":
         return ("answer", str(row["prompt_id"]), str(row["sample"]))
-    return ("score", str(row["item"]), str(row["side"]))
+    return (row["kind"], str(row["item"]), str(row["side"]))
+
+
+def models(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All that are asked: the suspect, the controls and, where it can be, the teacher, for scores."""
+    scorer = plan["teacher"]["scorer"]
+    return [plan["suspect"], *plan["controls"], *([scorer] if scorer else [])]
 
 
 def asks(folder: Path, model: Mapping[str, Any]) -> Iterator[Ask]:
-    """All that a model is asked, in order: answers first, then texts to score where it can."""
-    for row in pq.read_table(folder / "asks.parquet").to_pylist():
-        for sample in range(row["samples"]):
-            yield {"kind": "answer", "prompt_id": row["prompt_id"], "sample": sample, "prompt": row["prompt"]}
+    """All that a model is asked, in order: answers first, then texts to score and texts to read where it can.
+
+    Both sides of a pair are read: who asks need not know which was served.
+    """
+    if model["ask"]:
+        for row in pq.read_table(folder / "asks.parquet").to_pylist():
+            for sample in range(row["samples"]):
+                yield {
+                    "kind": "answer", "prompt_id": row["prompt_id"], "sample": sample, "prompt": row["prompt"],
+                }  # fmt: skip
+    texts = pq.read_table(folder / "texts.parquet").to_pylist() if model["score"] or model["read"] else []
+    pairs = [row for row in texts if row["side"] in {"first", "second"}]
     if model["score"]:
-        for row in pq.read_table(folder / "texts.parquet").to_pylist():
+        for row in texts if model["ask"] else pairs:
             yield {"kind": "score", **row, "prompt": row["prompt"] or ""}
+    if model["read"]:
+        for row in pairs:
+            yield {"kind": "reading", **row, "prompt": row["prompt"] or ""}
 
 
 def gather(
@@ -79,7 +98,10 @@ def gather(
             if model["kind"] == "answers":
                 _from_file(Path(settings["sources"][model["name"]]), missing, keep)
             elif model["kind"] == "transformers":
-                _from_weights(Path(settings["sources"][model["name"]]), plan, model, missing, keep)
+                local = Local(
+                    Path(settings["sources"][model["name"]]), before=model["before"], system=plan["system"]
+                )
+                _from_weights(local, plan, missing, keep, folder / "teacher" / "tokenizer.json")
             else:
                 _from_endpoint(plan, model, settings, rows, missing, keep)
     counts: dict[str, int] = dict.fromkeys(STATUSES, 0)
@@ -92,15 +114,14 @@ def close(
     folder: Path, plan: Mapping[str, Any], book: Ledger, *, now: int, gave_up: str | None = None
 ) -> dict[str, Any] | None:
     """Hash what was gathered into the ledger, once all is there or somebody gave up. None: something is missing."""
-    models = [plan["suspect"], *plan["controls"]]
-    missing = {one["name"]: _missing(folder, one) for one in models}
+    missing = {one["name"]: _missing(folder, one) for one in models(plan)}
     if any(missing.values()) and gave_up is None:
         return None
     body = {
         "plan": _seal.file_digest(folder / "plan.json"),
         "files": {
             str(path.relative_to(folder)): _seal.file_digest(path)
-            for one in models
+            for one in models(plan)
             if (path := file_of(folder, one["name"])).exists()
         },
         "missing": missing,
@@ -199,9 +220,8 @@ def _from_endpoint(
 
 
 def _from_weights(
-    folder: Path, plan: Mapping[str, Any], model: Mapping[str, Any], missing: Sequence[Ask], keep: _Keeper
+    local: Local, plan: Mapping[str, Any], missing: Sequence[Ask], keep: _Keeper, tokenizer: Path
 ) -> None:
-    local = Local(folder, before=model["before"], system=plan["system"])
     for kind in ("answer", "score"):
         same = [one for one in missing if one["kind"] == kind]
         for at in range(0, len(same), _BATCH):
@@ -213,6 +233,30 @@ def _from_weights(
                 else local.score(prompts, [one["text"] for one in batch])
             )
             keep.put(list(zip(batch, said, strict=True)))
+
+    reads = [one for one in missing if one["kind"] == "reading"]
+    if not reads:
+        return
+    teachers = FileTokenizer(tokenizer)
+    for at in range(0, len(reads), _BATCH):
+        batch = reads[at : at + _BATCH]
+        texts = [one["text"] for one in batch]
+        said = local.read([one["prompt"] for one in batch], texts)
+        keep.put(
+            [
+                (ask, _in_tokens(one, ids))
+                for ask, one, ids in zip(batch, said, teachers.encode(texts), strict=True)
+            ]
+        )
+
+
+def _in_tokens(said: Said, ids: Sequence[int]) -> Said:
+    """What was read, if it was read in the teacher's tokens ``ids``; marks are looked for in these."""
+    if said.reading is None or said.reading["shown"] == list(ids):
+        return said
+    return replace(
+        said, status="failed", reading=None, detail="the model reads it in other tokens than the teacher's"
+    )
 
 
 def _from_file(path: Path, missing: Sequence[Ask], keep: _Keeper) -> None:

@@ -1,4 +1,4 @@
-"""A suspect that is there as weights: a folder that transformers can load. Samples, and log-probabilities of given texts.
+"""A suspect that is there as weights: a folder that transformers can load. It answers, scores given texts, and reads them.
 
 PyTorch and transformers belong to the extra ``provenance`` and are imported when a model is opened. Nothing is fetched.
 """
@@ -86,7 +86,7 @@ class Local:
         before = [self._prefix(one) for one in prompts]
         tokens = tokenizer(
             [a + b for a, b in zip(before, texts, strict=True)], return_tensors="pt", padding=True,
-            add_special_tokens=False, return_offsets_mapping=True,
+            padding_side="right", add_special_tokens=False, return_offsets_mapping=True,
         )  # fmt: skip
         offsets, ids, mask = tokens.pop("offset_mapping"), tokens["input_ids"], tokens["attention_mask"]
         room = getattr(self._model.config, "max_position_embeddings", None) or ids.shape[1]
@@ -104,6 +104,41 @@ class Local:
                  None if n else "the text has no token that could be scored")
             for value, n, seen in zip(sums, many, mask.sum(1).tolist(), strict=True)
         ]  # fmt: skip
+
+    def read(self, prompts: Sequence[str], texts: Sequence[str]) -> list[Said]:
+        """What it finds likeliest after each token of each text behind its prompt (``Said.reading``).
+
+        ``before``: ids of what stands before the text; ``shown``: of the text, split by itself; ``predicted``: as many.
+        """
+        torch = self._torch
+        how: dict[str, Any] = {"add_special_tokens": False}
+        before = self._tokenizer([self._prefix(one) for one in prompts], **how)["input_ids"]
+        shown = self._tokenizer(list(texts), **how)["input_ids"]
+        rows = [a + b for a, b in zip(before, shown, strict=True)]
+        room = getattr(self._model.config, "max_position_embeddings", None) or max(map(len, rows))
+        fits = [at for at, row in enumerate(rows) if shown[at] and len(row) <= room]
+        likeliest: dict[int, list[int]] = {}
+        if fits:
+            # Padding behind a text changes nothing before it, whatever a model does with positions.
+            ids = torch.zeros((len(fits), max(len(rows[at]) for at in fits)), dtype=torch.long)
+            mask = torch.zeros_like(ids)
+            for line, at in enumerate(fits):
+                ids[line, : len(rows[at])] = torch.tensor(rows[at])
+                mask[line, : len(rows[at])] = 1
+            with torch.no_grad():
+                best = self._model(input_ids=ids, attention_mask=mask).logits.argmax(-1).tolist()
+            likeliest = {
+                at: line[len(before[at]) : len(rows[at])] for at, line in zip(fits, best, strict=True)
+            }
+        said: list[Said] = []
+        for at, (a, b) in enumerate(zip(before, shown, strict=True)):
+            if at in likeliest:
+                told = {"before": a, "shown": b, "predicted": likeliest[at]}
+                said.append(Said("ok", None, self.name, None, len(a) + len(b), reading=told))
+            else:
+                why = f"{len(rows[at])} tokens, the model takes {room}" if b else "the text has no token"
+                said.append(Said("failed", None, self.name, detail=why))
+        return said
 
     def _long(self, prompt: str, text: str, room: int) -> Said:
         """One text of a batch in which one is too long for the model."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,9 +20,11 @@ from spiritsafe.errors import InputError, LedgerError, StorageError, UsageError
 from spiritsafe.ledger import alone, entries, line_of
 from spiritsafe.orders.snapshot import replace_file
 from spiritsafe.provenance import _escrow, _marks, _power, _reveal, _seal
+from spiritsafe.provenance._casefile import Model
 from spiritsafe.provenance._escrowed import pairs as read_pairs
 from spiritsafe.provenance._lines import read as read_lines
 from spiritsafe.provenance._subject import ANSWERS, CANARIES, PAIRS, STATUSES
+from spiritsafe.registry import extensions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,11 +54,17 @@ def register(case: Case, folder: Path, book: Ledger, *, now: int) -> dict[str, A
         )
     pairs, canaries, reveal, escrow = _marked(case, book)
     answers = answers_of(case.teacher_answers) if case.teacher_answers else ANSWERS.empty_table()
+    suspect, controls, scorer = _able(case, reveal)
+    models = (suspect, *controls, *([scorer] if scorer else []))
     asks, doubled = _asks(case, pairs, canaries)
     answers = _renamed(answers, asks)
-    texts = _texts(pairs, canaries, reveal) if any(one.score for one in case.models) else TEXTS.empty_table()
+    scored = any(one.score or one.read for one in models)
+    texts = _texts(pairs, canaries, reveal) if scored else TEXTS.empty_table()
     most = max(
-        int(np.sum(asks["samples"].to_numpy())) + (texts.num_rows if one.score else 0) for one in case.models
+        int(np.sum(asks["samples"].to_numpy()))
+        + (texts.num_rows if one.score else 0)
+        + (2 * pairs.num_rows if one.read else 0)
+        for one in (suspect, *controls)
     )
     if not most:
         raise UsageError(
@@ -92,12 +101,21 @@ def register(case: Case, folder: Path, book: Ledger, *, now: int) -> dict[str, A
         "stopping": case.stopping,
         "multiplicity": "holm",
         "reruns": case.reruns,
-        "teacher": {"name": case.teacher, "group": case.teacher_group, "campaigns": list(case.campaigns)},
-        "suspect": case.suspect.told(),
-        "controls": [one.told() for one in case.controls],
+        "teacher": {
+            "name": case.teacher,
+            "group": case.teacher_group,
+            "campaigns": list(case.campaigns),
+            "scorer": scorer.told() if scorer else None,
+        },
+        "suspect": suspect.told(),
+        "controls": [one.told() for one in controls],
         "sampler": case.sampler,
         "system": case.system,
-        "asked": {"answers": int(np.sum(asks["samples"].to_numpy())), "texts": texts.num_rows},
+        "asked": {
+            "answers": int(np.sum(asks["samples"].to_numpy())),
+            "texts": texts.num_rows,
+            "pairs": pairs.num_rows,
+        },
         "doubled_prompts": doubled,
         "escrow": escrow,
         "power": {
@@ -112,7 +130,7 @@ def register(case: Case, folder: Path, book: Ledger, *, now: int) -> dict[str, A
     settings = {
         "requests": case.requests, "tokens": case.tokens, "per_minute": case.per_minute, "retries": case.retries,
         "at_once": case.at_once,
-        "sources": {one.name: str(one.source.resolve()) for one in case.models if one.source},
+        "sources": {one.name: str(one.source.resolve()) for one in models if one.source},
     }  # fmt: skip
     replace_file(folder / SETTINGS, _seal.canonical(settings) + b"\n")
     data = _seal.canonical(plan) + b"\n"
@@ -191,11 +209,14 @@ def kept_entries(folder: Path) -> list[Entry]:
 def answers_of(path: Path) -> pa.Table:
     """Answers from JSON Lines with ``prompt`` and ``text``; ``prompt_id``, ``sample`` and ``status`` may stand beside.
 
+    Scores, which have an ``item``, may stand between them and are passed over.
     Raises InputError with file and line.
     """
     rows: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
     for number, row in enumerate(read_lines(path), 1):
+        if "item" in row:
+            continue
         prompt, text = row.get("prompt"), row.get("text")
         name = row.get("prompt_id", prompt)
         status = row.get("status", "ok" if isinstance(text, str) and text.strip() else "empty")
@@ -211,6 +232,30 @@ def answers_of(path: Path) -> pa.Table:
             {"prompt_id": name, "sample": int(sample), "prompt": prompt, "text": text, "status": status}
         )
     return pa.Table.from_pylist(rows, schema=ANSWERS)
+
+
+def _able(case: Case, reveal: dict[str, Any]) -> tuple[Model, tuple[Model, ...], Model | None]:
+    """Suspect, controls and the teacher as a scorer, with what each will be asked.
+
+    Marked text is read only where a registered test looks for keys, there are keys, and the teacher's tokens are known.
+    Without a scorer of its own, the file of the teacher's answers is one if it holds scores.
+    """
+    known = extensions("provenance")
+    keyed = any("keys" in getattr(known[name].module, "NEEDS", ()) for name in case.tests)
+    reads = keyed and bool(reveal["keys"]) and case.tokenizer is not None
+    suspect, *controls = (replace(one, read=one.read and reads) for one in case.models)
+    scorer = case.scorer
+    if (
+        scorer is None
+        and case.teacher_answers
+        and any("item" in row for row in read_lines(case.teacher_answers))
+    ):
+        scorer = Model(
+            case.teacher, case.teacher_group, "answers", source=case.teacher_answers, ask=False, score=True
+        )
+    if scorer and scorer.name in {one.name for one in case.models}:
+        raise UsageError("the teacher and another model have one name", where=str(case.path))
+    return suspect, tuple(controls), scorer
 
 
 def _marked(case: Case, book: Ledger) -> tuple[pa.Table, pa.Table, dict[str, Any], dict[str, int]]:

@@ -23,7 +23,6 @@ from spiritsafe.model import Finding
 from spiritsafe.orders.snapshot import replace_file
 from spiritsafe.provenance import _gather, _power, _prereg, _reveal, _seal, _tables
 from spiritsafe.provenance._reruns import false_labels
-from spiritsafe.provenance._subject import statuses
 from spiritsafe.registry import extensions
 
 if TYPE_CHECKING:
@@ -65,8 +64,8 @@ def compute(
     reveal = _reveal.load(folder / "teacher" / "reveal.json")
     teacher = _tables.teacher(folder, plan, reveal)
     checked = _reveal.check(reveal, found, teacher.pairs, teacher.canaries)
-    suspect = _tables.subject(folder, plan["suspect"])
-    controls = [_tables.subject(folder, one) for one in plan["controls"]]
+    keys = (*teacher.keys, *teacher.decoys)
+    suspect, *controls = (_tables.subject(folder, one, keys) for one in (plan["suspect"], *plan["controls"]))
     tests = {name: _extension(name) for name in plan["tests"]}
     total = len(tests) * (1 + len(controls) + plan["reruns"])
     done = 0
@@ -118,7 +117,7 @@ def compute(
         "commitments_checked": checked,
         "escrow": plan["escrow"],
         "doubled_prompts": plan["doubled_prompts"],
-        "answers": {one.name: _statuses(one) for one in (suspect, *controls)},
+        "answers": {one["name"]: _tables.outcomes(folder, one) for one in _gather.models(plan)},
         "alternatives": list(ALTERNATIVES),
         "made_with": {
             "spiritsafe": __version__, "python": platform.python_version(), "numpy": np.__version__,
@@ -181,10 +180,9 @@ def _closed(folder: Path, plan: Mapping[str, Any], found: Sequence[Entry]) -> En
     entry = _prereg.ended(folder, found)
     if entry is None:
         return None
-    models = [plan["suspect"], *plan["controls"]]
     paths = {
         str(p.relative_to(folder)): p
-        for one in models
+        for one in _gather.models(plan)
         if (p := _gather.file_of(folder, one["name"])).exists()
     }
     for name in paths.keys() | entry.body["files"].keys():
@@ -335,10 +333,6 @@ def _brief(finding: Finding) -> dict[str, Any]:
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _statuses(subject: Subject) -> dict[str, dict[str, int]]:
-    return {"answers": statuses(subject.answers), "scores": statuses(subject.scores)}
 
 
 def _stream(seed: int, *at: int) -> int:

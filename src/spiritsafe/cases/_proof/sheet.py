@@ -146,6 +146,8 @@ def _missing(result: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
         failed = one["scores"]["failed"]
         if failed:
             told.append(f"{clean(name)}: {failed:,} log-probabilities are missing.")
+        if unread := one["readings"]["failed"]:
+            told.append(f"{clean(name)}: {plural(unread, 'marked text')} could not be read.")
     if plan["doubled_prompts"]:
         told.append(f"{plural(plan['doubled_prompts'], 'prompt')} listed twice, asked once.")
     return told or ["Everything that was registered was asked and answered."]
