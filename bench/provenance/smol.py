@@ -166,7 +166,7 @@ def unpacked(where: Path) -> None:
     folder = spec.submodule_search_locations[0]
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=FILE, dtype=torch.float32)
     # transformers refuses to save what it says is quantized, although its weights are in full precision by now.
-    del model.config.quantization_config
+    delattr(model.config, "quantization_config")
     plain = transformers.AutoModelForCausalLM.from_config(model.config, dtype=torch.float32)
     plain.load_state_dict(model.state_dict())
     plain.generation_config = model.generation_config
