@@ -44,7 +44,6 @@ def main() -> int:
             "cpus": os.cpu_count(),
             "load_average": round(os.getloadavg()[0], 1),
             "python": platform.python_version(),
-            "seconds": round(time.perf_counter() - begin),
         }
         RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     told_in = DOCS / "provenance-strength.md"

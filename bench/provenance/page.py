@@ -100,7 +100,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
         IDENTITY,
         *[f"| {row['suspect']} | {row['log10_p']:.2f} | {row['verdict']} |" for row in result["identity"]],
         "",
-        f"Python {run['python']}, {run['cpus']} cores, load {run['load_average']}; {run['seconds'] / 60:.0f} minutes.",
+        f"Python {run['python']}, {run['cpus']} cores, load {run['load_average']}.",
     ]
 
 
@@ -119,14 +119,17 @@ def _strength(rows: Sequence[dict[str, Any]]) -> list[str]:
     )  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for name in STUDENTS:
-        most = max(row["pairs"] for row in rows if row["suspect"] == name and row["access"] == "logprobs")
+        most = max(
+            (row["pairs"] for row in rows if row["suspect"] == name and row["access"] == "logprobs"),
+            default=0,
+        )
         named = [row["campaign"] for row in rows if row["suspect"] == name and row["test"] == "tracing"]
         cells = [
             cell(name, "twins", pairs=300),
             cell(name, "twins", pairs=300, beside="teacher"),
             cell(name, "twins", pairs=most),
             cell(name, "twins", pairs=most, beside="teacher"),
-            f"{most:,}",
+            f"{most:,}" if most else "–",
             cell(name, "twins", tokens=300_000),
             cell(name, "twins", tokens=300_000, beside="control"),
             cell(name, "radioactivity", tokens=300_000),
