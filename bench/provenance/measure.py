@@ -13,10 +13,11 @@ from provenance import gpt
 from provenance.bed import ANSWER, EXCHANGES, INDEPENDENT, PROMPT, ROOT, STUDENTS, Bed
 from spiritsafe.marking.keys import derive
 from spiritsafe.provenance._heard import heard
+from spiritsafe.provenance._holm import holm
 from spiritsafe.provenance._subject import ANSWERS, PAIRS, SCORES, Subject, Teacher
 from spiritsafe.provenance.equality import equality
 from spiritsafe.provenance.radioactivity import radioactivity
-from spiritsafe.provenance.tracing import holm, tracing
+from spiritsafe.provenance.tracing import tracing
 from spiritsafe.provenance.twins import twins
 
 if TYPE_CHECKING:

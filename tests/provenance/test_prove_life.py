@@ -19,6 +19,7 @@ from spiritsafe.errors import InputError, LedgerError, StorageError, UsageError
 from spiritsafe.ledger import Ledger, entries
 from spiritsafe.provenance import _casefile, _escrow, _gather, _marks, _prereg, _run, _seal, _tables
 from spiritsafe.provenance._endpoint import Budget, Endpoint, Spent, Unreachable
+from spiritsafe.provenance._holm import holm
 from spiritsafe.provenance._lines import Lines
 from spiritsafe.provenance._lines import read as read_lines
 from spiritsafe.provenance._reruns import false_labels
@@ -687,13 +688,11 @@ def test_false_labels_change_what_a_test_needs_and_nothing_else(
 
 
 def test_holm_is_holms():
-    ps = [0.01, 0.04, 0.03, 0.005]
-    logs = [float(np.log10(p)) for p in ps]
-    told = _run.holm(ps, logs)
-    assert [p for p, _ in told] == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert [10**log for _, log in told] == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    told = holm([float(np.log10(p)) for p in (0.01, 0.04, 0.03, 0.005)])
+    assert [10**log for log in told] == pytest.approx([0.03, 0.06, 0.06, 0.02])
     # Where floats underflow, the logarithm still orders and corrects.
-    assert _run.holm([0.0, 0.0], [-500.0, -400.0])[1] == (0.0, -400.0)
+    told = holm([-500.0, -400.0])
+    assert (10.0 ** told[1], told[1]) == (0.0, -400.0)
 
 
 def test_the_command_starts_without_what_it_does_not_need():

@@ -14,8 +14,9 @@ from spiritsafe.marking.choice import Words
 from spiritsafe.marking.keys import MarkKey, derive
 from spiritsafe.model import Finding
 from spiritsafe.provenance import _tails
+from spiritsafe.provenance._holm import holm
 from spiritsafe.provenance._subject import ANSWERS, PAIRS, SCORES, Subject, Teacher
-from spiritsafe.provenance.tracing import holm, tracing
+from spiritsafe.provenance.tracing import tracing
 from spiritsafe.simulate import load_corpus
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ class Desk:
 
     def __init__(self, policy: policies.Policy, naming: told.Naming, *, workers: int = 1) -> None:
         self.naming = naming
-        self.works = Works(policy, writer=f"l{os.getpid()}_{os.urandom(3).hex()}", processes=workers)
+        self.works = Works(policy, processes=workers)
         self.works.inline.warm()  # compiles: before the loop serves anybody
         self._open: dict[str, tuple[Exchange, float]] = {}
         self._starting: asyncio.Lock | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spiritsafe.marking import prf
 from spiritsafe.provenance._words import mixed
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)
+_STEP = np.uint64(prf.STEP)
 _BEGIN = np.uint64(0x2545F4914F6CDD1D)
 _THREE, _FIVE = np.uint64(3), np.uint64(5)
 

@@ -22,6 +22,7 @@ from spiritsafe.errors import LedgerError, UsageError
 from spiritsafe.model import Finding
 from spiritsafe.orders.snapshot import replace_file
 from spiritsafe.provenance import _gather, _power, _prereg, _reveal, _seal, _tables
+from spiritsafe.provenance._holm import holm
 from spiritsafe.provenance._reruns import false_labels
 from spiritsafe.registry import extensions
 
@@ -236,13 +237,14 @@ def _judge(
     ]
     family = [at for at, one in enumerate(findings) if one.tier == "A"]
     others = [at for at, one in enumerate(findings) if one.tier != "A"]
-    adjusted: dict[int, tuple[float, float]] = {}
+    adjusted: dict[int, float] = {}
     for group in (family, others):
-        adjusted |= dict(zip(group, holm([ps[at] for at in group], [logs[at] for at in group]), strict=True))
+        adjusted |= dict(zip(group, holm([logs[at] for at in group]), strict=True))
     final: list[Finding] = []
     reasons: list[dict[str, Any]] = []
     for at, one in enumerate(findings):
-        p, log = adjusted[at]
+        log = adjusted[at]
+        p = 10.0**log
         power = _power_of(one, plan)
         why: list[str] = []
         verdict: Any = one.verdict
@@ -266,19 +268,6 @@ def _judge(
              "power_interval": [power.low, power.high], "curve": _curve(one, plan)}
         )  # fmt: skip
     return final, reasons
-
-
-def holm(ps: Sequence[float], logs: Sequence[float]) -> list[tuple[float, float]]:
-    """Holm's step-down p-values and their log10, in the given order (Holm 1979). ``logs`` do not underflow."""
-    order = sorted(range(len(ps)), key=lambda at: (logs[at], ps[at]))
-    found = [(1.0, 0.0)] * len(ps)
-    p = 0.0
-    log = -math.inf
-    for rank, at in enumerate(order):
-        many = len(ps) - rank
-        p, log = max(p, min(1.0, many * ps[at])), max(log, min(0.0, logs[at] + math.log10(many)))
-        found[at] = (p, log)
-    return found
 
 
 def _power_of(finding: Finding, plan: Mapping[str, Any]) -> _power.Estimate:

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spiritsafe.marking import prf
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
     Hashes = NDArray[np.uint64]
     Places = NDArray[np.int64]
 
-_BASE = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_BASE, _MIX_1, _MIX_2 = np.uint64(prf.STEP), np.uint64(prf.MIX_1), np.uint64(prf.MIX_2)
 _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
 _SPACE, _LETTER, _DIGIT, _SINGLE = 0, 1, 2, 3
 _UNSPACED = 0xE3  # first lead byte of the planes with kana, Han and Hangul

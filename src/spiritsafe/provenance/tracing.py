@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from spiritsafe.model import Finding
 from spiritsafe.provenance._heard import heard
+from spiritsafe.provenance._holm import holm
 from spiritsafe.provenance.twins import twins
 
 if TYPE_CHECKING:
@@ -120,15 +121,6 @@ def _by_campaign(teacher: Teacher) -> Iterator[Teacher]:
     """The teacher with the pairs of one campaign at a time."""
     for name in sorted(pc.unique(teacher.pairs["campaign_id"].drop_null()).to_pylist()):
         yield replace(teacher, pairs=teacher.pairs.filter(pc.equal(teacher.pairs["campaign_id"], name)))
-
-
-def holm(log10_p: Sequence[float]) -> list[float]:
-    """Adjusted log10 p-values (Holm, "A simple sequentially rejective multiple test procedure", 1979)."""
-    p = np.asarray(log10_p, np.float64)
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty(p.size)
-    adjusted[order] = np.minimum(0.0, np.maximum.accumulate(p[order] + np.log10(np.arange(p.size, 0, -1))))
-    return adjusted.tolist()
 
 
 def _finding(
