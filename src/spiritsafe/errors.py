@@ -11,7 +11,10 @@
     ├── StorageError         the work folder or the output cannot be written    exit 2
     ├── ExtensionError       a signal, source, … breaks its contract            exit 2
     ├── LedgerError          the ledger's chain does not fit                    exit 2
-    └── OrderError           orders are forged, expired, rolled back, malformed exit 2
+    ├── OrderError           orders are forged, expired, rolled back, malformed exit 2
+    ├── AttestError          a signature, proof or time stamp does not hold     exit 2
+    └── SharingError         an object, member or message of the forum is wrong exit 2
+        └── ScopeError       something would leave, or arrive, that may not     exit 2
 """
 
 from __future__ import annotations
@@ -71,3 +74,15 @@ class LedgerError(SpiritsafeError):
 
 class OrderError(SpiritsafeError):
     """A snapshot of orders, an order, an approval or a key is forged, expired, rolled back or malformed."""
+
+
+class AttestError(SpiritsafeError):
+    """A signature, an inclusion or consistency proof or a time stamp does not hold."""
+
+
+class SharingError(SpiritsafeError):
+    """An object, a member, a message or a proof of the forum is malformed, forged, replayed or not allowed."""
+
+
+class ScopeError(SharingError):
+    """Something outside the closed schemas would leave a member or arrive from one; ``where`` is the field's path."""
