@@ -222,3 +222,29 @@ def test_rows_of_others_do_not_count(make_log: MakeLog):
     among = membership(make_log(**more), np.arange(size))
     assert np.array_equal(alone[0], among[0])
     assert np.array_equal(alone[1], among[1])
+
+
+def mixing(rng: np.random.Generator, *, own: float) -> dict[str, Any]:
+    """Forty members draw 20 of 30 templates each, with this Dirichlet concentration of their own; one asks one 14 times."""
+    members, kinds = 40, 30
+    taken = [rng.choice(kinds, 20, p=rng.dirichlet(np.full(kinds, own / kinds))) for _ in range(members)]
+    who = np.concatenate([np.repeat(np.arange(members), 20), np.full(14, members)])
+    template = np.concatenate([*taken, np.zeros(14, np.int64)])
+    return {"who": who, "template": template, "roles": np.zeros(who.size, np.int64)}
+
+
+def test_who_asks_one_thing_again_and_again_is_no_member_where_members_draw_from_one_mix(make_log: MakeLog):
+    kept = []
+    for seed in range(SEEDS):
+        log = make_log(**mixing(np.random.default_rng(seed), own=1e6))
+        parties, probability = membership(log, np.arange(log.acc.size))
+        assert probability[parties == 40][0] < 0.5
+        kept.append((probability[parties < 40] >= 0.5).mean())
+    assert np.mean(kept) > 0.995
+
+
+def test_where_members_have_texts_of_their_own_the_mix_excludes_nobody(make_log: MakeLog):
+    for seed in range(20):
+        log = make_log(**mixing(np.random.default_rng(seed), own=2.0))
+        parties, probability = membership(log, np.arange(log.acc.size))
+        assert (probability[parties < 40] >= 0.5).mean() > 0.97

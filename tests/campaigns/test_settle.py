@@ -14,9 +14,11 @@ from spiritsafe.campaigns.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
 
     MakeLog = Callable[..., Log]
+    MakeLayer = Callable[..., Layer]
 
 MEMBERS, BESIDE, EACH = 12, 6, 8
 
@@ -59,3 +61,45 @@ def test_near_text_of_another_role_stays_outside(make_log: MakeLog):
     log.role_names, log.extraction = (*log.role_names, "reconstruct"), 9
     told = settle(log, [accused(log, "topic", near), accused(log, "template", fixed)])
     assert set(told[0].rows) == set(fixed)
+
+
+def swallowed(make_log: MakeLog) -> Log:
+    """Twelve members and four users of a benchmark send one template; the four send its other eight templates, too."""
+    who = np.concatenate([np.repeat(np.arange(MEMBERS), EACH), np.repeat(MEMBERS + np.arange(4), EACH)])
+    return make_log(who, template=np.zeros(who.size, np.int64), roles=np.ones(who.size, np.int64))
+
+
+def test_a_crowd_that_is_explained_by_itself_is_taken_out_of_the_campaign_that_swallowed_it(
+    make_log: MakeLog,
+):
+    log = swallowed(make_log)
+    crowd = np.flatnonzero(log.acc >= MEMBERS)
+    whole = accused(log, "template", np.arange(log.acc.size))
+    assert settle(log, [whole])[0].parties.size == MEMBERS + 4
+    told = settle(log, [whole], None, [accused(log, "items", crowd)])
+    assert told[0].parties.tolist() == list(range(MEMBERS))
+    assert set(told[0].rows) == set(np.flatnonzero(log.acc < MEMBERS))
+
+
+def test_an_explanation_of_most_of_a_campaign_takes_nobody_out(make_log: MakeLog):
+    log = swallowed(make_log)
+    most = np.flatnonzero(log.acc < MEMBERS)
+    told = settle(
+        log, [accused(log, "template", np.arange(log.acc.size))], None, [accused(log, "items", most)]
+    )
+    assert told[0].parties.size == MEMBERS + 4
+
+
+def test_a_card_in_common_with_a_member_keeps_one_of_the_crowd_inside(
+    make_log: MakeLog, make_layer: MakeLayer
+):
+    log = swallowed(make_log)
+    crowd = np.flatnonzero(log.acc >= MEMBERS)
+    layers = {"payment": make_layer("payment", [(0, "card"), (MEMBERS, "card")], log.parties)}
+    told = settle(
+        log,
+        [accused(log, "template", np.arange(log.acc.size))],
+        layers,
+        [accused(log, "items", crowd)],
+    )
+    assert told[0].parties.tolist() == [*range(MEMBERS), MEMBERS]

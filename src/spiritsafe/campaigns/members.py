@@ -28,6 +28,8 @@ _OCTAVES = 7.0
 """Half of the bystanders use it as often as customers happen to: log-uniform over about e^7 exchanges."""
 _SHAPES = (1.5, 30.0)
 """Bounds of the loads' shape (1/CV² of the rates): even loads sharpen membership, but never to a single number."""
+_FEW, _MIXES = 3.0, (10.0, 30.0, 100.0, 1000.0)
+"""Dirichlet concentration of a bystander's texts around the members' mix: some three in use; and what members may have."""
 _ODD = 0.1
 """What this share of the members lack, at least, speaks little against anybody."""
 _ALONE = 0.05
@@ -71,11 +73,17 @@ def membership(
         if not whole:
             odd *= np.minimum(1.0, _as_low(inside, weight) / _ODD)
         lack = np.ones(parties.size) if holding is None else holding.lack(weight)
+        mixed = 0.0 if whole else text.mixed(weight)
         before = np.where(np.minimum(odd, lack / _ALONE) < 1, np.minimum(prior, _ODD_PRIOR), prior)
         load = 0.0 if whole else _load(count, weight) - by_text
-        weight = expit(logit(before) + plays + load + np.log(odd) + np.log(lack))
+        weight = expit(logit(before) + plays + load + mixed + np.log(odd) + np.log(lack))
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
     return parties, weight
+
+
+def tied(layers: Mapping[str, Layer], parties: Any, *, to: Any) -> Any:
+    """Boolean by party: it holds a card, device or address that one of those marked in ``to`` (boolean) holds."""
+    return _Holding(layers, parties).tied(to.astype(float))
 
 
 def _load(count: Any, weight: Any) -> Any:
@@ -99,7 +107,31 @@ class _Text:
         self._kind[own] = self._kind.max(initial=-1) + 1 + np.arange(own.sum())
         self._party = index
         pair = self._kind.astype(np.int64) * (int(index.max()) + 1) + index
-        _, self._pair = np.unique(pair, return_inverse=True)
+        first, self._pair, self._times = np.unique(
+            pair, return_index=True, return_inverse=True, return_counts=True
+        )[1:]
+        self._pair_party, self._pair_kind = index[first], self._kind[first]
+
+    def mixed(self, weight: Any) -> Any:
+        """Float by party: log-likelihood ratio of drawing its texts from the members' mix, against having few of its own.
+
+        Dirichlet-multinomial around the members' mix (Madsen et al., ICML 2005): a bystander's concentration is ``_FEW``, the
+        members' is fitted, and where each member has texts of its own, too, this tells nobody from anybody. Never above 0:
+        who asks once or twice has no mix.
+        """
+        total = np.bincount(self._kind, weights=weight[self._party])
+        mix = (total / max(total.sum(), 1e-9) + 1e-9)[self._pair_kind]
+        told = {c: self._drawn(mix, c, weight.size) for c in (_FEW, *_MIXES)}
+        best = max(told, key=lambda c: float((weight * told[c]).sum()))
+        return np.minimum(told[best] - told[_FEW], 0.0)
+
+    def _drawn(self, mix: Any, concentration: float, parties: int) -> Any:
+        prior = concentration * mix
+        each = np.bincount(
+            self._pair_party, weights=gammaln(prior + self._times) - gammaln(prior), minlength=parties
+        )
+        sent = np.bincount(self._pair_party, weights=self._times, minlength=parties)
+        return each + gammaln(concentration) - gammaln(concentration + sent)
 
     def common(self, weight: Any) -> Any:
         """Float by party: how many exchanges of others have its most common text.
@@ -128,14 +160,19 @@ class _Holding:
         self._one = np.concatenate(self._party)
         _, self._held = np.unique(np.concatenate(self._value), return_inverse=True)
 
+    def tied(self, weight: Any) -> Any:
+        """Boolean by party: it holds something that a likely member, other than itself, holds."""
+        found = np.zeros(weight.size, bool)
+        others = np.bincount(self._held, weights=weight[self._one])[self._held] - weight[self._one]
+        found[self._one[others >= 0.5]] = True  # noqa: PLR2004 - one more likely member than not
+        return found
+
     def lack(self, weight: Any) -> Any:
         """Float by party: 1 where it holds something with a member, else the share of the others that lack that, too.
 
         ``weight`` float by party: how probable it is that the party belongs.
         """
-        tied = np.zeros(weight.size, bool)
-        others = np.bincount(self._held, weights=weight[self._one])[self._held] - weight[self._one]
-        tied[self._one[others >= 0.5]] = True  # noqa: PLR2004 - one more likely member than not
+        tied = self.tied(weight)
         alone = float((weight * ~tied).sum())
         share = (alone - weight * ~tied + 1.0) / (weight.sum() - weight + 1.0)
         return np.where(tied, 1.0, share)

@@ -15,7 +15,7 @@ from spiritsafe.campaigns import intent, members
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
@@ -26,11 +26,20 @@ _MOSTLY = 0.5
 _INSIDE, _LARGE, _APART = 0.8, 0.3, 0.2
 """Two templates are two campaigns if each has most of its parties inside, is not small, and they hardly overlap."""
 _ONE_ROLE = 0.6
+_MINOR = 0.4
 _PURE, _OF_TEMPLATE = 0.3, 0.2
 
 
-def settle(log: Log, told: list[Verdict], layers: Mapping[str, Layer] | None = None) -> list[Verdict]:
-    """One verdict a group of parties: accusations first, then what is left of the others. Sets members and rows."""
+def settle(
+    log: Log,
+    told: list[Verdict],
+    layers: Mapping[str, Layer] | None = None,
+    excused: Sequence[Verdict] = (),
+) -> list[Verdict]:
+    """One verdict a group of parties: accusations first, then what is left of the others. Sets members and rows.
+
+    ``excused``: candidates that an innocent explanation fits; who stands in a home for such work only is taken out of it.
+    """
     for verdict in told:
         _join(log, verdict, layers)
     accused = [v for v in told if v.label == "campaign" and v.parties.size >= LEAST_PARTIES]
@@ -56,9 +65,10 @@ def settle(log: Log, told: list[Verdict], layers: Mapping[str, Layer] | None = N
     for home in {id(home): home for home in grown}.values():
         # Who looked like a member of a small part may not look like one of the whole.
         _members(log, home, home.rows, layers)
-    for verdict in accused:
-        if verdict.candidate.alike:
-            _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
+    for verdict in (one for one in accused if one.candidate.alike):
+        _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
+    for home in homes:
+        _spare(log, home, excused, layers)
     others = [v for v in told if v.label != "campaign"]
     others.sort(key=lambda v: (_ORDER[v.label], v.candidate.kind == "infrastructure", -v.view.rows.size))
     kept = _apart(log, homes)
@@ -81,6 +91,25 @@ def _apart(log: Log, homes: list[Verdict]) -> list[Verdict]:
             used[home.rows] = True
             kept.append(home)
     return kept
+
+
+def _spare(log: Log, home: Verdict, excused: Sequence[Verdict], layers: Mapping[str, Layer] | None) -> None:
+    """Take out of a home the crowd of an excused candidate that it swallowed, as far as no card or device ties it.
+
+    A campaign's items may be a benchmark's: its text then chains the benchmark's users to it, and the tests, which the
+    campaign carries, do not tell them apart. The candidate that the crowd is by itself was heard and explained.
+    """
+    for verdict in excused:
+        _, index = np.unique(log.row_party[home.rows], return_inverse=True)
+        crowd = np.bincount(index, weights=np.isin(home.rows, verdict.view.rows)) > _MOSTLY * np.bincount(
+            index
+        )
+        if crowd.size != home.parties.size or not crowd.any() or crowd.sum() > _MINOR * crowd.size:
+            continue  # what explains a large part of a home should have explained the home
+        if layers is not None:
+            crowd &= ~members.tied(layers, home.parties, to=~crowd)
+        home.parties, home.probability = home.parties[~crowd], home.probability[~crowd]
+        home.rows = home.rows[np.isin(log.row_party[home.rows], home.parties)]
 
 
 def _face(log: Log, verdict: Verdict) -> str | None:

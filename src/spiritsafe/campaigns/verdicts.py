@@ -71,10 +71,10 @@ def _decide(
     """
     screened = [v for v in heard if v.hypotheses]  # explanations are heard for screened candidates only
     many = max(1, int(e_bh([v.log_e for v in screened], fdr=settings.fdr).sum()))
+    excused = [v for v in screened if _excused(v)]
     while True:
-        told = settle(
-            log, _labelled(log, heard, screened, bar(len(screened), many, fdr=settings.fdr), settings), layers
-        )
+        least = bar(len(screened), many, fdr=settings.fdr)
+        told = settle(log, _labelled(log, heard, screened, least, settings), layers, excused)
         accused = sum(v.label == "campaign" for v in told)
         if accused >= many or many == 1:
             return told
@@ -88,8 +88,7 @@ def _labelled(
     for verdict in heard:
         verdict.label, verdict.bar = "", least
     for verdict in screened:
-        excused = any(h.fits == "yes" for h in verdict.hypotheses)
-        if not excused and stands(verdict, verdict.tests):
+        if not _excused(verdict) and stands(verdict, verdict.tests):
             verdict.label = "campaign"
         elif named(verdict) and verdict.log_e >= least / 2:
             verdict.label = "insufficient"
@@ -97,6 +96,11 @@ def _labelled(
         if not verdict.label and verdict.candidate.kind == "infrastructure":
             _pool(log, verdict, settings)
     return [v for v in heard if v.label]
+
+
+def _excused(verdict: Verdict) -> bool:
+    """Whether an innocent explanation fits."""
+    return any(h.fits == "yes" for h in verdict.hypotheses)
 
 
 def _hubs(

@@ -24,10 +24,12 @@ LIMITS = {"probing": SHARE, "probers": SHARE}
 def probe_then_scale(world: World, *, knobs: Campaign, probing: float = 0.2, probers: float = 0.05) -> Block:
     """For a part of the time a few accounts try many wordings on the same items; then all send the winner.
 
-    ``probing``: share of the span that the probing takes; ``probers``: share of the accounts that do it. Follows
-    the report of September 2026: >12,000 probes, each a different extraction technique, before the scale-up.
+    ``probing``: share of the span that the probing takes, at most: a log does not begin when a campaign does, so it opens
+    somewhere in the probing; ``probers``: share of the accounts that do it. Follows the report of September 2026: >12,000
+    probes, each a different extraction technique, before the scale-up.
     """
     rng = world.rng
+    probing *= world.agreed.random()
     pool = _crowd.pool_of(world, knobs, "reasoning_harvest", ITEMS)
     accounts = _campaign.ring(world, knobs)
     few = replace(knobs, accounts=max(2, round(knobs.accounts * probers)), overlap="zipf", routing="random")
