@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spiritsafe import pipeline
-from spiritsafe.orders import keys
+from spiritsafe.attest import keys
 from spiritsafe.settings import Settings
 from spiritsafe.simulate import Plan, Population, load_corpus, shipped, simulate
 

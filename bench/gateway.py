@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import numpy as np
 
+from spiritsafe.attest import keys
 from spiritsafe.gateway import keys as artefact_keys
 from spiritsafe.model import Order
-from spiritsafe.orders import keys, snapshot
+from spiritsafe.orders import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -14,10 +14,11 @@ from typing import Annotated, Any, Self
 
 import typer
 
+from spiritsafe.attest import keys
 from spiritsafe.errors import UsageError
 from spiritsafe.ledger import Ledger
 from spiritsafe.model import Exemption, Order
-from spiritsafe.orders import approvals, keys, ladder, snapshot
+from spiritsafe.orders import approvals, ladder, snapshot
 from spiritsafe.orders.content import canonical, from_exemption, from_order, parse, rfc3339, to_order
 from spiritsafe.orders.policy import Policy, read, span
 from spiritsafe.registry import extensions

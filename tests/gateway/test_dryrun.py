@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from spiritsafe import pipeline
+from spiritsafe.attest import keys
 from spiritsafe.features.inline import Sketch
 from spiritsafe.features.lookup import Index, token
 from spiritsafe.gateway.state import Buckets
 from spiritsafe.model import Caller, Exemption, Indicator, Order
-from spiritsafe.orders import keys, snapshot
+from spiritsafe.orders import snapshot
 from spiritsafe.orders.book import Book
 from spiritsafe.settings import Settings
 

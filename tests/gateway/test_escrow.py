@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from spiritsafe.attest import keys
 from spiritsafe.errors import UsageError
 from spiritsafe.features.inline import Inline
 from spiritsafe.gateway import policy as policies
@@ -26,7 +27,7 @@ from spiritsafe.marking.choice import Words, score
 from spiritsafe.marking.keyring import read_keyring
 from spiritsafe.marking.keys import new_root, read_root
 from spiritsafe.model import Order
-from spiritsafe.orders import approvals, keys, snapshot
+from spiritsafe.orders import approvals, snapshot
 from spiritsafe.provenance import _escrow, _escrowed
 from spiritsafe.provenance._endpoint import Budget, Endpoint
 from spiritsafe.provenance._ghosts import draw_ghosts

@@ -15,6 +15,7 @@ import openai
 import pytest
 
 from spiritsafe import pipeline
+from spiritsafe.attest import keys
 from spiritsafe.features.inline import Inline, Sketch
 from spiritsafe.gateway import keys as artefact_keys
 from spiritsafe.gateway import policy as policies
@@ -22,7 +23,7 @@ from spiritsafe.gateway.app import Gateway
 from spiritsafe.gateway.works import LONG
 from spiritsafe.ledger import entries
 from spiritsafe.model import Exemption, Order
-from spiritsafe.orders import approvals, keys, snapshot
+from spiritsafe.orders import approvals, snapshot
 from spiritsafe.settings import Settings
 
 if TYPE_CHECKING:

@@ -23,10 +23,11 @@ import openai
 import pytest
 
 from spiritsafe import pipeline
+from spiritsafe.attest import keys
 from spiritsafe.features.inline import Inline
 from spiritsafe.gateway import keys as artefact_keys
 from spiritsafe.model import Order
-from spiritsafe.orders import approvals, keys, snapshot
+from spiritsafe.orders import approvals, snapshot
 from spiritsafe.settings import Settings
 
 if TYPE_CHECKING:

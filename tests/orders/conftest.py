@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spiritsafe.attest import keys
 from spiritsafe.model import Order
-from spiritsafe.orders import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -197,7 +197,7 @@ def test_changes_at_the_same_time_are_all_kept(tmp_path: Path):
 def test_a_slip_in_the_policy_is_named_with_its_line(tmp_path: Path, old: str, new: str, text: str):
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
 
-    from spiritsafe.orders import keys  # noqa: PLC0415
+    from spiritsafe.attest import keys  # noqa: PLC0415
 
     whole = page_policy()
     for name in ("signer", "anna", "ben"):

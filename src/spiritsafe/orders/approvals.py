@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from spiritsafe.attest import keys
 from spiritsafe.errors import OrderError
 from spiritsafe.model import RUNGS, Approval, Order
-from spiritsafe.orders import keys
 from spiritsafe.orders.content import canonical, rfc3339, subject
 
 if TYPE_CHECKING:

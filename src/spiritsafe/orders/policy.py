@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from spiritsafe import tomlfile
+from spiritsafe.attest import keys
 from spiritsafe.errors import UsageError
 from spiritsafe.model import RUNGS, SCOPES, Scope
-from spiritsafe.orders import keys
 from spiritsafe.orders.approvals import LEAST, Rules
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from spiritsafe.attest import keys
 from spiritsafe.errors import OrderError, StorageError
-from spiritsafe.orders import keys
 from spiritsafe.orders.approvals import Rules, Withheld, missing
 from spiritsafe.orders.content import (
     canonical,
@@ -68,7 +68,8 @@ def read(
     """The snapshot in ``path``, signed by ``signer`` ("ed25519:…").
 
     ``now`` None reads an expired one, too (to sign its successor). Without ``rules`` nobody can approve, so that orders
-    which need a person are withheld. Raises OrderError for what is forged, expired, rolled back or malformed.
+    which need a person are withheld. Raises OrderError for what is forged, expired, rolled back or malformed,
+    AttestError when ``signer`` is no public key.
     """
     where = str(path)
     try:

@@ -1,4 +1,4 @@
-"""Ed25519 keys of the signer and of the approvers: a private key is one file that only its owner may read.
+"""Ed25519 keys of signers, approvers, members and logs: a private key is one file that only its owner may read.
 
 Public keys are written ``ed25519:`` and 32 bytes of base64. Key material is in no error and no log.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import os
 import stat
 from contextlib import suppress
@@ -16,7 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from spiritsafe.errors import OrderError, StorageError
+from spiritsafe.errors import AttestError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,26 +56,26 @@ def make(path: Path) -> str:
 
 
 def load(path: Path) -> Ed25519PrivateKey:
-    """The private key in ``path``. Raises OrderError when others may read the file or it holds no such key."""
+    """The private key in ``path``. Raises AttestError when others may read the file or it holds no such key."""
     try:
         file = os.open(path, os.O_RDONLY)
         with os.fdopen(file, "rb") as source:
             mode = stat.S_IMODE(os.fstat(source.fileno()).st_mode)  # of what was opened, not of the name
             if mode & 0o077:
-                raise OrderError(
+                raise AttestError(
                     f"others can use this key: its mode is {mode:04o}",
                     where=str(path),
                     hint=f"chmod 600 {path}; if others were able to read it, make a new key",
                 )
             data = source.read(10_000)
     except OSError as error:
-        raise OrderError(f"the key cannot be read: {error.strerror}", where=str(path)) from error
+        raise AttestError(f"the key cannot be read: {error.strerror}", where=str(path)) from error
     try:
         key = serialization.load_pem_private_key(data, None)
     except (ValueError, TypeError):
         key = None  # the library's own message may quote the file
     if not isinstance(key, Ed25519PrivateKey):
-        raise OrderError(
+        raise AttestError(
             "this is no Ed25519 private key", where=str(path), hint="make one with `spiritsafe orders key`"
         )
     return key
@@ -85,15 +86,20 @@ def public(key: Ed25519PrivateKey) -> str:
     return PREFIX + base64.b64encode(key.public_key().public_bytes_raw()).decode()
 
 
+def keyid(key: Ed25519PublicKey) -> str:
+    """The short name of a public key: the first 16 hex digits of its SHA-256. A hint; a signature decides."""
+    return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
+
+
 def parse(text: str, where: str) -> Ed25519PublicKey:
-    """The public key in ``text``. Raises OrderError."""
+    """The public key in ``text``. Raises AttestError."""
     try:
         raw = base64.b64decode(text.removeprefix(PREFIX), validate=True)
         if text.startswith(PREFIX) and base64.b64encode(raw).decode() == text.removeprefix(PREFIX):
             return Ed25519PublicKey.from_public_bytes(raw)
     except (ValueError, binascii.Error):
         pass
-    raise OrderError(
+    raise AttestError(
         "this is no public key",
         where=where,
         hint=f'it is written "{PREFIX}" and base64 of 32 bytes, as `spiritsafe orders key` prints it',
