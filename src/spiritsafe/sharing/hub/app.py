@@ -6,17 +6,14 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from spiritsafe.errors import SharingError, SpiritsafeError, UsageError
 from spiritsafe.sharing.hub import forum, housekeeping, schema, taxii
 from spiritsafe.sharing.hub.members import Member, Quota
 from spiritsafe.sharing.hub.reception import (
-    JSON,
-    TAXII,
     Answer,
     Call,
     Credentials,
@@ -33,9 +30,10 @@ from spiritsafe.sharing.hub.reception import (
     recognised,
     recorded,
 )
+from spiritsafe.sharing.hub.routes import Route, routed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -47,66 +45,8 @@ if TYPE_CHECKING:
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _LOG = logging.getLogger("spiritsafe.hub")
-_NAME: Final = r"([a-z0-9][a-z0-9-]{0,63})"
-_PART: Final = r"([^/]{1,320})"
 _PAUSE: Final = 30.0  # seconds between two rounds of housekeeping
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,255}(:\d{1,5})?|\[[0-9A-Fa-f:]{2,45}\](:\d{1,5})?")
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What one method of one path does: ``action`` is its name in the audit.
-
-    A reading is an async function of the call and the transaction; a change has the books, too, and its body goes first
-    through ``prepare``.
-    """
-
-    action: str
-    reading: Callable[..., Awaitable[Answer]] | None = None
-    change: Callable[..., Awaitable[Answer]] | None = None
-    prepare: str = ""
-
-
-_ROUTES: Final[tuple[tuple[re.Pattern[str], dict[str, Route]], ...]] = tuple(
-    (re.compile(pattern), methods)
-    for pattern, methods in (
-        (r"/taxii2", {"GET": Route("discovery", taxii.discovery)}),
-        (r"/forum/members", {"GET": Route("members", forum.directory)}),
-        (r"/forum/keys", {"POST": Route("keys.change", change=forum.change_keys, prepare="json")}),
-        (r"/forum/invitations", {"POST": Route("members.invite", change=forum.invite, prepare="json")}),
-        (r"/forum/tokens", {"POST": Route("token.make", change=forum.make_token, prepare="json")}),
-        (r"/forum/tokens/" + _PART, {"DELETE": Route("token.end", change=forum.end_token)}),
-        (r"/forum/log/head", {"GET": Route("log.head", forum.head)}),
-        (r"/forum/log/leaf", {"GET": Route("log.leaf", forum.leaf)}),
-        (r"/forum/log/leaves", {"GET": Route("log.leaves", forum.leaves)}),
-        (r"/forum/log/proof", {"GET": Route("log.proof", forum.proof)}),
-        (r"/forum/log/consistency", {"GET": Route("log.consistency", forum.consistency)}),
-        (r"/forum/audit", {"GET": Route("audit", forum.audit)}),
-        (rf"/{_NAME}", {"GET": Route("root", taxii.root)}),
-        (rf"/{_NAME}/status/{_PART}", {"GET": Route("status", taxii.status)}),
-        (rf"/{_NAME}/collections", {"GET": Route("collections", taxii.collections)}),
-        (rf"/{_NAME}/collections/{_PART}", {"GET": Route("collection", taxii.collection)}),
-        (rf"/{_NAME}/collections/{_PART}/manifest", {"GET": Route("manifest.read", taxii.manifest)}),
-        (
-            rf"/{_NAME}/collections/{_PART}/objects",
-            {
-                "GET": Route("objects.read", taxii.objects),
-                "POST": Route("objects.add", change=taxii.add, prepare="objects"),
-            },
-        ),
-        (
-            rf"/{_NAME}/collections/{_PART}/objects/{_PART}",
-            {
-                "GET": Route("object.read", taxii.single),
-                "DELETE": Route("object.delete", change=taxii.delete),
-            },
-        ),
-        (
-            rf"/{_NAME}/collections/{_PART}/objects/{_PART}/versions",
-            {"GET": Route("versions.read", taxii.versions)},
-        ),
-    )
-)
 
 
 def app(
@@ -202,12 +142,12 @@ class HubApp:
 
     async def _keep_house(self) -> None:
         while True:
+            more = False
             try:
-                while await housekeeping.round_(self.hub.store, self.hub.clock()):
-                    await asyncio.sleep(0)
+                more = await housekeeping.round_(self.hub.store, self.hub.clock())
             except SpiritsafeError as error:
-                _LOG.error("housekeeping failed: %s", error.message)
-            await asyncio.sleep(_PAUSE)
+                _LOG.error("housekeeping failed: %s", error.message)  # noqa: TRY400 - the next round tries again
+            await asyncio.sleep(0 if more else _PAUSE)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
@@ -237,7 +177,7 @@ class HubApp:
         if mounted is not None:
             await self._mounted(mounted, scope, receive, send, headers, shown)
             return None
-        found = _routed(bare, scope["method"], headers)
+        found = routed(bare, scope["method"], headers)
         if isinstance(found, Problem):
             await self.hub.store.read(lambda tx: self._let_in(tx, scope, shown))
             raise found
@@ -249,7 +189,7 @@ class HubApp:
     async def _let_in(self, tx: Tx, scope: Scope, shown: Credentials) -> Call:
         """The call of a member, which counts as one of its requests. Raises Problem 401, 429."""
         now = self.hub.clock()
-        member = await recognised(self.hub, tx, shown, now)
+        member = await recognised(tx, shown, now)
         self._meter.take(member, now)
         return Call(
             self.hub, scope["method"], _path(scope), _query(scope), _base(self.hub, scope), now, member
@@ -380,47 +320,6 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
 _SINGLE: Final = frozenset({b"authorization", b"content-type", b"content-length", b"host"})
 
 
-def _routed(bare: str, method: str, headers: dict[bytes, bytes]) -> tuple[Route, tuple[str, ...]] | Problem:
-    """The route and the names in its path, or why there is none."""
-    for pattern, methods in _ROUTES:
-        found = pattern.fullmatch(bare)
-        if found is None:
-            continue
-        route = methods.get(method)
-        if route is None:
-            allow = ", ".join(sorted(methods)).encode()
-            return Problem(405, "Not allowed", "this path has other methods", ((b"allow", allow),))
-        return _negotiated(route, headers, JSON if bare.startswith("/forum/") else TAXII) or (
-            route,
-            found.groups(),
-        )
-    return Problem(404, "Not found", "there is nothing here")
-
-
-def _negotiated(route: Route, headers: dict[bytes, bytes], media: str) -> Problem | None:
-    """Problem 406 or 415, when the media types do not fit."""
-    wanted = headers.get(b"accept", b"*/*").decode("latin-1")
-    if not any(_fits(one, media, accepting=True) for one in wanted.split(",")):
-        return Problem(406, "Not acceptable", f"answers here are {media}")
-    given = headers.get(b"content-type", b"").decode("latin-1")
-    if route.prepare and not _fits(given, media, accepting=False):
-        return Problem(415, "Unsupported media type", f"bodies here are {media}")
-    return None
-
-
-def _fits(given: str, media: str, *, accepting: bool) -> bool:
-    """Whether a media type, as a peer writes it, is the one that is meant; a version that is not said is the newest."""
-    name, *parameters = (part.strip() for part in given.lower().split(";"))
-    known, _, version = media.partition(";version=")
-    if accepting and name in {"*/*", "application/*"}:
-        return True
-    if name != known:
-        return False
-    said = dict(part.replace('"', "").partition("=")[::2] for part in parameters if part)
-    said = {key.strip(): value.strip() for key, value in said.items()}
-    return said.get("version", version) == version
-
-
 def _path(scope: Scope) -> str:
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     return raw.decode("latin-1").partition("?")[0]
@@ -434,5 +333,5 @@ def _base(hub: Hub, scope: Scope) -> str:
     """The address under which the hub is reached, without a slash at the end."""
     if hub.url:
         return hub.url
-    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    host = _headers(scope).get(b"host", b"").decode("latin-1")
     return f"{scope.get('scheme', 'http')}://{host}" if _HOST.fullmatch(host) else ""

@@ -137,10 +137,10 @@ def _one(stix: dict[str, Any], author: Author | None, longest: int, now: int) ->
         if author is not None:
             _signed(stix, found, author, now)
         found.body = jcs(stix, depth=DEPTH)
-        if len(found.body) > longest:
-            raise SharingError(f"an object has at most {longest} bytes")
     except (SharingError, AttestError) as error:
         return Refused(stix["id"], stamp, error.message)
+    if len(found.body) > longest:
+        return Refused(stix["id"], stamp, f"an object has at most {longest} bytes")
     found.leaf = merkle.leaf_hash(found.body)
     return found
 

@@ -17,7 +17,7 @@ from spiritsafe.errors import StorageError
 from spiritsafe.sharing.hub.store import TooLong
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 
     from spiritsafe.sharing.hub.store import Row, Tx
 
@@ -37,7 +37,7 @@ class PostgreSQL:
         self._url = url
         self._readers = readers
         self._patience = round(patience * 1_000)
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pool: asyncpg.Pool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn: asyncio.Lock
 
@@ -53,14 +53,12 @@ class PostgreSQL:
     async def write(self, job: Callable[[Tx], Awaitable[T]], *, durable: bool = True) -> T:
         """See `store.Store.write`."""
         await self._started()
-        async with (
-            self._turn
-        ):  # first the turn, then a connection: writers that wait leave all others to readers
-            async with self._connection() as connection, connection.transaction():
-                if not durable:
-                    await connection.execute("SET LOCAL synchronous_commit = off")
-                await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
-                return await job(_Transaction(connection))
+        # First the turn, then a connection: writers that wait leave all others to readers.
+        async with self._turn, self._connection() as connection, connection.transaction():
+            if not durable:
+                await connection.execute("SET LOCAL synchronous_commit = off")
+            await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            return await job(_Transaction(connection))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -68,7 +66,7 @@ class PostgreSQL:
             await self._pool.close()
             self._pool = None
 
-    async def _started(self) -> asyncpg.Pool[asyncpg.Record]:
+    async def _started(self) -> asyncpg.Pool:
         if self._pool is None or self._loop is not asyncio.get_running_loop():
             self._loop, self._turn = asyncio.get_running_loop(), asyncio.Lock()
             with _storage(self._where):
@@ -84,7 +82,7 @@ class PostgreSQL:
 
 
 @contextmanager
-def _storage(where: str) -> Iterator[None]:
+def _storage(where: str) -> Generator[None]:
     try:
         yield
     except asyncpg.QueryCanceledError as error:

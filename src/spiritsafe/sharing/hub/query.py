@@ -125,7 +125,10 @@ def where(question: Question, collection: int, *, level: int, owner: int) -> tup
 
 
 _HIGHEST: Final = 5  # above every level: nothing is hidden
-_HIGHER_SPEC = "spec = '2.0' AND EXISTS (SELECT 1 FROM objects o WHERE o.collection = objects.collection AND o.id = objects.id AND o.spec = '2.1')"  # fmt: skip
+_HIGHER_SPEC = (
+    "spec = '2.0' AND EXISTS (SELECT 1 FROM objects o WHERE o.collection = objects.collection AND o.id = objects.id "
+    "AND o.spec = '2.1')"
+)
 
 
 def _versions(question: Question, bind: Any) -> list[str]:

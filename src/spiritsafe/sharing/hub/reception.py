@@ -151,7 +151,7 @@ def credentials(scope: Scope, headers: dict[bytes, bytes]) -> Credentials:
     raise unauthorized()
 
 
-async def recognised(hub: Hub, tx: Tx, shown: Credentials, now: int) -> Member:
+async def recognised(tx: Tx, shown: Credentials, now: int) -> Member:
     """The member who shows these credentials, before the request itself is looked at. Raises Problem 401."""
     found: Member | None = None
     if shown.token is not None:

@@ -24,7 +24,7 @@ from spiritsafe.errors import SpiritsafeError, StorageError
 from spiritsafe.sharing.hub.store import TooLong
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 
     from spiritsafe.sharing.hub.store import Row, Tx
 
@@ -265,7 +265,7 @@ def _numbered(sql: str) -> str:
 
 
 @contextlib.contextmanager
-def _storage(path: str) -> Iterator[None]:
+def _storage(path: str) -> Generator[None]:
     try:
         yield
     except SpiritsafeError:

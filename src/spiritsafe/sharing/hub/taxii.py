@@ -164,6 +164,7 @@ async def add(call: Call, tx: Tx, books: Books, name: str, found: Collection) ->
 
 async def delete(call: Call, tx: Tx, books: Books, name: str, which: str, thing: str) -> Answer:
     """Delete versions of one object: the newest, or those that are asked for."""
+    del books  # the log has only what was added
     found, author = await writable(call, tx, name, which)
     if not call.member.may(found.readers):
         raise Problem(403, "Forbidden", "who deletes must be able to read, too")
@@ -254,10 +255,10 @@ async def _page(
         detail=detail,
     )
     if rows:
-        answer.earliest, answer.latest = rows[0][0], rows[-1][0]
+        first, last = answer.earliest, answer.latest = rows[0][0], rows[-1][0]
         answer.headers = [
-            (b"x-taxii-date-added-first", written(answer.earliest).encode()),
-            (b"x-taxii-date-added-last", written(answer.latest).encode()),
+            (b"x-taxii-date-added-first", written(first).encode()),
+            (b"x-taxii-date-added-last", written(last).encode()),
         ]
     return answer
 
