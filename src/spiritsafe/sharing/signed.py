@@ -15,7 +15,7 @@ from spiritsafe.attest.canonical import jcs
 from spiritsafe.errors import AttestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -36,8 +36,13 @@ def sign_object(stix: Mapping[str, Any], key: Ed25519PrivateKey, keyid: str | No
     return {**bare, "extensions": {**bare.get("extensions", {}), EXTENSION: mark}}
 
 
-def verify_object(stix: Mapping[str, Any], known: Mapping[str, Ed25519PublicKey]) -> str:
-    """The key id, of those ``known``, whose signature in the object holds.
+def verify_object(
+    stix: Mapping[str, Any],
+    known: Mapping[str, Ed25519PublicKey],
+    *,
+    fits: Callable[[Ed25519PublicKey, bytes, str], bool] = dsse.fits,
+) -> str:
+    """The key id, of those ``known``, whose signature in the object holds. ``fits`` checks one signature.
 
     Raises AttestError when there is none, its key is unknown, or the object is not what was signed.
     """
@@ -52,7 +57,7 @@ def verify_object(stix: Mapping[str, Any], known: Mapping[str, Ed25519PublicKey]
         raise AttestError("the object is signed with a key that nobody here has", where=where)
     message = dsse.pae(PAYLOAD_TYPE, jcs(_bare(dict(stix))))
     # One text for one signature: else anyone could make a second object out of a signed one.
-    if not _CANONICAL.match(signature) or not dsse.fits(known[keyid], message, signature):
+    if not _CANONICAL.match(signature) or not fits(known[keyid], message, signature):
         raise AttestError("the object is not what its author signed", where=where)
     return keyid
 

@@ -146,7 +146,7 @@ class HubApp:
             try:
                 more = await housekeeping.round_(self.hub.store, self.hub.clock())
             except SpiritsafeError as error:
-                _LOG.error("housekeeping failed: %s", error.message)  # noqa: TRY400 - the next round tries again
+                _LOG.error("housekeeping failed: %s", error.message)
             await asyncio.sleep(0 if more else _PAUSE)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:

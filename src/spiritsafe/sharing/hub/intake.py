@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from spiritsafe.attest import merkle
 from spiritsafe.attest.canonical import jcs, read
 from spiritsafe.errors import AttestError, ScopeError, SharingError
+from spiritsafe.sharing.hub import ed25519
 from spiritsafe.sharing.hub.moments import micros
 from spiritsafe.sharing.signed import verify_object
 
@@ -171,7 +172,7 @@ def _signed(stix: dict[str, Any], item: Item, author: Author, now: int) -> None:
         item.level = STRICT
     if item.expires is not None and item.expires <= now:
         raise SharingError("the object has expired already")
-    verify_object(stix, author.keys)
+    verify_object(stix, author.keys, fits=ed25519.fits)
 
 
 def level(stix: Mapping[str, Any]) -> int:

@@ -17,7 +17,7 @@ from spiritsafe.errors import StorageError
 from spiritsafe.sharing.hub.store import TooLong
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable
 
     from spiritsafe.sharing.hub.store import Row, Tx
 
@@ -114,6 +114,11 @@ class _Transaction:
             if enough(rows[-1]):
                 break
         return rows
+
+    async def chunks(self, sql: str, *values: Any, size: int) -> AsyncIterator[list[Row]]:
+        cursor = await self._connection.cursor(sql, *values)
+        while rows := await cursor.fetch(size):
+            yield [tuple(row) for row in rows]
 
     async def run(self, sql: str, *values: Any) -> int:
         told = cast("str", await self._connection.execute(sql, *values))  # as "UPDATE 3" or "INSERT 0 3"

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 PART: Final = "hub"
 FIRST, LAST = 1, 2
 """Bits of ``standing``: the first, the last version of an object in its version of STIX."""
-TABLES: Final = (  # in the order in which a copy can fill them
-    "roots", "collections", "members", "keys", "invitations", "tokens", "used", "objects", "leaves", "nodes",
-    "heads", "retired", "statuses", "audit", "state",
-)  # fmt: skip
 STEPS: Final = (
     """
 CREATE TABLE roots (name TEXT PRIMARY KEY, title TEXT NOT NULL, description TEXT NOT NULL){strict};

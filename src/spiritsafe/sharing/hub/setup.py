@@ -25,7 +25,9 @@ async def add_root(store: Store, name: str, title: str, description: str = "", *
     """Make an API root, found below ``/NAME/``. Raises SharingError for a name that is taken or cannot be one."""
     if not _NAME.fullmatch(name) or name in RESERVED:
         raise SharingError(
-            "this cannot be the name of an API root", where=name, hint="small letters, digits and -; not forum or taxii2"
+            "this cannot be the name of an API root",
+            where=name,
+            hint="small letters, digits and -; not forum or taxii2",
         )
 
     async def job(tx: Tx) -> None:

@@ -24,7 +24,7 @@ from spiritsafe.errors import SpiritsafeError, StorageError
 from spiritsafe.sharing.hub.store import TooLong
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 
     from spiritsafe.sharing.hub.store import Row, Tx
 
@@ -236,6 +236,11 @@ class _Transaction:
             if enough(row):
                 break
         return rows
+
+    async def chunks(self, sql: str, *values: Any, size: int) -> AsyncIterator[list[Row]]:
+        cursor = self._connection.execute(_numbered(sql), values)
+        while rows := cursor.fetchmany(size):
+            yield rows
 
     async def run(self, sql: str, *values: Any) -> int:
         return self._connection.execute(_numbered(sql), values).rowcount

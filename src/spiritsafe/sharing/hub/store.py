@@ -7,12 +7,14 @@ their own here: `migrate` them under a name of their own.
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from spiritsafe.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     Row = tuple[Any, ...]
 
@@ -41,6 +43,10 @@ class Tx(Protocol):
 
     async def until(self, sql: str, *values: Any, enough: Callable[[Row], bool]) -> list[Row]:
         """Rows up to and with the first that is ``enough``."""
+        ...
+
+    def chunks(self, sql: str, *values: Any, size: int) -> AsyncIterator[list[Row]]:
+        """All rows, ``size`` at a time."""
         ...
 
     async def run(self, sql: str, *values: Any) -> int:
@@ -88,7 +94,9 @@ async def migrate(store: Store, part: str, steps: Sequence[str]) -> None:
             if tx.dialect == "sqlite"
             else {"int": "BIGINT", "bytes": "BYTEA", "strict": ""}
         )
-        await tx.script("CREATE TABLE IF NOT EXISTS parts (name TEXT PRIMARY KEY, version BIGINT NOT NULL);")
+        await tx.script(
+            "CREATE TABLE IF NOT EXISTS parts (name TEXT PRIMARY KEY, version BIGINT NOT NULL, steps TEXT NOT NULL);"
+        )
         found = await tx.one("SELECT version FROM parts WHERE name = $1", part)
         version = found[0] if found else 0
         if version > len(steps):
@@ -98,12 +106,26 @@ async def migrate(store: Store, part: str, steps: Sequence[str]) -> None:
             )
         for step in steps[version:]:
             await tx.script(step.format(**words))
-        if found is None:
-            await tx.run("INSERT INTO parts (name, version) VALUES ($1, $2)", part, len(steps))
-        else:
-            await tx.run("UPDATE parts SET version = $2 WHERE name = $1", part, len(steps))
+        await tx.run(
+            "INSERT INTO parts (name, version, steps) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET "
+            "version = excluded.version, steps = excluded.steps",
+            part, len(steps), json.dumps(list(steps)),
+        )  # fmt: skip
 
     await store.write(job)
+
+
+async def parts(tx: Tx) -> list[tuple[str, list[str]]]:
+    """All parts that have tables here, and the steps that made them: what a copy into another database needs."""
+    return [
+        (name, json.loads(steps))
+        for name, steps in await tx.all("SELECT name, steps FROM parts ORDER BY name")
+    ]
+
+
+def tables(steps: Sequence[str]) -> list[str]:
+    """The tables that steps make, in the order in which they can be filled."""
+    return re.findall(r"CREATE TABLE (\w+)", "\n".join(steps))
 
 
 def opened(url: str, *, readers: int = 4, patience: float = 5.0) -> Store:
