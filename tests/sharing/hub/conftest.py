@@ -1,242 +1,64 @@
-"""A real hub on loopback, with members who sign; on SQLite, and on a real PostgreSQL server started here."""
+"""Databases of both kinds, PostgreSQL's in a real server started here, and a hub with two members."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import json
+import itertools
 import os
 import shutil
-import socket
 import subprocess
-import threading
-import time
 import uuid
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
-import uvicorn
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from spiritsafe.attest import keys
-from spiritsafe.errors import ScopeError
-from spiritsafe.sharing.hub import members, tokens
-from spiritsafe.sharing.hub.app import app
-from spiritsafe.sharing.hub.setup import add_collection, add_root
-from spiritsafe.sharing.hub.store import opened
-from spiritsafe.sharing.signed import sign_object
+from hubs import Running, Someone, running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
-
-    from spiritsafe.sharing.hub.members import Quota
-    from spiritsafe.sharing.hub.reception import Limits
-
-ORIGIN = "forum.example/log"
-TAXII = "application/taxii+json;version=2.1"
-NOW = 1_772_366_400_000_000
-SIGNED = "91a7b528-80eb-42ed-a74d-c6fbd5a26116"
-PLAIN = "365fed99-08fa-4dcd-a1b3-fb247eb41d01"
-STRICT = "marking-definition--939a9414-2ddd-4d32-a0cd-375ea402b003"
-
-
-class Clock:
-    """The time of a hub: the real one, until it is set."""
-
-    def __init__(self) -> None:
-        self.now: int | None = None
-
-    def __call__(self) -> int:
-        return time.time_ns() // 1_000 if self.now is None else self.now
-
-
-@dataclass
-class Someone:
-    """A member, and its connection to the hub."""
-
-    hub: Running
-    key: Ed25519PrivateKey
-    identity: str = ""
-    pseudonym: str = ""
-    made: int = field(default=0)
-
-    def ask(self, method: str, path: str, content: Any = None, **headers: str) -> httpx.Response:
-        body = content if isinstance(content, bytes) else b"" if content is None else json.dumps(content).encode()
-        media = "application/json" if path.startswith("/forum") else TAXII
-        sent = {"accept": media, "content-type": media} if body else {"accept": media}
-        request = self.hub.http.build_request(method, path, content=body, headers=sent | headers)
-        if "authorization" not in request.headers:
-            request.headers["authorization"] = self.token(method, request.url.raw_path.decode(), body)
-        return self.hub.http.send(request)
-
-    def token(self, method: str, path: str, body: bytes = b"", now: int | None = None) -> str:
-        return tokens.make(
-            self.key, audience=ORIGIN, method=method, path=path, body=body, now=self.hub.clock() if now is None else now
-        )
-
-    def indicator(self, which: int = 0, *, version: int = 0, **more: Any) -> dict[str, Any]:
-        stamp = f"2026-01-02T03:04:{version // 1000:02}.{version % 1000:03}Z"
-        bare = {
-            "type": "indicator",
-            "spec_version": "2.1",
-            "id": f"indicator--{uuid.uuid5(uuid.NAMESPACE_OID, f'{self.identity} {which}')}",
-            "created_by_ref": self.identity,
-            "created": "2026-01-02T03:04:00.000Z",
-            "modified": stamp,
-            "pattern": f"[autonomous-system:number = {which}]",
-            "pattern_type": "stix",
-            "pattern_version": "2.1",
-            "valid_from": "2026-01-02T03:04:00.000Z",
-            "valid_until": "2036-01-02T03:04:00.000Z",
-            "object_marking_refs": [STRICT],
-        }
-        return sign_object({name: value for name, value in (bare | more).items() if value is not None}, self.key)
-
-    def add(self, *stix: Mapping[str, Any], collection: str = SIGNED) -> dict[str, Any]:
-        answer = self.ask("POST", f"/api/collections/{collection}/objects/", {"objects": list(stix)})
-        assert answer.status_code == 202, answer.text
-        return answer.json()
-
-    def api_token(self, scope: str = "read", name: str = "client") -> str:
-        answer = self.ask("POST", "/forum/tokens", {"name": name, "scope": scope})
-        assert answer.status_code == 201, answer.text
-        return answer.json()["token"]
-
-
-@dataclass
-class Running:
-    """A hub that is served."""
-
-    url: str
-    database: str
-    http: httpx.Client
-    clock: Clock
-    key: Ed25519PrivateKey
-
-    def enrol(self, *roles: str, seed: int | None = None) -> Someone:
-        key = Ed25519PrivateKey.generate() if seed is None else Ed25519PrivateKey.from_private_bytes(seed.to_bytes(32, "big"))
-        code = self.invitation(*(roles or ("member",)))
-        envelope = members.enrolment(key, code, audience=ORIGIN, now=self.clock())
-        answer = self.http.post("/forum/enrol", json=envelope, headers={"accept": "application/json"})
-        assert answer.status_code == 201, answer.text
-        found = answer.json()
-        return Someone(self, key, found["identity"], found["pseudonym"])
-
-    def invitation(self, *roles: str) -> str:
-        async def job() -> str:
-            store = opened(self.database)
-            try:
-                return await store.write(lambda tx: members.invite(tx, roles, now=self.clock(), lasts=10**12))
-            finally:
-                await store.close()
-
-        return asyncio.run(job())
-
-
-def refuse_prices(objects: Sequence[Mapping[str, Any]]) -> None:
-    """A small scope gate: what it does not know does not pass."""
-    known = {
-        "type", "spec_version", "id", "created_by_ref", "created", "modified", "pattern", "pattern_type", "pattern_version",
-        "valid_from", "valid_until", "object_marking_refs", "extensions", "name", "identity_class", "revoked", "labels",
-    }  # fmt: skip
-    for stix in objects:
-        if unknown := stix.keys() - known:
-            raise ScopeError("not in the closed schema", where=min(unknown))
-
-
-async def _made(database: str) -> None:
-    store = opened(database)
-    try:
-        from spiritsafe.sharing.hub.schema import prepare  # noqa: PLC0415
-
-        await prepare(store, ORIGIN)
-        await add_root(store, "api", "Malware Research Group", "A trust group", now=NOW)
-        await add_collection(store, "api", SIGNED, "Signed", now=NOW)
-        await add_collection(
-            store, "api", PLAIN, "Plain", now=NOW, signed=False, alias="plain", writers=("member", "observer")
-        )
-    finally:
-        await store.close()
-
-
-@contextmanager
-def running(
-    database: str,
-    *,
-    limits: Limits | None = None,
-    quota: Quota | None = None,
-    gate: Callable[[Sequence[Mapping[str, Any]]], None] | None = refuse_prices,
-    made: Callable[[str], Any] = _made,
-    **more: Any,
-) -> Generator[Running]:
-    asyncio.run(made(database))
-    clock, key = Clock(), Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"log").digest())
-    served = app(opened(database), origin=ORIGIN, key=key, clock=clock, gate=gate, limits=limits, quota=quota, **more)
-    held = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(served, log_level="critical", loop="uvloop", http="httptools", ws="none", lifespan="on")
-    )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.005)
-    url = f"http://127.0.0.1:{held.getsockname()[1]}"
-    try:
-        with httpx.Client(base_url=url, timeout=30) as http:
-            yield Running(url, database, http, clock, key)
-    finally:
-        server.should_exit = True
-        thread.join(15)
-        held.close()
+    from collections.abc import Callable, Generator
 
 
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Generator[Callable[[], str]]:
     """Makes empty databases in a real PostgreSQL server of our own."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda one: int(one.parts[-3]))
-    found = shutil.which("initdb") or (str(programs[-1]) if programs else "")
-    if not found:
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda one: int(one.parts[-2]))
+    found = shutil.which("initdb")
+    if not installed and not found:
         pytest.skip("PostgreSQL is not installed")
+    programs = installed[-1] if installed else Path(found or "").resolve().parent
     folder = Path(f"/tmp/spiritsafe-pg-{uuid.uuid4().hex[:12]}")  # noqa: S108 - a socket's path is short
     folder.mkdir(mode=0o700)
     before: list[str] = []
     if os.geteuid() == 0:  # the server refuses to run as root
         shutil.chown(folder, "postgres")
         before = ["runuser", "-u", "postgres", "--"]
-    programs_at = Path(found).parent
-    subprocess.run([*before, found, "-D", folder / "data", "-A", "trust", "-U", "hub", "-N"], check=True, capture_output=True)
-    server = subprocess.Popen(
-        [
-            *before, programs_at / "postgres", "-D", folder / "data", "-k", folder, "-c", "listen_addresses=",
-            "-c", "fsync=off", "-c", "max_connections=60",
-        ],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    number = 0
 
-    def make() -> str:
-        nonlocal number
-        number += 1
-        subprocess.run(
-            [programs_at / "createdb", "-h", folder, "-U", "hub", f"hub{number}"], check=True, capture_output=True
-        )
-        return f"postgresql://hub@/hub{number}?host={folder}"
+    def run(name: str, *arguments: object, check: bool = True) -> int:
+        line = [*before, str(programs / name), *map(str, arguments)]
+        return subprocess.run(line, check=check, capture_output=True).returncode
 
     try:
-        for _ in range(200):
-            ready = subprocess.run([programs_at / "pg_isready", "-h", folder, "-U", "hub"], check=False, capture_output=True)
-            if ready.returncode == 0:
-                break
-            time.sleep(0.05)
+        run("initdb", "-D", folder / "data", "-A", "trust", "-U", "hub", "-N")
+        options = f"-k {folder} -c listen_addresses= -c fsync=off -c max_connections=60"
+        run("pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-o", options, "start")
+        numbers = itertools.count(1)
+
+        def make() -> str:
+            name = f"hub{next(numbers)}"
+            run("createdb", "-h", folder, "-U", "hub", name)
+            return f"postgresql://hub@/{name}?host={folder}"
+
         yield make
     finally:
-        subprocess.run([*before, programs_at / "pg_ctl", "-D", folder / "data", "-m", "immediate", "stop"], check=False, capture_output=True)
-        server.wait(15)
+        run("pg_ctl", "-D", folder / "data", "-m", "immediate", "-w", "stop", check=False)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An empty database: each test that asks for it runs on both kinds."""
+    if request.param == "sqlite":
+        return str(tmp_path_factory.mktemp("both") / "hub.db")
+    return request.getfixturevalue("postgresql")()
 
 
 @pytest.fixture(scope="module")

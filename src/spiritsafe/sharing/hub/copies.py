@@ -10,6 +10,7 @@ import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from spiritsafe.errors import StorageError, UsageError
 from spiritsafe.sharing.hub.store import migrate, opened, parts, tables
@@ -85,7 +86,7 @@ def _fresh(path: Path) -> None:
 def _snapshot(source: str, target: Path) -> None:
     """One moment of a SQLite file, while others write to it."""
     try:
-        before = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
+        before = sqlite3.connect(f"file:{quote(source)}?mode=ro", uri=True)
         after = sqlite3.connect(target)
         try:
             before.backup(after)
