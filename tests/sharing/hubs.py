@@ -38,6 +38,11 @@ PLAIN = "365fed99-08fa-4dcd-a1b3-fb247eb41d01"
 STRICT = "marking-definition--939a9414-2ddd-4d32-a0cd-375ea402b003"
 
 
+def log_key() -> Ed25519PrivateKey:
+    """The key of the hub's log."""
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"log").digest())
+
+
 class Clock:
     """The time of a hub: the real one, until it is set."""
 
@@ -82,7 +87,7 @@ class Someone:
             now=self.hub.clock() if now is None else now,
         )
 
-    def indicator(self, which: int = 0, *, version: int = 0, **more: Any) -> dict[str, Any]:
+    def indicator(self, which: object = 0, *, version: int = 0, **more: Any) -> dict[str, Any]:
         stamp = f"2026-01-02T03:04:{version // 1000:02}.{version % 1000:03}Z"
         bare = {
             "type": "indicator",
@@ -158,7 +163,7 @@ def refuse_prices(objects: Sequence[Mapping[str, Any]]) -> None:
             raise ScopeError("not in the closed schema", where=min(unknown))
 
 
-async def _made(database: str) -> None:
+async def made(database: str) -> None:
     store = opened(database)
     try:
         from spiritsafe.sharing.hub.schema import prepare  # noqa: PLC0415
@@ -180,11 +185,11 @@ def running(
     limits: Limits | None = None,
     quota: Quota | None = None,
     gate: Callable[[Sequence[Mapping[str, Any]]], None] | None = refuse_prices,
-    made: Callable[[str], Any] = _made,
+    made: Callable[[str], Any] = made,
     **more: Any,
 ) -> Generator[Running]:
     asyncio.run(made(database))
-    clock, key = Clock(), Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"log").digest())
+    clock, key = Clock(), log_key()
     served = app(
         opened(database), origin=ORIGIN, key=key, clock=clock, gate=gate, limits=limits, quota=quota, **more
     )

@@ -40,6 +40,7 @@ class PostgreSQL:
         self._pool: asyncpg.Pool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn: asyncio.Lock
+        self._opening: asyncio.Lock
 
     async def read(self, job: Callable[[Tx], Awaitable[T]]) -> T:
         """See `store.Store.read`. Raises TooLong."""
@@ -67,10 +68,13 @@ class PostgreSQL:
             self._pool = None
 
     async def _started(self) -> asyncpg.Pool:
-        if self._pool is None or self._loop is not asyncio.get_running_loop():
-            self._loop, self._turn = asyncio.get_running_loop(), asyncio.Lock()
-            with _storage(self._where):
-                self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=self._readers + 1)
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._pool, self._turn, self._opening = loop, None, asyncio.Lock(), asyncio.Lock()
+        async with self._opening:  # those who come together open one pool
+            if self._pool is None:
+                with _storage(self._where):
+                    self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=self._readers + 1)
         return self._pool
 
     @asynccontextmanager

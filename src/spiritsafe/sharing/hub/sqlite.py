@@ -99,9 +99,8 @@ class SQLite:
         connection = sqlite3.connect(
             self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=256
         )
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA cache_size = -65536")
-        connection.execute("PRAGMA mmap_size = 1073741824")
+        for pragma in ("foreign_keys = ON", "cache_size = -65536", "mmap_size = 1073741824"):
+            connection.execute(f"PRAGMA {pragma}")
         return connection
 
     def _read(self, job: Callable[[Tx], Awaitable[T]]) -> T:

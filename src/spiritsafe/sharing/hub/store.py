@@ -65,6 +65,11 @@ class Tx(Protocol):
 class Store(Protocol):
     """A database. Errors of it are StorageError."""
 
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        ...
+
     async def read(self, job: Callable[[Tx], Awaitable[T]]) -> T:
         """What ``job`` returns, on a snapshot of the database that it cannot change."""
         ...
