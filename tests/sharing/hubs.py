@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from spiritsafe.errors import ScopeError
 from spiritsafe.sharing.hub import members, tokens
 from spiritsafe.sharing.hub.app import app
+from spiritsafe.sharing.hub.members import Quota
 from spiritsafe.sharing.hub.setup import add_collection, add_root
 from spiritsafe.sharing.hub.store import opened
 from spiritsafe.sharing.signed import sign_object
@@ -27,7 +28,6 @@ from spiritsafe.sharing.signed import sign_object
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
-    from spiritsafe.sharing.hub.members import Quota
     from spiritsafe.sharing.hub.reception import Limits
 
 ORIGIN = "forum.example/log"
@@ -191,7 +191,14 @@ def running(
     asyncio.run(made(database))
     clock, key = Clock(), log_key()
     served = app(
-        opened(database), origin=ORIGIN, key=key, clock=clock, gate=gate, limits=limits, quota=quota, **more
+        opened(database),
+        origin=ORIGIN,
+        key=key,
+        clock=clock,
+        gate=gate,
+        limits=limits,
+        quota=quota or Quota(requests_per_minute=100_000),
+        **more,
     )
     held = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(

@@ -135,7 +135,7 @@ def credentials(scope: Scope, headers: dict[bytes, bytes]) -> Credentials:
                 return Credentials(token=tokens.parse(rest))
             except SharingError as error:
                 raise unauthorized() from error
-        case "bearer" if rest:
+        case "bearer" | "token" if rest:  # the second is what taxii2-client writes
             return Credentials(secret=rest)
         case "basic":
             try:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _NAME: Final = r"([a-z0-9][a-z0-9-]{0,63})"
-_PART: Final = r"([^/]{1,320})"
+_PART: Final = r"([^/\x00-\x1f]{1,320})"
 
 
 @dataclass(frozen=True, slots=True)

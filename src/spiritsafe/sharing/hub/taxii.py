@@ -234,7 +234,7 @@ async def _page(
         question = question.with_all_versions()
     level, owner = _sees(call, found)
     condition, values = query.where(question, found.number, level=level, owner=owner)
-    sql = f"SELECT added, {_COLUMNS[what]} FROM objects WHERE {condition} ORDER BY added LIMIT ${len(values) + 1}"
+    sql = f"SELECT added, {_COLUMNS[what]} FROM objects WHERE {condition} {query.order(question)} LIMIT ${len(values) + 1}"
     rows = await tx.until(
         sql,
         *values,
