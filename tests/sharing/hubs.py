@@ -186,10 +186,11 @@ def running(
     quota: Quota | None = None,
     gate: Callable[[Sequence[Mapping[str, Any]]], None] | None = refuse_prices,
     made: Callable[[str], Any] = made,
+    clock: Any = None,
     **more: Any,
 ) -> Generator[Running]:
     asyncio.run(made(database))
-    clock, key = Clock(), log_key()
+    clock, key = clock or Clock(), log_key()
     served = app(
         opened(database),
         origin=ORIGIN,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 EXTENSION = "extension-definition--f2cd7f81-1170-595e-8d99-a431c3b04a7a"
 PAYLOAD_TYPE = "application/vnd.spiritsafe.stix+json"
 _CANONICAL = re.compile(r"[A-Za-z0-9+/]{85}[AQgw]==\Z")  # 64 bytes of base64, spare bits zero
+_KIND = "property-extension"
 _FIELDS = frozenset({"extension_type", "keyid", "sig"})
 
 
@@ -29,7 +30,7 @@ def sign_object(stix: Mapping[str, Any], key: Ed25519PrivateKey, keyid: str | No
     """The object with ``key``'s signature in it, in place of an earlier one. Raises AttestError when it is not JSON."""
     bare = _bare(dict(stix))
     mark = {
-        "extension_type": "property-extension",
+        "extension_type": _KIND,
         "keyid": keyid or keys.keyid(key.public_key()),
         "sig": base64.b64encode(key.sign(dsse.pae(PAYLOAD_TYPE, jcs(bare)))).decode(),
     }
@@ -49,7 +50,7 @@ def verify_object(
     where = str(stix.get("id", ""))[:128]
     extensions = stix.get("extensions")
     mark = extensions.get(EXTENSION) if isinstance(extensions, dict) else None
-    if not isinstance(mark, dict) or mark.keys() != _FIELDS:
+    if not isinstance(mark, dict) or mark.keys() != _FIELDS or mark["extension_type"] != _KIND:
         raise AttestError("the object carries no signature of its author", where=where)
     fields = cast("dict[str, Any]", mark)
     keyid, signature = fields["keyid"], fields["sig"]

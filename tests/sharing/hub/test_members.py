@@ -250,14 +250,15 @@ def test_changes_of_keys_that_make_no_sense(hub: Running):
     assert someone.ask("POST", "/forum/keys", envelope).status_code == 200
     assert someone.ask("POST", "/forum/keys", envelope).json()["description"] == "this was sent before"
     assert other.ask("POST", "/forum/keys", envelope).status_code == 422
-    for change in (
+    wrong: tuple[dict[str, Any], ...] = (
         {"add": {"purpose": "other", "public": SEAL}},
         {"add": {"purpose": "seal"}},
         {"add": {"purpose": "sign", "public": "x"}},
         {"add": {"purpose": "tls", "public": "sha256:AA"}},
         {"retire": keys.keyid(other.key.public_key())},
         {"retire": "x"},
-    ):
+    )
+    for change in wrong:
         assert _change(someone, **change).status_code == 422, change
     late = members.change(someone.key, audience=ORIGIN, now=hub.clock() - 900_000_000, retire="x")
     assert "too old" in someone.ask("POST", "/forum/keys", late).json()["description"]

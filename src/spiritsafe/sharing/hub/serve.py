@@ -6,7 +6,10 @@ may take (slow loris) nor hands it on the certificate of the other side; both ar
 
 from __future__ import annotations
 
+import signal
 import ssl
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +20,7 @@ from spiritsafe.errors import UsageError
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Generator
     from pathlib import Path
 
     from spiritsafe.sharing.hub.app import HubApp
@@ -91,9 +95,26 @@ class Protocol(HttpToolsProtocol):
             self.transport.abort()
 
 
-def server(app: HubApp, address: Address) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """uvicorn's server; a signal to end is an end as wanted, and is not raised again."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """End on SIGTERM and SIGINT, in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {one: signal.signal(one, self.handle_exit) for one in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+
+def server(app: HubApp, address: Address) -> Server:
     """A server that is ready to run. Raises UsageError for certificates that cannot be used."""
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             app,
             host=address.host,
