@@ -7,6 +7,7 @@ import json
 import sys
 import time
 import uuid
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -32,6 +33,14 @@ Seen = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+@app.callback()
+def needs() -> None:
+    """Run the forum's hub: members, objects, log, audit."""
+    missing = [name for name in ("httpx", "nacl", "orjson", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"this needs {', '.join(missing)}", hint="pip install 'spiritsafe[sharing]'")
 
 
 @app.command()

@@ -281,7 +281,7 @@ def test_thousands_of_mutated_requests_leave_the_hub_as_it_was(served: Running, 
         statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
         assert answer.status_code < 500, (turn, method, path, answer.text)
     assert sum(statuses.values()) > 1_000
-    assert {202, 400, 401, 404, 405, 406, 422} <= statuses.keys()
+    assert {202, 401, 404, 405, 406, 422} <= statuses.keys()
     _intact(served, before)
 
 
