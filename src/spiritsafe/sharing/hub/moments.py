@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP = timedelta(microseconds=1)
@@ -12,7 +13,12 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
 
 def micros(text: object) -> int | None:
     """Microseconds of an RFC 3339 time in UTC, None when it is none or is finer than a microsecond."""
-    if not isinstance(text, str) or not _TIME.fullmatch(text):
+    return _micros(text) if isinstance(text, str) else None
+
+
+@lru_cache(8_192)  # objects of one request have few times
+def _micros(text: str) -> int | None:
+    if not _TIME.fullmatch(text):
         return None
     seconds, _, fraction = text[:-1].partition(".")
     try:
