@@ -38,7 +38,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 @app.callback()
 def needs() -> None:
     """Run the forum's hub: members, objects, log, audit."""
-    missing = [name for name in ("httpx", "nacl", "orjson", "uvicorn") if find_spec(name) is None]
+    missing = [
+        name for name in ("httptools", "httpx", "nacl", "orjson", "uvicorn") if find_spec(name) is None
+    ]
     if missing:
         raise UsageError(f"this needs {', '.join(missing)}", hint="pip install 'spiritsafe[sharing]'")
 
@@ -240,6 +242,35 @@ def log(folder: Folder, as_json: Json = False) -> None:
 
 
 @app.command()
+def stamp(
+    folder: Folder,
+    authority: Annotated[str, typer.Option(help="Address of a time stamping authority (RFC 3161).")],
+    roots: Annotated[Path, typer.Option(help="Its certificate authorities (PEM).")],
+    out: Annotated[Path, typer.Option(help="File to write the head to; the stamp goes beside it, as .tsr.")],
+    as_json: Json = False,
+) -> None:
+    """Have a third party say when the newest head of the log was there. Only its hash is sent."""
+    from spiritsafe.attest import stamps  # noqa: PLC0415 - a fast --help
+    from spiritsafe.orders.content import rfc3339  # noqa: PLC0415
+    from spiritsafe.sharing.hub import books, settings  # noqa: PLC0415
+
+    head = _with(settings.read(folder), lambda store: store.read(books.head))
+    if head is None:
+        raise SharingError("the log has no leaf yet", where=str(folder))
+    beside = out.with_name(out.name + ".tsr")
+    for path in (out, beside):
+        if path.exists():
+            raise UsageError("this file exists and is kept", where=str(path), hint="choose another name")
+    found = stamps.ask(authority, head.encode(), (_text(roots) or "").encode())
+    try:
+        out.write_text(head, "utf-8")
+        beside.write_bytes(found.answer)
+    except OSError as error:
+        raise UsageError(f"this cannot be written: {error.strerror}", where=str(out)) from error
+    _tell({"time": found.time}, f"{out}: stamped at {rfc3339(found.time)}", as_json)
+
+
+@app.command()
 def verify(folder: Folder, seen: Seen = None, as_json: Json = False) -> None:
     """Compute the tree anew from the store, and check objects, log, head and audit against each other."""
     from spiritsafe.sharing.hub import settings  # noqa: PLC0415 - a fast --help
@@ -369,7 +400,7 @@ def _text(path: Path | None) -> str | None:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("this head cannot be read", where=str(path)) from error
+        raise UsageError("this file cannot be read", where=str(path)) from error
 
 
 def _checked(report: Any) -> str:
