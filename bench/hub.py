@@ -35,6 +35,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from spiritsafe.sharing.stix.build import Maker
+from spiritsafe.sharing.stix.ids import identity_id, object_id
+from spiritsafe.sharing.stix.terms import Terms
 
 from spiritsafe.attest import keys
 from spiritsafe.sharing import scope
@@ -45,9 +48,6 @@ from spiritsafe.sharing.hub.moments import written
 from spiritsafe.sharing.hub.schema import prepare
 from spiritsafe.sharing.hub.store import opened
 from spiritsafe.sharing.signed import sign_object
-from spiritsafe.sharing.stix.build import Maker
-from spiritsafe.sharing.stix.ids import identity_id, object_id
-from spiritsafe.sharing.stix.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -98,9 +98,12 @@ class Server:
         return 0
 
     def connected(self) -> http.client.HTTPConnection:
+        """A connection that is kept."""
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=900)
 
-    def ask(self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes = b"") -> tuple[int, bytes, Any]:
+    def ask(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes = b""
+    ) -> tuple[int, bytes, Any]:
         headers = {"accept": TAXII, "authorization": self.credentials(method, path, body)}
         if body:
             headers["content-type"] = TAXII
@@ -156,14 +159,17 @@ def _hub(folder: Path) -> Generator[Server]:
     process = subprocess.Popen(line, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
 
     def credentials(method: str, path: str, body: bytes) -> str:
-        return tokens.make(KEY, audience=ORIGIN, method=method, path=path, body=body, now=time.time_ns() // 1_000)
+        return tokens.make(
+            KEY, audience=ORIGIN, method=method, path=path, body=body, now=time.time_ns() // 1_000
+        )
 
     with _ended(process):
         yield _up(Server(process, port, credentials))
 
 
 def _serve(database: str, port: int) -> None:
-    """What the hub's process does."""
+    """What the hub's process does, as `spiritsafe hub serve` does it."""
+    sys.setswitchinterval(serve.SWITCH)
     log = Ed25519PrivateKey.from_private_bytes(b"bench of the hub: log's key, 32b"[:32])
     served = app(
         opened(database), origin=ORIGIN, key=log, clock=lambda: time.time_ns() // 1_000,
@@ -244,7 +250,12 @@ def _added(server: Server, batches: Sequence[bytes]) -> dict[str, float]:
 
 
 def _rates(count: int, cpu: float, wall: float) -> dict[str, float]:
-    return {"objects": count, "cpu_s": round(cpu, 3), "wall_s": round(wall, 3), "per_cpu_s": round(count / max(cpu, 1e-9))}
+    return {
+        "objects": count,
+        "cpu_s": round(cpu, 3),
+        "wall_s": round(wall, 3),
+        "per_cpu_s": round(count / max(cpu, 1e-9)),
+    }
 
 
 def _polled(server: Server, expected: int, page: int) -> dict[str, float]:
@@ -285,20 +296,25 @@ def _beside(folder: Path, count: int, medallion: str) -> dict[str, Any]:
     batches = list(_batches(count, 1))
     few = POLLED_BESIDE // BATCH
     found: dict[str, Any] = {}
-    servers = {"hub": lambda: _hub(_made(folder / f"hub{count}")), "medallion": lambda: _medallion(folder / "m", medallion)}
+    servers = {
+        "hub": lambda: _hub(_made(folder / f"hub{count}")),
+        "medallion": lambda: _medallion(folder / "m", medallion),
+    }
     for name, make in servers.items():
         with make() as server:
             polled_from = _added(server, batches[:few])
             found[name] = {"polled": _polled(server, POLLED_BESIDE, BATCH)}
             found[name]["first_adds"] = polled_from
-        with (_hub(_made(folder / "again")) if name == "hub" else make()) as server:
+        with _hub(_made(folder / "again")) if name == "hub" else make() as server:
             found[name]["added"] = _added(server, batches)
             found[name]["memory_mb"] = round(server.memory() / 1e6)
             if name == "hub":
                 found[name]["polled_all"] = _polled(server, count, 2_000)
         print(name, json.dumps(found[name]), flush=True)
     for what in ("added", "polled"):
-        found[f"{what}_ratio"] = round(found["hub"][what]["per_cpu_s"] / found["medallion"][what]["per_cpu_s"], 1)
+        found[f"{what}_ratio"] = round(
+            found["hub"][what]["per_cpu_s"] / found["medallion"][what]["per_cpu_s"], 1
+        )
     return found
 
 
@@ -327,7 +343,9 @@ def _growth(folder: Path, most: int) -> list[dict[str, Any]]:
             row["page_1000"] = _latency(server, times, 1_000)
             row["polled"] = _polled(server, size, 2_000)
             row["memory_mb"] = round(server.memory() / 1e6)
-            row["database_mb"] = round(sum(one.stat().st_size for one in (folder / "grow").glob("hub.db*")) / 1e6)
+            row["database_mb"] = round(
+                sum(one.stat().st_size for one in (folder / "grow").glob("hub.db*")) / 1e6
+            )
             row["load"] = os.getloadavg()[0]
             found.append(row)
             print(json.dumps(row), flush=True)

@@ -105,6 +105,7 @@ def serve(
     address = replace(
         found.address, host=host or found.address.host, port=found.address.port if port is None else port
     )
+    sys.setswitchinterval(servers.SWITCH)
     server = servers.server(served, address)
     server.run()
     if not server.started:

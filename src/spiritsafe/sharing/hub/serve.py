@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 HEAD_SECONDS: Final = 10.0
 """Seconds from a connection's begin, or an answer's end, to the whole head of a request. Also for the TLS handshake."""
+SWITCH: Final = 0.0005
+"""Seconds until a thread that computes lets another go on: with Python's five milliseconds, a request that needs the loop and two
+threads would wait for each of them while somebody's large batch is checked."""
 HEAD_BYTES: Final = 65_536
 """Bytes of a request's head."""
 
