@@ -104,6 +104,7 @@ class Server:
     def ask(
         self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes = b""
     ) -> tuple[int, bytes, Any]:
+        """Status, body and headers of the answer to one request."""
         headers = {"accept": TAXII, "authorization": self.credentials(method, path, body)}
         if body:
             headers["content-type"] = TAXII

@@ -232,6 +232,37 @@ def member(
 
 
 @app.command()
+def quota(
+    folder: Folder,
+    pseudonym: Annotated[str, typer.Argument(help="Which member.", show_default=False)],
+    objects: Annotated[int | None, typer.Option(min=0, help="Objects a day.", show_default=False)] = None,
+    size: Annotated[
+        int | None, typer.Option("--bytes", min=0, help="Bytes a day.", show_default=False)
+    ] = None,
+    requests: Annotated[
+        int | None, typer.Option(min=1, help="Requests a minute.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change what a member may at most, from its next request on."""
+    from dataclasses import asdict  # noqa: PLC0415 - a fast --help
+
+    from spiritsafe.sharing.hub import members, settings  # noqa: PLC0415
+
+    wanted = {"objects_per_day": objects, "bytes_per_day": size, "requests_per_minute": requests}
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    detail = {"member": pseudonym, **changes}
+
+    async def job(store: Store) -> Any:
+        return await _noted(
+            store, "members.quota", detail, _now(), lambda tx: members.set_quota(tx, pseudonym, changes)
+        )
+
+    found = asdict(_with(settings.read(folder), job))
+    _tell(found, ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in found.items()), as_json)
+
+
+@app.command()
 def log(folder: Folder, as_json: Json = False) -> None:
     """Print the newest signed head of the log. Keep it elsewhere: it shows later whether the log only grew."""
     from spiritsafe.sharing.hub import books, settings  # noqa: PLC0415 - a fast --help

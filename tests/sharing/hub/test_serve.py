@@ -271,6 +271,12 @@ def test_the_commands_from_the_first_to_the_last(tmp_path: Path):  # noqa: PLR09
             assert "all agree" in _run("backup", str(hub), str(copy))
             assert "1 objects retired" in _run("retire", str(hub), mine[0]["id"], "--reason", "an error")
             assert len(member.ask("GET", path).json()["objects"]) == 4
+            assert "objects per day 7" in _run("quota", str(hub), me["pseudonym"], "--objects", "7")
+            assert (
+                member.ask("POST", path, {"objects": [member.indicator(n) for n in range(9, 15)]}).status_code
+                == 429
+            )
+            assert "no such member" in _run("quota", str(hub), "member-000000", "--requests", "1", code=2)
             _run("member", str(hub), me["pseudonym"], "--state", "suspended", "--reason", "an inquiry")
             assert member.ask("GET", path).status_code == 401
         process.send_signal(signal.SIGTERM)

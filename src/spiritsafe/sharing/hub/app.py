@@ -223,8 +223,8 @@ class HubApp:
         try:
             if route.prepare == "objects":
                 found, author = await self.hub.store.read(lambda tx: taxii.writable(call, tx, *names))
-                call.prepared = await self._in_thread(lambda: taxii.take(call, found, author))
-                names = (names[0], found)  # pyright: ignore[reportAssignmentType] - what `taxii.add` takes
+                items = await self._in_thread(lambda: taxii.take(call, found, author))
+                call.prepared = found, items
             elif route.prepare:
                 call.prepared = forum.content(call.body)
 

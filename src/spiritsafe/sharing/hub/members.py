@@ -285,6 +285,19 @@ async def set_state(tx: Tx, pseudonym: str, state: str) -> int:
     return row[0]
 
 
+async def set_quota(tx: Tx, pseudonym: str, changes: Mapping[str, int]) -> Quota:
+    """Change some of a member's bounds, named as in `Quota`; all of them as they are then. Raises SharingError."""
+    row = await tx.one(f"SELECT {_MEMBER} FROM members WHERE pseudonym = $1", pseudonym)
+    if row is None:
+        raise SharingError("there is no such member", where=pseudonym)
+    quota = replace(_member(row).quota, **changes)
+    await tx.run(
+        "UPDATE members SET objects_per_day = $2, bytes_per_day = $3, requests_per_minute = $4 WHERE pseudonym = $1",
+        pseudonym, quota.objects_per_day, quota.bytes_per_day, quota.requests_per_minute,
+    )  # fmt: skip
+    return quota
+
+
 async def spend(tx: Tx, member: Member, objects: int, size: int, now: int) -> bool:
     """Count what a member adds today; False, with nothing counted, when that would be more than its quota."""
     day = now // DAY

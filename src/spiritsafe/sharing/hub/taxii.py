@@ -138,9 +138,11 @@ async def writable(call: Call, tx: Tx, name: str, which: str) -> tuple[Collectio
     return found, Author(call.member.identity, await members.signing(tx, call.member.number))
 
 
-async def add(call: Call, tx: Tx, books: Books, name: str, found: Collection) -> Answer:
-    """Add what was taken."""
-    items: Sequence[Item | intake.Refused] = call.prepared
+async def add(call: Call, tx: Tx, books: Books, name: str, which: str) -> Answer:
+    """Add what was taken into the collection that was found."""
+    del which
+    prepared: tuple[Collection, Sequence[Item | intake.Refused]] = call.prepared
+    found, items = prepared
     good = [one for one in items if isinstance(one, Item)]
     if not await members.spend(tx, call.member, len(good), sum(len(one.body) for one in good), call.now):
         left = members.DAY - call.now % members.DAY
@@ -148,17 +150,17 @@ async def add(call: Call, tx: Tx, books: Books, name: str, found: Collection) ->
     outcomes = await shelf.add(
         tx, books, found.number, call.member.number, items, signed=bool(found.signed), now=call.now
     )
-    which = str(uuid.uuid4())
-    body = orjson.dumps(_status(which, call.now, outcomes))
+    told = str(uuid.uuid4())
+    body = orjson.dumps(_status(told, call.now, outcomes))
     await tx.run(
         "INSERT INTO statuses (id, member, root, expires, body) VALUES ($1, $2, $3, $4, $5)",
-        which, call.member.number, name, call.now + KEPT, body,
+        told, call.member.number, name, call.now + KEPT, body,
     )  # fmt: skip
     times = [one.added for one in outcomes if one.added is not None]
     refused = sum(one.refused for one in outcomes)
     return Answer(
         body, 202, collection=found.number, earliest=min(times, default=None), latest=max(times, default=None),
-        count=len(times), detail={"status": which, "refused": refused},
+        count=len(times), detail={"status": told, "refused": refused},
     )  # fmt: skip
 
 
