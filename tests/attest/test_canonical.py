@@ -116,11 +116,23 @@ def test_what_is_written_is_read_back_and_written_the_same(value: Any):
     assert jcs(json.loads(json.dumps(again, indent=2))) == jcs(again) == data
 
 
+@given(VALUES, st.sampled_from([None, 1, "\t"]), st.sampled_from([":", " : ", ": ", "\n:", "\t:\r"]))
+def test_names_are_counted_in_any_layout(value: Any, indent: Any, colon: str):
+    text = json.dumps(value, indent=indent, separators=(",", colon)).encode()
+    names = canonical._Shape()
+    names.look(value, 64)
+    assert canonical._names(text, names.names) == canonical._names(text, -1) == names.names
+
+
 @pytest.mark.usefixtures("both")
 @pytest.mark.parametrize(
     "text",
     [
         b'{"a":1,"a":1}',
+        b'{"a":1,"a" :1}',
+        b'{"a" :1,"b":{"c":1,"c"\n:2}}',
+        b'{"a\\":1,"a\\"\t:1}',
+        b'{"a":":","a":":"}',
         b'{"a":{"b":"\\"x\\":","b":2}}',
         b'[{"a":1,"\\u0061":2}]',
         b'{"a":NaN}',

@@ -80,6 +80,7 @@ def _changes() -> list[Callable[[dict[str, Any]], object]]:
         lambda stix: stix["extensions"].update({EXTENSION: "x"}),
         lambda stix: mark(stix).update(extra=1),
         lambda stix: mark(stix).pop("extension_type"),
+        lambda stix: mark(stix).update(extension_type="toplevel-property-extension"),
         lambda stix: mark(stix).update(keyid="0" * 16),
         lambda stix: mark(stix).update(keyid=["x"]),
         lambda stix: mark(stix).update(sig=None),

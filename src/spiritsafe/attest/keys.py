@@ -83,7 +83,12 @@ def load(path: Path) -> Ed25519PrivateKey:
 
 def public(key: Ed25519PrivateKey) -> str:
     """The public key of a private one, as text."""
-    return PREFIX + base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    return shown(key.public_key())
+
+
+def shown(key: Ed25519PublicKey) -> str:
+    """A public key as text."""
+    return PREFIX + base64.b64encode(key.public_bytes_raw()).decode()
 
 
 def keyid(key: Ed25519PublicKey) -> str:

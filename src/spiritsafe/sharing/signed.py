@@ -15,13 +15,14 @@ from spiritsafe.attest.canonical import jcs
 from spiritsafe.errors import AttestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 EXTENSION = "extension-definition--f2cd7f81-1170-595e-8d99-a431c3b04a7a"
 PAYLOAD_TYPE = "application/vnd.spiritsafe.stix+json"
 _CANONICAL = re.compile(r"[A-Za-z0-9+/]{85}[AQgw]==\Z")  # 64 bytes of base64, spare bits zero
+_KIND = "property-extension"
 _FIELDS = frozenset({"extension_type", "keyid", "sig"})
 
 
@@ -29,22 +30,27 @@ def sign_object(stix: Mapping[str, Any], key: Ed25519PrivateKey, keyid: str | No
     """The object with ``key``'s signature in it, in place of an earlier one. Raises AttestError when it is not JSON."""
     bare = _bare(dict(stix))
     mark = {
-        "extension_type": "property-extension",
+        "extension_type": _KIND,
         "keyid": keyid or keys.keyid(key.public_key()),
         "sig": base64.b64encode(key.sign(dsse.pae(PAYLOAD_TYPE, jcs(bare)))).decode(),
     }
     return {**bare, "extensions": {**bare.get("extensions", {}), EXTENSION: mark}}
 
 
-def verify_object(stix: Mapping[str, Any], known: Mapping[str, Ed25519PublicKey]) -> str:
-    """The key id, of those ``known``, whose signature in the object holds.
+def verify_object(
+    stix: Mapping[str, Any],
+    known: Mapping[str, Ed25519PublicKey],
+    *,
+    fits: Callable[[Ed25519PublicKey, bytes, str], bool] = dsse.fits,
+) -> str:
+    """The key id, of those ``known``, whose signature in the object holds. ``fits`` checks one signature.
 
     Raises AttestError when there is none, its key is unknown, or the object is not what was signed.
     """
     where = str(stix.get("id", ""))[:128]
     extensions = stix.get("extensions")
     mark = extensions.get(EXTENSION) if isinstance(extensions, dict) else None
-    if not isinstance(mark, dict) or mark.keys() != _FIELDS:
+    if not isinstance(mark, dict) or mark.keys() != _FIELDS or mark["extension_type"] != _KIND:
         raise AttestError("the object carries no signature of its author", where=where)
     fields = cast("dict[str, Any]", mark)
     keyid, signature = fields["keyid"], fields["sig"]
@@ -52,7 +58,7 @@ def verify_object(stix: Mapping[str, Any], known: Mapping[str, Ed25519PublicKey]
         raise AttestError("the object is signed with a key that nobody here has", where=where)
     message = dsse.pae(PAYLOAD_TYPE, jcs(_bare(dict(stix))))
     # One text for one signature: else anyone could make a second object out of a signed one.
-    if not _CANONICAL.match(signature) or not dsse.fits(known[keyid], message, signature):
+    if not _CANONICAL.match(signature) or not fits(known[keyid], message, signature):
         raise AttestError("the object is not what its author signed", where=where)
     return keyid
 
