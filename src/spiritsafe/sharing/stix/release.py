@@ -76,16 +76,8 @@ def _numbers(table: tomlfile.Table) -> list[int]:
 
 
 def _addresses(table: tomlfile.Table) -> list[tuple[str, str]]:
-    listed: Any = table.values.get("addresses", [])
-    if not isinstance(listed, list):
-        raise table.wrong("addresses", "written as [[campaigns.NAME.addresses]]")
     found: list[tuple[str, str]] = []
-    for place, one in enumerate(cast("list[Any]", listed)):
-        if not isinstance(one, dict):
-            raise table.wrong("addresses", "each has value and class")
-        inner = tomlfile.Table(
-            cast("dict[str, Any]", one), table.file, table.known, (*table.path, "addresses", place)
-        )
+    for inner in table.tables("addresses"):
         inner.only(("value", "class"), "an address")
         found.append((inner.needed("value"), inner.word("class", ADDRESS_CLASSES)))
     if len({value for value, _ in found}) != len(found):
