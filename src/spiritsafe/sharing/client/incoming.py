@@ -208,7 +208,7 @@ def sorted_out(
     known = {one.keyid: one for one in state.known_keys()}
     public = {keyid: keyfile.parse(one.public, keyid) for keyid, one in known.items()}
     passing, bad = _gated(objects)
-    owners = state.authors(one["id"] for one in passing)
+    owners = state.owners(one["id"] for one in passing)
     good: list[tuple[dict[str, Any], str]] = []
     for stix in passing:
         try:
@@ -220,15 +220,18 @@ def sorted_out(
     return good, bad
 
 
-def _author(stix: Mapping[str, Any], key: Known, owners: dict[str, str]) -> str:
+def _author(stix: Mapping[str, Any], key: Known, owners: dict[str, tuple[str, int | None]]) -> str:
     """The author of an object that ``key`` signed. Raises SharingError when it is not his to sign."""
     author: str = stix["created_by_ref"]
     modified = micros(stix["modified"])
+    owner, revoked = owners.setdefault(stix["id"], (author, None))
     wrong = ""
     if author != key.identity:
         wrong = "signed by another member than its author"
-    elif owners.setdefault(stix["id"], author) != author:
+    elif owner != author:
         wrong = "the id is another member's"
+    elif revoked is not None and modified > revoked:
+        wrong = "it was revoked, and what is revoked is revoked for good"
     elif key.retired is not None and modified > key.retired:
         wrong = "signed with a key that was given up before"
     elif modified < key.since - SKEW and not key.own:

@@ -134,11 +134,15 @@ def revoke(
         raise UsageError(
             "none of these is an own object at the hub", hint="pull first; ids are those of STIX"
         )
-    hanging = {
+    campaigns = {key for key in named if key.startswith("campaign--")}
+    cases = [
+        one.stix for one in own if one.stix["type"] == "grouping" and campaigns & set(one.stix["object_refs"])
+    ]
+    hanging = {key for case in cases for key in (case["id"], *case["object_refs"])}
+    hanging |= {
         one.stix["id"] for one in own
         if (facts(one.stix) or {}).get("campaign_ref") in named
         or named & {one.stix.get("source_ref"), one.stix.get("target_ref")}
-        or (one.stix["type"] == "grouping" and named & set(one.stix["object_refs"]))
     }  # fmt: skip
     return [maker.revoked(one.stix, reason, answers) for one in own if one.stix["id"] in named | hanging]
 

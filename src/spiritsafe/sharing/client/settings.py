@@ -8,7 +8,7 @@
 
     [hub]
     url = "https://hub.example:8440"
-    root = "forum"                   # the API root
+    root = "api"                   # the API root
     collection = "indicators"        # id or alias
     log_key = "ed25519:..."          # signs the heads of the hub's log; from the operator, not from the hub
     ca = "forum-ca.pem"              # absent: the system's; certificate and certificate_key for mTLS

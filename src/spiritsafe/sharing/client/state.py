@@ -31,7 +31,7 @@ CREATE INDEX leaves_hash ON leaves (hash);
 CREATE TABLE heads (size INTEGER NOT NULL, time INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (size, time)) STRICT;
 CREATE TABLE objects (
   id TEXT NOT NULL, version INTEGER NOT NULL, type TEXT NOT NULL, author TEXT NOT NULL, body BLOB NOT NULL,
-  taken INTEGER NOT NULL, here INTEGER NOT NULL, PRIMARY KEY (id, version)) STRICT;
+  taken INTEGER NOT NULL, revoked INTEGER NOT NULL, here INTEGER NOT NULL, PRIMARY KEY (id, version)) STRICT;
 CREATE TABLE seen (id TEXT PRIMARY KEY) STRICT;
 CREATE TABLE refused (id TEXT NOT NULL, version TEXT NOT NULL, why TEXT NOT NULL, time INTEGER NOT NULL,
   PRIMARY KEY (id, version)) STRICT;
@@ -208,8 +208,8 @@ class State:
     def take(self, stix: Mapping[str, Any], author: str, now: int) -> bool:
         """Keep one version of an object; whether it is new. The newest version of an id is the one that counts."""
         key, version = stix["id"], micros(stix["modified"])
-        row = (key, version, stix["type"], author, jcs(dict(stix)), now)
-        done = self._db.execute("INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?, ?, 0)", row).rowcount
+        row = (key, version, stix["type"], author, jcs(dict(stix)), now, int(stix.get("revoked") is True))
+        done = self._db.execute("INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, 0)", row).rowcount
         self._db.execute("UPDATE objects SET here = 0 WHERE id = ?", (key,))
         self._db.execute(
             "UPDATE objects SET here = 1 WHERE id = ?1 AND version = (SELECT MAX(version) FROM objects WHERE id = ?1)",
@@ -217,11 +217,13 @@ class State:
         )
         return done > 0
 
-    def authors(self, ids: Iterable[str]) -> dict[str, str]:
-        """Whose each of the ids is, of those that are known."""
-        sql = "SELECT author FROM objects WHERE id = ? LIMIT 1"
+    def owners(self, ids: Iterable[str]) -> dict[str, tuple[str, int | None]]:
+        """Whose each of the ids is, of those that are known, and the version in which it was revoked, if it was."""
+        sql = (
+            "SELECT author, MAX(CASE WHEN revoked THEN version END) FROM objects WHERE id = ? GROUP BY author"
+        )
         found = ((one, self._db.execute(sql, (one,)).fetchone()) for one in ids)
-        return {one: row[0] for one, row in found if row}
+        return {one: (row[0], row[1]) for one, row in found if row}
 
     def refetch(self) -> None:
         """Begin to fetch everything: from now on it is noted what is seen."""

@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spiritsafe.errors import SharingError
 from spiritsafe.sharing.stix import atlas, ids, mirror, patterns
 from spiritsafe.sharing.stix.ids import DISTILLATION
 from spiritsafe.sharing.stix.terms import Terms, day, micros, stamp
@@ -157,7 +158,12 @@ class Maker:
         facts = {**stix["extensions"][DISTILLATION], "revocation": {"reason": reason}}
         if answers:
             facts["revocation"]["answers_ref"] = answers
-        last = {**stix, "modified": stamp(self.now), "revoked": True, "extensions": {DISTILLATION: facts}}
+        last = {
+            **stix,
+            "modified": _after(stix, self.now),
+            "revoked": True,
+            "extensions": {DISTILLATION: facts},
+        }
         last["labels"] = mirror.labels(last)
         return last
 
@@ -201,10 +207,15 @@ class Maker:
 def renewed(stix: dict[str, Any], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
     """The next version of an object that was shared before; the earlier one itself when nothing but time went by.
 
-    An object is renewed (a new version with a new end) in the second half of its life only.
+    An object is renewed (a new version with a new end) in the second half of its life only. Raises SharingError when it was
+    revoked: STIX has no way back.
     """
     if earlier is None:
         return stix
+    if earlier.get("revoked"):
+        raise SharingError(
+            "what was revoked is revoked for good", where=str(stix["id"]), hint="share what a new scan finds"
+        )
     bare = {key: value for key, value in earlier.items() if key != "extensions"}
     bare["extensions"] = {DISTILLATION: earlier["extensions"][DISTILLATION]}
     begin, end = micros(bare["modified"]), micros(bare["extensions"][DISTILLATION]["valid_until"])
@@ -214,7 +225,12 @@ def renewed(stix: dict[str, Any], earlier: Mapping[str, Any] | None) -> dict[str
         and micros(stix["modified"]) < (begin + end) // 2
     ):
         return bare
-    return {**stix, "created": earlier["created"]}
+    return {**stix, "created": earlier["created"], "modified": _after(bare, micros(stix["modified"]))}
+
+
+def _after(stix: Mapping[str, Any], now: int) -> str:
+    """A time of change that is later than the version before: two versions of one time would be one."""
+    return stamp(max(now, micros(stix["modified"]) + 1_000))
 
 
 def _lasting(stix: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
