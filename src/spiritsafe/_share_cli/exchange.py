@@ -137,28 +137,31 @@ def watch(
 def sightings(
     logs: Annotated[list[str] | None, typer.Argument(help="Log files, folders or globs to look in.")] = None,
     config: Config = USUAL,
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", help="Own scan: which of its campaigns have the accounts that matched."),
+    ] = None,
     false_positive: Annotated[list[str] | None, typer.Option(help="Indicator that is wrong here.")] = None,
     send: Annotated[bool, typer.Option("--push", help="Tell the others, in orders of magnitude.")] = False,
     memory: Annotated[str, typer.Option(help="Memory the engine may use.")] = "3GB",
     as_json: Json = False,
 ) -> None:
     """Look for pulled indicators in your own logs; say that one was seen, or is a false positive."""
-    from spiritsafe.sharing.client import screen  # noqa: PLC0415 - a fast --help
+    from spiritsafe.sharing.client import outgoing, screen  # noqa: PLC0415 - a fast --help
     from spiritsafe.sharing.client import sightings as seen  # noqa: PLC0415
 
     with shown.session(config) as one:
         made: list[dict[str, Any]] = []
         found = _look(one, logs, memory) if logs else {}
-        if found:
-            seen.keep(one.state, found, one.maker.now)
-            made += seen.told(one.maker, found)
+        seen.keep(one.state, found, one.maker.now)
+        made += seen.told(one.maker, found) if send else []
         for key in false_positive or ():
-            made.append(
-                one.maker.sighting(one.known(key), "false-positive", first=one.maker.now, last=one.maker.now)
-            )
-        if made and (send or false_positive):
+            now = one.maker.now
+            made.append(one.maker.sighting(one.known(key), "false-positive", first=now, last=now))
+        if made:
             one.put(one.sealed(made), "sightings")
             one.send()
+        own = seen.own_campaigns(found, outgoing.results(results).told) if results else []
         table = {
             "seen": {
                 key: {
@@ -169,9 +172,10 @@ def sightings(
                 }
                 for key, hit in sorted(found.items())
             },
-            "told": [stix["id"] for stix in made] if send or false_positive else [],
+            "own": [asdict(each) for each in own],
+            "told": [stix["id"] for stix in made],
         }
-        shown.tell(table, screen.seen(found, one.state.members(), one.state.here()), as_json)
+        shown.tell(table, screen.seen(found, own, one.state.members(), one.state.here()), as_json)
 
 
 def members(config: Config = USUAL, as_json: Json = False) -> None:

@@ -107,14 +107,8 @@ def decide(
     as_json: Json = False,
 ) -> None:
     """Close a review: the ledger keeps it, the others are told. An own object whose appeal is upheld is revoked."""
-    from spiritsafe.sharing.client import redress  # noqa: PLC0415 - a fast --help
-
     with shown.session(config) as one:
-        with one.ledger() as ledger:
-            made = redress.decide(
-                one.state, one.maker, ledger, thing, decision, by=by, reason=reason, cause=cause
-            )
-        one.put(one.sealed(made), "decision")
+        one.decide(thing, decision, by=by, reason=reason, cause=cause)
         shown.send(one, as_json)
 
 

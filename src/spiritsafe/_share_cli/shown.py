@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spiritsafe.errors import UsageError
+
 if TYPE_CHECKING:
     from spiritsafe.sharing.client.session import Session
 
@@ -22,12 +24,19 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 
 
 def session(config: Path) -> Session:
-    from spiritsafe.sharing.client.session import Session  # noqa: PLC0415 - a fast --help
-
+    """One sitting under these settings. Raises UsageError where the extra is not installed."""
+    try:
+        from spiritsafe.sharing.client.session import Session  # noqa: PLC0415 - a fast --help
+    except ImportError as error:
+        raise UsageError(
+            f"{error.name} is missing: this needs the extra `sharing`",
+            hint="pip install 'spiritsafe[sharing]'",
+        ) from error
     return Session(config, clock=now)
 
 
 def send(one: Session, as_json: bool) -> None:
+    """Send what waits and tell what became of it; status 2 when the hub refused something."""
     found = one.send()
     lines = [f"{found.sent} objects are at the hub", *(f"refused {key}: {why}" for key, why in found.failed)]
     tell({"sent": found.sent, "failed": found.failed}, "\n".join(lines), as_json)
@@ -36,6 +45,7 @@ def send(one: Session, as_json: bool) -> None:
 
 
 def tell(table: dict[str, Any], text: str, as_json: bool) -> None:
+    """The result, for a program or for a person."""
     if as_json:
         write(table)
     else:
@@ -43,9 +53,11 @@ def tell(table: dict[str, Any], text: str, as_json: bool) -> None:
 
 
 def write(table: dict[str, Any]) -> None:
+    """One line of JSON."""
     sys.stdout.write(json.dumps(table, ensure_ascii=False, sort_keys=True) + "\n")
     sys.stdout.flush()
 
 
 def now() -> int:
+    """Microseconds since the epoch."""
     return time.time_ns() // 1_000

@@ -159,8 +159,18 @@ def test_what_others_warn_of_is_found_in_an_own_log_and_told(
             line = {"time": day, "exchange_id": f"e{n}", "account_id": f"acct-{n % 12}", "prompt": prompt}
             file.write(json.dumps(line) + "\n")
     config = ("--config", str(ben.config))
-    app(["share", "sightings", str(log), "--push", "--json", *config], standalone_mode=False)
+    own = forum.folder / "own"
+    own.mkdir()
+    accounts = [{"account_id": f"acct-{n}", "membership": 1.0} for n in (1, 2, 3, 99)]
+    campaign = {"campaign_id": "c-own", "label": "campaign", "accounts": accounts}
+    (own / "campaigns.json").write_text(json.dumps({"schema": 1, "campaigns": [campaign]}))
+    (own / "indicators.json").write_text('{"schema": 1}')
+    app(
+        ["share", "sightings", str(log), "--push", "--results", str(own), "--json", *config],
+        standalone_mode=False,
+    )
     table = json.loads(capsys.readouterr().out)
+    assert [(one["campaign_id"], one["accounts"], one["of"]) for one in table["own"]] == [("c-own", 2, 4)]
     assert [(one["exchanges"], one["accounts"]) for one in table["seen"].values()] == [(30, 6)]
     anna.pull()
     with anna.session() as one:

@@ -417,10 +417,10 @@ def test_kill_9_at_any_moment_loses_nothing(serve: Any, tmp_path: Path, clock: A
         who = ben if verb == "pull" else anna
         command = [*SHARE, verb, "--config", str(who.config)]
         kills = 0
-        for round_ in range(8):
+        for round_ in range(5):
             running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             try:
-                running.wait(0.5 + 0.1 * round_)
+                running.wait(0.5 + 0.15 * round_)
             except subprocess.TimeoutExpired:
                 os.kill(running.pid, signal.SIGKILL)
                 kills += 1

@@ -35,13 +35,10 @@ def listed(someone: Any) -> list[redress.Review]:
 
 def decided(someone: Any, key: str, decision: str, **more: Any) -> list[dict[str, Any]]:
     with someone.session() as one:
-        with one.ledger() as book:
-            made = redress.decide(
-                one.state, one.maker, book, key, decision, by="anna", reason="looked at it", **more
-            )
-        one.put(one.sealed(made), "decision")
+        one.decide(key, decision, by="anna", reason="looked at it", **more)
+        ((_, body),) = one.state.waiting()
         assert one.send().failed == []
-        return made
+        return json.loads(body)["objects"]
 
 
 def entries(someone: Any, kind: str) -> list[Any]:
@@ -178,3 +175,35 @@ def test_what_a_person_decided_is_in_the_ledger_before_it_is_told(forum: Any, sa
     assert {"by": "anna", "reason": "looked at it", "decision": "never-used"}.items() <= kept.items()
     assert "anna" not in json.dumps(body)
     assert "looked" not in json.dumps(body)
+
+
+def test_what_ended_is_forgotten_but_what_a_review_needs(forum: Any, sample: Any):
+    anna, ben = forum.member("anna"), forum.member("ben")
+    made = shared(anna, sample)
+    key = next(one["id"] for one in made if one["type"] == "indicator")
+    ben.pull()
+    with ben.session() as one, one.state.change():
+        one.state.match(key, first=1, last=2, accounts=3, exchanges=4, now=forum.clock())
+    forum.clock.now += (90 + 31) * DAY
+    ben.pull()
+    with ben.session() as one:
+        assert [stix["id"] for stix in made if one.state.object(stix["id"])] == [key]
+    anna.pull()
+    with anna.session() as one:
+        assert one.state.object(made[0]["id"])  # her own she keeps
+
+
+def test_a_decision_and_its_message_are_one_step(forum: Any, sample: Any, monkeypatch: pytest.MonkeyPatch):
+    anna, ben = forum.member("anna"), forum.member("ben")
+    made = shared(anna, sample)
+    ben.pull()
+    with anna.session() as one:
+        gone = redress.revoke(one.state, one.maker, [made[0]["id"]], "error")
+    anna.push(gone)
+    ben.pull()
+    with ben.session() as one:
+        monkeypatch.setattr(one.state, "put", lambda *_: 1 / 0)  # the process ends here
+        with pytest.raises(ZeroDivisionError):
+            one.decide(made[0]["id"], "never-used", by="ben", reason="x")
+    assert {one.decided for one in listed(ben)} == {None}
+    decided(ben, made[0]["id"], "never-used")

@@ -16,7 +16,7 @@ from spiritsafe.errors import UsageError
 from spiritsafe.sharing import scope
 from spiritsafe.sharing.signed import sign_object
 from spiritsafe.sharing.stix import ids
-from spiritsafe.sharing.stix.build import Maker
+from spiritsafe.sharing.stix.build import Maker, renewed
 from spiritsafe.sharing.stix.export import Export, Withheld, to_stix
 from spiritsafe.sharing.stix.release import NOTHING, Release
 
@@ -108,7 +108,8 @@ def about(
         earlier=earlier,
     )
     if key is not None:
-        out.objects.insert(0, maker.identity(key.public_key().public_bytes_raw()))
+        me = maker.identity(key.public_key().public_bytes_raw())
+        out.objects.insert(0, renewed(me, (earlier or {}).get(me["id"])))
     return sealed(out, key)
 
 

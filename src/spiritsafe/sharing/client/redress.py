@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from spiritsafe.errors import UsageError
-from spiritsafe.orders.content import rfc3339
 from spiritsafe.sharing.stix.read import facts
 from spiritsafe.sharing.stix.terms import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spiritsafe.ledger import Ledger
     from spiritsafe.sharing.client.state import Kept, State
     from spiritsafe.sharing.stix.build import Maker
 
@@ -48,13 +46,13 @@ def open_reviews(state: State, me: str, *, now: int, within: int) -> int:
     """Open what follows from what was pulled; how many are new. Call it after each pull."""
     kept = state.here()
     by_id = {one.stix["id"]: one for one in kept}
-    matched = state.matched()
+    hanging = _hanging(kept)
+    matched = state.matched().keys()
     opened = 0
     with state.change():
         for one in kept:
             for key, why in _causes(one, by_id, me):
-                touched = _touched(key, by_id)
-                urgent = bool(touched & matched.keys())
+                urgent = not matched.isdisjoint(hanging.get(key, (key,)))
                 due = now + (min(URGENT, within // 2) if urgent else within)
                 opened += state.open_review(key, one.stix["id"], why, now=now, due=due)
     return opened
@@ -63,65 +61,38 @@ def open_reviews(state: State, me: str, *, now: int, within: int) -> int:
 def reviews(state: State, me: str) -> list[Review]:
     """All reviews: open ones first, by due date."""
     matched = state.matched().keys()
-    here = state.here()
-    by_id = {one.stix["id"]: one for one in here}
+    hanging = _hanging(state.here())
     found: list[Review] = []
     for key, cause, why, opened, due, decided, decision in state.reviews():
         known = state.object(key)
-        touched = bool(_touched(key, by_id) & matched)
-        found.append(
-            Review(
-                key,
-                cause,
-                why,
-                opened,
-                due,
-                decided,
-                decision,
-                known is not None and known.author == me,
-                touched,
-            )
-        )
+        touched = not matched.isdisjoint(hanging.get(key, (key,)))
+        mine = known is not None and known.author == me
+        found.append(Review(key, cause, why, opened, due, decided, decision, mine, touched))
     return found
 
 
-def decide(
-    state: State,
-    maker: Maker,
-    ledger: Ledger,
-    key: str,
-    decision: str,
-    *,
-    by: str,
-    reason: str,
-    cause: str | None = None,
-) -> list[dict[str, Any]]:
-    """Close the open review of an object; the objects that tell others. The ledger has it first.
+def decision(
+    state: State, maker: Maker, key: str, decided: str, cause: str | None = None
+) -> tuple[Review, list[dict[str, Any]]]:
+    """The open review of an object, from the beginning of its id, and the objects that tell others of the decision.
 
-    ``by`` and ``reason`` stay in the ledger. Raises UsageError when there is no such review, or the decision is none for it.
+    Nothing is changed by it. Raises UsageError when there is no such review, or the decision is none for it.
     """
-    open_ones = [
-        one for one in reviews(state, maker.author)
-        if one.decided is None and one.object.startswith(key) and (cause is None or one.cause.startswith(cause))
-    ]  # fmt: skip
-    if len(open_ones) != 1:
-        known = ", ".join(one.object for one in reviews(state, maker.author) if one.decided is None)
+    every = [one for one in reviews(state, maker.author) if one.decided is None]
+    fits = [
+        one for one in every if one.object.startswith(key) and (cause is None or one.cause.startswith(cause))
+    ]
+    if len(fits) != 1:
+        known = ", ".join(one.object for one in every)
         raise UsageError(
-            f"{'no' if not open_ones else 'more than one'} open review is of {key!r}",
+            f"{'no' if not fits else 'more than one'} open review is of {key!r}",
             hint=f"open: {known or 'none'}",
         )
-    review = open_ones[0]
+    review = fits[0]
     allowed = OWN_DECISIONS if review.mine else DECISIONS
-    if decision not in allowed:
-        raise UsageError(f"{decision!r} is no decision here", hint=f"one of: {', '.join(allowed)}")
-    body = {
-        "object": review.object, "cause": review.cause, "why": review.why, "decision": decision, "by": by, "reason": reason,
-        "due": rfc3339(review.due), "matched": review.matched,
-    }  # fmt: skip
-    entry = ledger.append("forum-review", body, time=maker.now)
-    with state.change():
-        state.decide(review.object, review.cause, decision, entry=entry.hash, now=maker.now)
-    return _told(state, maker, review, decision)
+    if decided not in allowed:
+        raise UsageError(f"{decided!r} is no decision here", hint=f"one of: {', '.join(allowed)}")
+    return review, _told(state, maker, review, decided)
 
 
 def revoke(
@@ -147,12 +118,12 @@ def revoke(
     return [maker.revoked(one.stix, reason, answers) for one in own if one.stix["id"] in named | hanging]
 
 
-def _told(state: State, maker: Maker, review: Review, decision: str) -> list[dict[str, Any]]:
+def _told(state: State, maker: Maker, review: Review, decided: str) -> list[dict[str, Any]]:
     if not review.mine:
-        redress = {"step": "review", "decision": decision, "answers_ref": review.cause}
-        value = {"never-used": "neutral", "kept-on-own-evidence": "neutral"}.get(decision, "disagree")
+        redress = {"step": "review", "decision": decided, "answers_ref": review.cause}
+        value = {"never-used": "neutral", "kept-on-own-evidence": "neutral"}.get(decided, "disagree")
         return [maker.opinion([review.object], value, redress=redress)]
-    if decision == "rejected":
+    if decided == "rejected":
         redress = {"step": "appeal-rejected", "answers_ref": review.cause}
         return [maker.opinion([review.object], "agree", redress=redress)]
     upheld = maker.opinion(
@@ -186,7 +157,11 @@ def _causes(one: Kept, by_id: Mapping[str, Kept], me: str) -> list[tuple[str, st
     return [(key, why) for key in about if key in by_id and (by_id[key].author == me or not owners_only)]
 
 
-def _touched(key: str, by_id: Mapping[str, Kept]) -> set[str]:
-    """The object, and the indicators of it when it is a campaign."""
-    hanging = {one for one, kept in by_id.items() if (facts(kept.stix) or {}).get("campaign_ref") == key}
-    return {key, *hanging}
+def _hanging(kept: Sequence[Kept]) -> dict[str, set[str]]:
+    """For each campaign: itself, and the indicators of it."""
+    found: dict[str, set[str]] = {}
+    for one in kept:
+        campaign = (facts(one.stix) or {}).get("campaign_ref")
+        if campaign:
+            found.setdefault(campaign, {campaign}).add(one.stix["id"])
+    return found

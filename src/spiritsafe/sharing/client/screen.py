@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spiritsafe.sharing.client.outgoing import Outgoing
     from spiritsafe.sharing.client.redress import Review
     from spiritsafe.sharing.client.settings import Member
-    from spiritsafe.sharing.client.sightings import Seen
+    from spiritsafe.sharing.client.sightings import Own, Seen
     from spiritsafe.sharing.client.state import Kept
     from spiritsafe.sharing.client.use import Used
     from spiritsafe.sharing.stix.read import Received
@@ -71,11 +71,20 @@ def pulled(found: Pulled, used: Sequence[Used], received: Received, opened: int)
     return "\n".join(lines)
 
 
-def seen(found: Mapping[str, Seen], members: Mapping[str, tuple[str, str]], here: Iterable[Kept]) -> str:
-    """Own matches, and what members say that they saw."""
+def seen(
+    found: Mapping[str, Seen],
+    own: Iterable[Own],
+    members: Mapping[str, tuple[str, str]],
+    here: Iterable[Kept],
+) -> str:
+    """Own matches, own campaigns that they belong to, and what members say that they saw."""
     lines = [
         f"{key}: {one.exchanges:,} exchanges of {len(one.accounts):,} accounts, {rfc3339(one.first)} to {rfc3339(one.last)}"
         for key, one in sorted(found.items())
+    ]
+    lines += [
+        f"your {one.campaign_id}: {one.accounts:,} of its {one.of:,} accounts match {one.indicator}"
+        for one in own
     ]
     for kept in here:
         told = facts(kept.stix)

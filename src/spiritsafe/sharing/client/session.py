@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from spiritsafe.attest import keys
 from spiritsafe.errors import UsageError
 from spiritsafe.ledger import Ledger
+from spiritsafe.orders.content import rfc3339
 from spiritsafe.sharing.client import incoming, outgoing, push, redress, settings, use
 from spiritsafe.sharing.client.state import State
 from spiritsafe.sharing.client.wire import Wire
 from spiritsafe.sharing.stix.export import Export
+from spiritsafe.sharing.stix.terms import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from spiritsafe.sharing.client.use import Used
     from spiritsafe.sharing.stix.read import Received
     from spiritsafe.sharing.stix.release import Release
+
+
+KEPT: Final = 30 * DAY
+"""How long an object of others is kept beyond its end, where no match and no review needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +94,7 @@ class Session:
         return outgoing.sealed(Export(objects=list(made)), self.key).body
 
     def put(self, body: bytes, what: str, releases: Mapping[str, Release] | None = None) -> int:
-        """Lay a message into the outbox; the ledger, where there is one, has what leaves and who released it."""
-        public = self.key.public_key()
-        many = push.put(self.state, body, {keys.keyid(public): public}, now=self.clock())
+        """Lay a message into the outbox. The ledger, where there is one, has before what leaves and who released it."""
         if self.member.ledger is not None:
             released = {name: {"by": one.by, "reason": one.reason} for name, one in (releases or {}).items()}
             told = {
@@ -101,7 +105,26 @@ class Session:
             }
             with self.ledger() as ledger:
                 ledger.append("forum-share", told, time=self.clock())
-        return many
+        public = self.key.public_key()
+        return push.put(self.state, body, {keys.keyid(public): public}, now=self.clock())
+
+    def decide(self, key: str, decided: str, *, by: str, reason: str, cause: str | None = None) -> None:
+        """Close a review: an entry of the ledger, then the decision and the message to the others, both or neither.
+
+        ``by`` and ``reason`` stay in the ledger. Raises UsageError.
+        """
+        review, made = redress.decision(self.state, self.maker, key, decided, cause)
+        body = self.sealed(made)
+        told = {
+            "object": review.object, "cause": review.cause, "why": review.why, "decision": decided, "by": by,
+            "reason": reason, "due": rfc3339(review.due), "matched": review.matched,
+        }  # fmt: skip
+        now = self.clock()
+        with self.ledger() as ledger:
+            entry = ledger.append("forum-review", told, time=now)
+        with self.state.change():
+            self.state.decide(review.object, review.cause, decided, entry=entry.hash, now=now)
+            self.put(body, "decision")
 
     def send(self) -> Pushed:
         """Send what waits in the outbox. Raises SharingError when the hub is away; it goes on waiting then."""
@@ -112,6 +135,8 @@ class Session:
         now, me = self.clock(), self.maker.author
         pulled = incoming.pull(self.wire, self.state, now=now, whole=whole)
         opened = redress.open_reviews(self.state, me, now=now, within=self.member.review_within)
+        with self.state.change():
+            self.state.forget(now - KEPT, me)
         used, received = use.weigh(
             self.state, self.member.rules, me, now=now, fingerprint_version=fingerprint_version
         )

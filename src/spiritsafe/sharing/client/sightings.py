@@ -61,6 +61,28 @@ def tally(
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A campaign of an own scan beside an indicator of others: so many of its accounts matched. A lead, no evidence."""
+
+    campaign_id: str
+    indicator: str
+    accounts: int
+    of: int
+
+
+def own_campaigns(seen: Mapping[str, Seen], told: Mapping[str, Any]) -> list[Own]:
+    """Which campaigns of an own ``campaigns.json`` have accounts that matched."""
+    found: list[Own] = []
+    for entry in told["campaigns"]:
+        members = {one["account_id"] for one in entry["accounts"]}
+        for key, one in sorted(seen.items()):
+            both = len(members & one.accounts)
+            if both:
+                found.append(Own(entry["campaign_id"], key, both, len(members)))
+    return found
+
+
 def keep(state: State, seen: Mapping[str, Seen], now: int) -> None:
     """Note the matches: who is wronged by an indicator that turns out false must be findable."""
     with state.change():

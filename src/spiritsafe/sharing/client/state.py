@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from spiritsafe.attest.canonical import jcs, read
 from spiritsafe.errors import SharingError, StorageError
+from spiritsafe.sharing.stix.ids import DISTILLATION
 from spiritsafe.sharing.stix.terms import micros
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ CREATE INDEX leaves_hash ON leaves (hash);
 CREATE TABLE heads (size INTEGER NOT NULL, time INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (size, time)) STRICT;
 CREATE TABLE objects (
   id TEXT NOT NULL, version INTEGER NOT NULL, type TEXT NOT NULL, author TEXT NOT NULL, body BLOB NOT NULL,
-  taken INTEGER NOT NULL, revoked INTEGER NOT NULL, here INTEGER NOT NULL, PRIMARY KEY (id, version)) STRICT;
+  taken INTEGER NOT NULL, revoked INTEGER NOT NULL,
+  ends INTEGER NOT NULL, here INTEGER NOT NULL, PRIMARY KEY (id, version)) STRICT;
 CREATE TABLE seen (id TEXT PRIMARY KEY) STRICT;
 CREATE TABLE refused (id TEXT NOT NULL, version TEXT NOT NULL, why TEXT NOT NULL, time INTEGER NOT NULL,
   PRIMARY KEY (id, version)) STRICT;
@@ -113,7 +115,10 @@ class State:
 
     @contextmanager
     def change(self) -> Generator[None]:
-        """One transaction: all of it or nothing. Raises StorageError when the disk refuses."""
+        """One transaction, together with one around it: all of it or nothing. Raises StorageError when the disk refuses."""
+        if self._db.in_transaction:
+            yield
+            return
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -208,8 +213,20 @@ class State:
     def take(self, stix: Mapping[str, Any], author: str, now: int) -> bool:
         """Keep one version of an object; whether it is new. The newest version of an id is the one that counts."""
         key, version = stix["id"], micros(stix["modified"])
-        row = (key, version, stix["type"], author, jcs(dict(stix)), now, int(stix.get("revoked") is True))
-        done = self._db.execute("INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, 0)", row).rowcount
+        ends = micros(stix["extensions"][DISTILLATION]["valid_until"])
+        row = (
+            key,
+            version,
+            stix["type"],
+            author,
+            jcs(dict(stix)),
+            now,
+            int(stix.get("revoked") is True),
+            ends,
+        )
+        done = self._db.execute(
+            "INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", row
+        ).rowcount
         self._db.execute("UPDATE objects SET here = 0 WHERE id = ?", (key,))
         self._db.execute(
             "UPDATE objects SET here = 1 WHERE id = ?1 AND version = (SELECT MAX(version) FROM objects WHERE id = ?1)",
@@ -251,6 +268,14 @@ class State:
             "SELECT body, author, taken FROM objects WHERE id = ? ORDER BY version DESC LIMIT 1", (key,)
         ).fetchone()
         return Kept(read(bytes(row[0])), row[1], row[2]) if row else None
+
+    def forget(self, before: int, me: str) -> int:
+        """Delete what ended before, but own objects and what a match or a review still needs; how many versions."""
+        sql = (
+            "DELETE FROM objects WHERE ends < ? AND author <> ? AND id NOT IN (SELECT id FROM matched) "
+            "AND id NOT IN (SELECT object FROM reviews) AND id NOT IN (SELECT cause FROM reviews)"
+        )
+        return self._db.execute(sql, (before, me)).rowcount
 
     def refuse(self, key: str, version: str, why: str, now: int) -> None:
         """Note an object that was not taken."""

@@ -7,6 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from spiritsafe.errors import UsageError
+
 if TYPE_CHECKING:
     import jsonschema_rs
 
@@ -34,8 +36,13 @@ def load() -> dict[str, dict[str, Any]]:
 
 @cache
 def validators() -> dict[str, jsonschema_rs.Draft202012Validator]:
-    """A compiled validator by type."""
-    import jsonschema_rs  # noqa: PLC0415 - of the extra `sharing`
+    """A compiled validator by type. Raises UsageError where the extra is not installed."""
+    try:
+        import jsonschema_rs  # noqa: PLC0415 - of the extra `sharing`
+    except ImportError as error:
+        raise UsageError(
+            "the gate needs the extra `sharing`", hint="pip install 'spiritsafe[sharing]'"
+        ) from error
 
     found = load()
     registry = jsonschema_rs.Registry([(one["$id"], one) for one in found.values()])
