@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from spiritsafe.attest.canonical import jcs, read
+import orjson
+
+from spiritsafe.attest.canonical import jcs
 from spiritsafe.errors import SharingError, StorageError
 from spiritsafe.sharing.stix.ids import DISTILLATION
 from spiritsafe.sharing.stix.terms import micros
@@ -260,14 +262,14 @@ class State:
     def here(self) -> list[Kept]:
         """The newest version of each object that the hub still has, revoked ones included."""
         rows = self._db.execute("SELECT body, author, taken FROM objects WHERE here = 1 ORDER BY id")
-        return [Kept(read(bytes(body)), author, taken) for body, author, taken in rows]
+        return [Kept(orjson.loads(body), author, taken) for body, author, taken in rows]
 
     def object(self, key: str) -> Kept | None:
         """The newest version of one object, whether the hub still has it or not."""
         row = self._db.execute(
             "SELECT body, author, taken FROM objects WHERE id = ? ORDER BY version DESC LIMIT 1", (key,)
         ).fetchone()
-        return Kept(read(bytes(row[0])), row[1], row[2]) if row else None
+        return Kept(orjson.loads(row[0]), row[1], row[2]) if row else None
 
     def forget(self, before: int, me: str) -> int:
         """Delete what ended before, but own objects and what a match or a review still needs; how many versions."""
