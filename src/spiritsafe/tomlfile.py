@@ -96,7 +96,9 @@ class Table:
     def tables(self, key: str) -> list[Table]:
         """The tables written as [[key]]; none when absent."""
         listed: Any = self.values.get(key, [])
-        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in cast("list[Any]", listed)):
+        if not isinstance(listed, list) or not all(
+            isinstance(one, dict) for one in cast("list[Any]", listed)
+        ):
             name = ".".join(str(one) for one in (*self.path, key))
             raise UsageError(f"{key} is written as [[{name}]], once for each", where=self.place(key))
         found = enumerate(cast("list[dict[str, Any]]", listed))
