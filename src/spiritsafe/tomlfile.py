@@ -93,6 +93,17 @@ class Table:
             raise UsageError(f"{key} is written as a table: [{key}]", where=self.place(key))
         return Table(cast("dict[str, Any]", value), self.file, self.known, (*self.path, key))
 
+    def tables(self, key: str) -> list[Table]:
+        """The tables written as [[key]]; none when absent."""
+        listed: Any = self.values.get(key, [])
+        if not isinstance(listed, list) or not all(
+            isinstance(one, dict) for one in cast("list[Any]", listed)
+        ):
+            name = ".".join(str(one) for one in (*self.path, key))
+            raise UsageError(f"{key} is written as [[{name}]], once for each", where=self.place(key))
+        found = enumerate(cast("list[dict[str, Any]]", listed))
+        return [Table(one, self.file, self.known, (*self.path, key, number)) for number, one in found]
+
     def text(self, key: str, default: str | None = REQUIRED) -> str | None:
         """A text that is not empty."""
         value = self._value(key, default)

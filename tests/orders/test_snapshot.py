@@ -182,6 +182,22 @@ def test_suspend_needs_two_persons_and_one_person_is_one(tmp_path: Path, private
     assert read(replace(two, response="budget", approvals=())).withheld == ()
 
 
+def test_what_another_member_found_carries_no_more_than_observe(
+    tmp_path: Path, private: Keys, make_order: Make
+):
+    path, allowed = tmp_path / "orders.json", rules(private)
+    theirs = make_order(
+        campaign_id="campaign--967ad7ce-3a06-59de-a97c-2dc330ac3f22", response="suspend", parameters={}
+    )
+    order = approvals.approve(theirs, "anna", private["anna"], now=NOW)
+    order = approvals.approve(order, "ben", private["ben"], now=NOW)
+    watched = replace(theirs, order_id="o-2", response="observe")
+    signer = written(path, private["signer"], order, watched)
+    found = snapshot.read(path, signer, now=NOW, rules=allowed)
+    assert found.orders == (watched,)
+    assert "own scan" in found.withheld[0].why
+
+
 def test_the_issuers_process_is_no_person(tmp_path: Path, private: Keys, make_order: Make):
     path = tmp_path / "orders.json"
     order = approvals.approve(make_order(response="suspend"), "anna", private["anna"], now=NOW)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DOMAIN = b"spiritsafe order approval 1\n"
 LEAST = {"suspend": 2, "refuse": 1}
 """Persons that must agree when the policy says nothing; ``suspend`` never needs fewer than two."""
+FORUM = "campaign--"
+"""How the id of a campaign begins that another member of a forum found; no approval makes it own evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ def missing(order: Order, rules: Rules, *, signer: str, issuer: str) -> str:
 
     ``signer`` is the public key that signs snapshots, ``issuer`` its name: neither counts as a person.
     """
+    if order.campaign_id.startswith(FORUM) and RUNGS[order.response] > RUNGS["observe"]:
+        return f"{order.response} needs a campaign of an own scan; what others found carries no more than observe"
     needed = rules.persons(order.response)
     if not needed:
         return ""
