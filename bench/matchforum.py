@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from spiritsafe.attest import keys
-from spiritsafe.sharing.matching import ceremony
+from spiritsafe.sharing.matching import ceremony, evaluation, sealed, tags
+from spiritsafe.sharing.matching.classes import hashed
+from spiritsafe.sharing.matching.counts import Counts
 from spiritsafe.sharing.matching.epoch import DAY, Epoch, Proposal, proposed
+from spiritsafe.sharing.matching.holder import Holder
 from spiritsafe.sharing.matching.roster import HOLDER, Member, Roster
+from spiritsafe.sharing.matching.statements import b64
+from spiritsafe.sharing.matching.tags import Place
+from spiritsafe.sharing.matching.tree import Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
     from spiritsafe.sharing.matching.statements import Statement
 
 NOW = 1_780_000_000_000_000
@@ -118,3 +128,77 @@ def make(forum: Forum) -> Made:
         {n: s for n, (_, s) in ends.items()},
         (joins, deals, verdicts),
     )
+
+
+def holders(made: Made) -> dict[str, Holder]:
+    """All holders of the epoch, in this process, by identity."""
+    forum = made.forum
+    return {
+        identity(one): Holder(
+            identity(one), signer(one), forum.roster, made.epoch, made.shares[one], Counts()
+        )
+        for one in forum.held
+    }
+
+
+def evaluated(
+    made: Made, who: str, inputs: Mapping[str, Sequence[str]], now: int = NOW
+) -> dict[bytes, tuple[str, bytes]]:
+    """Class and token by tag of a member's canonical values, asked of the first t holders."""
+    answering = list(holders(made).values())[: made.epoch.proposal.threshold]
+    found: dict[bytes, tuple[str, bytes]] = {}
+    for name, values in inputs.items():
+        for batch in evaluation.batches([hashed(name, value) for value in values]):
+            asked = evaluation.ask(made.epoch, identity(who), signer(who), name, batch, expires=now + DAY)
+            answers = {
+                one.me: one.answer(asked.statement.envelope, asked.elements, now=now) for one in answering
+            }
+            tokens, _ = evaluation.tokens(made.epoch, asked, answers, made.forum.roster)
+            found |= {place(made).tag(name, token): (name, token) for token in tokens}
+    return found
+
+
+def place(made: Made) -> Place:
+    """Where tags of this epoch are compared."""
+    return Place(made.epoch.id, "distillation")
+
+
+@dataclass
+class Posted:
+    """A member's tokens and the set that it posted."""
+
+    who: str
+    tokens: dict[bytes, tuple[str, bytes]]
+    rows: bytes
+    statement: Statement
+    key: X25519PrivateKey
+
+
+def posted(
+    made: Made, who: str, tokens: dict[bytes, tuple[str, bytes]], version: int = 1, now: int = NOW
+) -> Posted:
+    """Post a member's tokens as a set."""
+    key = sealed.private()
+    data = tags.rows(place(made), identity(who), tokens, who.encode())
+    statement = tags.post(
+        place(made), identity(who), signer(who), data, version=version, seal_to=sealed.public(key), made=now, until=now + 7 * DAY
+    )  # fmt: skip
+    return Posted(who, tokens, data, statement, key)
+
+
+def hub_answer(sets: Sequence[Posted], who: str, least: int) -> dict[str, Any]:
+    """What an honest hub answers a member who asks for its matches."""
+    rows = {identity(one.who): one.rows for one in sets}
+    by = {identity(one.who): one for one in sets}
+    return {
+        "sets": [
+            {
+                "statement": by[name].statement.envelope,
+                "indices": indices,
+                "rows": b64(tags.chosen(rows[name], indices)),
+                "proof": b64(b"".join(Tree(tags.split(rows[name])).prove(indices))),
+            }
+            for name, indices in tags.common(rows, identity(who), least).items()
+            if indices
+        ]
+    }
