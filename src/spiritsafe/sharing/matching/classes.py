@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from math import log2
 from typing import TYPE_CHECKING, NamedTuple
 
 from spiritsafe.errors import ScopeError
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 LIMIT = 0.05
 """Of a class's space that one member may try within one epoch."""
 DOMAIN = b"spiritsafe match 1"
-_LEAST_BITS = 64
 _LEAST_LETTERS = 6
 
 
@@ -93,21 +91,16 @@ def _band(value: str) -> str:
 
 
 def _device(value: str) -> str:
-    """Random identifiers only: a model's name or a counter would be guessed."""
-    text = _matched(
-        r"[A-Za-z0-9_.:\-]{12,256}", value, "12 to 256 letters, digits, or one of _ . : -"
-    ).lower()
+    """Random identifiers only: 16 hexadecimal digits or more, or 20 mixed letters. A model's name would be guessed."""
+    text = _matched(r"[A-Za-z0-9_.:\-]{16,256}", value, "16 to 256 letters, digits, or one of _ . : -")
     letters = re.sub(r"[_.:\-]", "", text)
-    alphabet = (
-        16
-        if re.fullmatch(r"[0-9a-f]+", letters) and not letters.isdigit()
-        else 10
-        if letters.isdigit()
-        else 36
-    )
-    if len(letters) * log2(alphabet) < _LEAST_BITS or len(set(letters)) < _LEAST_LETTERS:
-        raise ValueError(f"it can be guessed: less than {_LEAST_BITS} bits, or too few different letters")
-    return text
+    varied = len(set(letters)) >= _LEAST_LETTERS
+    if re.fullmatch(r"[0-9a-fA-F]{16,}", letters) and not letters.isdigit() and varied:
+        return text.lower()
+    kinds = (str.isdigit, str.islower, str.isupper)
+    if len(letters) >= 20 and varied and all(sum(map(kind, letters)) >= 3 for kind in kinds):
+        return text  # base64 knows case
+    raise ValueError("it does not look random, so it could be guessed")
 
 
 def _payment(value: str) -> str:
@@ -137,7 +130,10 @@ def _payment(value: str) -> str:
 
 def _of(version: int, value: str) -> str:
     """An address of one version in its shortest form (RFC 5952)."""
-    found: IPv4Address | IPv6Address = ip_address(value)
+    try:
+        found: IPv4Address | IPv6Address = ip_address(value)
+    except ValueError:
+        raise ValueError("this is no address") from None  # the library's message repeats it
     if isinstance(found, IPv6Address) and found.ipv4_mapped:
         found = found.ipv4_mapped
     if not found.is_global or found.is_multicast:
@@ -169,7 +165,7 @@ CLASSES = {
             "skeleton", 1, _skeleton, None, 250_000, "a campaign's or prompt's text without its items"
         ),
         IdentifierClass("band", 1, _band, None, 250_000, "a band of MinHash over a campaign's shingles"),
-        IdentifierClass("device", 1, _device, 2**_LEAST_BITS, 100_000, "a random identifier of a device"),
+        IdentifierClass("device", 1, _device, 2**64, 100_000, "a random identifier of a device"),
         # Who knows the bank tries four digits and sixty months: the space is that of one BIN, not of all cards.
         IdentifierClass(
             "payment", 1, _payment, 10_000 * 60, 1_000, "a means of payment; here: cards of one BIN"
