@@ -43,9 +43,8 @@ def identity(name: str) -> str:
 
 def member(name: str, *roles: str) -> Member:
     """The member with this name and ``roles``."""
-    key = signer(name).public_key()
     return Member(
-        identity(name), f"member-{name}", keys.public(signer(name)), key, frozenset({"member", *roles})
+        identity(name), f"member-{name}", (keys.public(signer(name)),), frozenset({"member", *roles})
     )
 
 

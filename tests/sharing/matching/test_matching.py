@@ -382,7 +382,7 @@ def test_a_disclosure_is_read_by_its_receiver_alone(
         with pytest.raises(SharingError):
             disclosure.unseal(statement.envelope, box, other, identity("b"), b.key, "disclosure", roster)
     with pytest.raises(SharingError):
-        disclosure.unseal(statement.envelope, box, here, identity("b"), b.key, "compare", roster)
+        disclosure.unseal(statement.envelope, box, here, identity("b"), b.key, "offer", roster)
 
 
 def test_a_sealed_box_is_not_passed_on_as_ones_own(

@@ -68,7 +68,7 @@ def proposed(body: dict[str, Any], roster: Roster) -> Proposal:
         raise SharingError("holders are different and in the order of their identities")
     for one in body["holders"]:
         member = roster.member(one["member"])
-        if member.text != one["key"] or HOLDER not in member.roles:
+        if one["key"] not in member.keys or HOLDER not in member.roles:
             raise SharingError("the roster has no such key holder", where=member.id)
     if not len(holders) // 2 < body["threshold"] <= len(holders):
         # Else two halves of the holders could each evaluate alone, and a minority could.

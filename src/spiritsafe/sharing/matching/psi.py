@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from spiritsafe.sharing.matching.tags import Place
 
-MOST = 262_144
+MOST = 131_072
+"""Items of one side: an answer is eight megabytes then."""
 
 
 class Offer(NamedTuple):

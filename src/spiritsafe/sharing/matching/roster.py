@@ -21,28 +21,38 @@ if TYPE_CHECKING:
 
 HOLDER = "keyholder"
 MOST = 1_000
-_FIELDS = frozenset({"id", "name", "key", "roles", "state"})
 
 
 @dataclass(frozen=True)
 class Member:
-    """A member under its pseudonym; ``text`` is its public key as written."""
+    """A member under its pseudonym, with the keys that it signs with now, as written (``ed25519:…``)."""
 
     id: str
     name: str
-    text: str
-    key: Ed25519PublicKey
+    keys: tuple[str, ...]
     roles: frozenset[str]
 
 
 class Roster:
-    """Members by identity; ``keys`` by key id. Raises SharingError when two share an identity or a key."""
+    """Active members by identity; ``keys`` and ``owners`` (identities) by key id.
+
+    Raises SharingError when two members have one identity or one key, or a key is none.
+    """
 
     def __init__(self, members: Iterable[Member]) -> None:
-        self.members = {one.id: one for one in members}
-        self.keys = {keys.keyid(one.key): one.key for one in self.members.values()}
-        if len(self.keys) != len(self.members):
-            raise SharingError("two members of the roster have one key")
+        listed = list(members)
+        self.members = {one.id: one for one in listed}
+        self.keys: dict[str, Ed25519PublicKey] = {}
+        self.owners: dict[str, str] = {}
+        for one in listed:
+            for text in one.keys:
+                key = _key(text, one.name)
+                name = keys.keyid(key)
+                if name in self.keys:
+                    raise SharingError("two members of the roster have one key", where=one.name)
+                self.keys[name], self.owners[name] = key, one.id
+        if len(self.members) != len(listed):
+            raise SharingError("two members of the roster have one identity")
 
     def member(self, name: str) -> Member:
         """The member with this identity. Raises SharingError."""
@@ -53,44 +63,55 @@ class Roster:
         return self.members[name]
 
     def who(self, key: Ed25519PublicKey) -> Member:
-        """The member with this key. Raises SharingError."""
-        for one in self.members.values():
-            if one.key.public_bytes_raw() == key.public_bytes_raw():
-                return one
-        raise SharingError(
-            "this key is no member's", hint="enrol it at the hub, then `spiritsafe share match trust`"
-        )
+        """The member who signs with this key. Raises SharingError."""
+        name = keys.keyid(key)
+        if name not in self.keys or self.keys[name].public_bytes_raw() != key.public_bytes_raw():
+            raise SharingError(
+                "this key is no member's", hint="enrol at the hub, then `spiritsafe share match trust`"
+            )
+        return self.members[self.owners[name]]
 
-    def written(self) -> list[dict[str, Any]]:
-        """JSON-ready, sorted by identity."""
-        return [
-            {"id": one.id, "key": one.text, "name": one.name, "roles": sorted(one.roles), "state": "active"}
-            for _, one in sorted(self.members.items())
-        ]
+    def written(self) -> dict[str, Any]:
+        """JSON-ready, in the form of the hub's directory."""
+        return {
+            "members": [
+                {
+                    "identity": one.id,
+                    "pseudonym": one.name,
+                    "roles": sorted(one.roles),
+                    "state": "active",
+                    "keys": [{"purpose": "sign", "public": text, "retired": None} for text in one.keys],
+                }
+                for _, one in sorted(self.members.items())
+            ]
+        }
 
 
 def parse(table: object, where: str) -> Roster:
-    """The roster in ``{"members": [{"id", "name", "key", "roles", "state"}, …]}``; only active members count.
+    """The roster in the hub's directory, or in what `Roster.written` gave: active members, keys to sign that hold.
 
-    The hub's directory has this form too. Raises SharingError.
+    Raises SharingError.
     """
     entries = cast("dict[str, Any]", table).get("members") if isinstance(table, dict) else None
     if not isinstance(entries, list) or len(cast("list[Any]", entries)) > MOST:
         raise SharingError("this is no list of members", where=where)
     found: list[Member] = []
     for number, entry in enumerate(cast("list[Any]", entries)):
-        place = f"{where}, member {number}"
-        fields = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
-        if not fields.keys() >= _FIELDS or not isinstance(fields["roles"], list):
-            raise SharingError("a member has id, name, key, roles and state", where=place)
-        if any(not isinstance(fields[name], str) for name in ("id", "name", "key", "state")):
-            raise SharingError("a member's id, name, key and state are text", where=place)
-        if fields["state"] == "active":
-            key = _key(fields["key"], place)
-            roles = frozenset(str(role) for role in fields["roles"])
-            found.append(Member(fields["id"], fields["name"], fields["key"], key, roles))
-    if len({one.id for one in found}) != len(found):
-        raise SharingError("two members have one identity", where=where)
+        try:
+            if entry["state"] == "active":
+                signing = [
+                    str(key["public"])
+                    for key in entry["keys"]
+                    if key["purpose"] == "sign" and key["retired"] is None
+                ]
+                roles = frozenset(str(role) for role in entry["roles"])
+                found.append(
+                    Member(str(entry["identity"]), str(entry["pseudonym"]), tuple(sorted(signing)), roles)
+                )
+        except (KeyError, TypeError) as error:
+            raise SharingError(
+                "a member has identity, pseudonym, roles, state and keys", where=f"{where}, member {number}"
+            ) from error
     return Roster(found)
 
 
@@ -114,11 +135,11 @@ def changes(ours: Roster, theirs: Roster) -> list[str]:
     for name in sorted(ours.members.keys() | theirs.members.keys()):
         old, new = ours.members.get(name), theirs.members.get(name)
         if old is None and new is not None:
-            lines.append(f"new     {new.name}  {new.text}  {', '.join(sorted(new.roles))}  {name}")
+            lines.append(f"new     {new.name}  {', '.join(new.keys)}  {', '.join(sorted(new.roles))}  {name}")
         elif new is None and old is not None:
             lines.append(f"left    {old.name}  {name}")
-        elif old is not None and new is not None and old.text != new.text:
-            lines.append(f"KEY     {new.name}  {old.text} becomes {new.text}  {name}")
+        elif old is not None and new is not None and old.keys != new.keys:
+            lines.append(f"KEY     {new.name}  {', '.join(old.keys)} becomes {', '.join(new.keys)}  {name}")
         elif old is not None and new is not None and old.roles != new.roles:
             lines.append(f"roles   {new.name}  {', '.join(sorted(new.roles))}  {name}")
     return lines

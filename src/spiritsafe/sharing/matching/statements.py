@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import jsonschema_rs
 
-from spiritsafe.attest import dsse, keys
+from spiritsafe.attest import dsse
 from spiritsafe.attest.canonical import jcs, read
 from spiritsafe.errors import AttestError, SharingError
 
@@ -65,7 +65,7 @@ def opened(kind: str, envelope: object, roster: Roster) -> Statement:
     checked(kind, body)
     fields = cast("dict[str, Any]", body)
     member = roster.member(fields["by"])
-    if keys.keyid(member.key) not in signers:
+    if all(roster.owners[name] != member.id for name in signers):
         raise SharingError(f"a {kind} is not signed by the member that it names", where=member.id)
     return Statement(kind, member.id, fields, _hash(payload), cast("dict[str, Any]", envelope))
 

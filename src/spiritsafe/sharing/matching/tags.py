@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 TAG, MARK = 32, 16
 ROW = TAG + MARK
 SMALLEST = 256
-MOST = 262_144
-"""Rows of a set."""
+MOST = 196_608
+"""Rows of a set: nine megabytes."""
 
 
 class Place(NamedTuple):
