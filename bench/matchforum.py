@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from spiritsafe.attest import keys
+from spiritsafe.sharing.hub import identities
 from spiritsafe.sharing.matching import ceremony, evaluation, sealed, tags
 from spiritsafe.sharing.matching.classes import hashed
 from spiritsafe.sharing.matching.counts import Counts
 from spiritsafe.sharing.matching.epoch import DAY, Epoch, Proposal, proposed
 from spiritsafe.sharing.matching.holder import Holder
 from spiritsafe.sharing.matching.roster import HOLDER, Member, Roster
-from spiritsafe.sharing.matching.statements import b64
 from spiritsafe.sharing.matching.tags import Place
 from spiritsafe.sharing.matching.tree import Tree
 
@@ -38,13 +37,18 @@ def signer(name: str) -> Ed25519PrivateKey:
 
 def identity(name: str) -> str:
     """The identity of the member with this name."""
-    return f"identity--{uuid.uuid5(uuid.NAMESPACE_URL, keys.public(signer(name)))}"
+    return identities.identity_id(keys.public(signer(name)))
+
+
+def pseudonym(name: str) -> str:
+    """The name that the forum gives it."""
+    return identities.pseudonym(signer(name).public_key().public_bytes_raw())
 
 
 def member(name: str, *roles: str) -> Member:
     """The member with this name and ``roles``."""
     return Member(
-        identity(name), f"member-{name}", (keys.public(signer(name)),), frozenset({"member", *roles})
+        identity(name), pseudonym(name), (keys.public(signer(name)),), frozenset({"member", *roles})
     )
 
 
@@ -148,7 +152,10 @@ def evaluated(
     found: dict[bytes, tuple[str, bytes]] = {}
     for name, values in inputs.items():
         for batch in evaluation.batches([hashed(name, value) for value in values]):
-            asked = evaluation.ask(made.epoch, identity(who), signer(who), name, batch, expires=now + DAY)
+            prepared = evaluation.prepare(batch)
+            asked = evaluation.request(
+                made.epoch, identity(who), signer(who), name, prepared, expires=now + DAY
+            )
             answers = {
                 one.me: one.answer(asked.statement.envelope, asked.elements, now=now) for one in answering
             }
@@ -194,8 +201,8 @@ def hub_answer(sets: Sequence[Posted], who: str, least: int) -> dict[str, Any]:
             {
                 "statement": by[name].statement.envelope,
                 "indices": indices,
-                "rows": b64(tags.chosen(rows[name], indices)),
-                "proof": b64(b"".join(Tree(tags.split(rows[name])).prove(indices))),
+                "rows": tags.chosen(rows[name], indices),
+                "proof": b"".join(Tree(tags.split(rows[name])).prove(indices)),
             }
             for name, indices in tags.common(rows, identity(who), least).items()
             if indices

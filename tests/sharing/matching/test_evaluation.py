@@ -24,7 +24,9 @@ INPUTS = [b"one", b"two", b"three"]
 
 
 def _asked(made: Made, who: str = "a", inputs: list[bytes] = INPUTS, name: str = "device") -> Asked:
-    return evaluation.ask(made.epoch, identity(who), signer(who), name, inputs, expires=NOW + DAY)
+    return evaluation.request(
+        made.epoch, identity(who), signer(who), name, evaluation.prepare(inputs), expires=NOW + DAY
+    )
 
 
 def _answers(made: Made, asked: Asked) -> dict[str, Answer]:

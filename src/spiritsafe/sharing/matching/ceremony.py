@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 ROUNDS = ("join", "deal", "verdict")
 
 
+class Waiting(SharingError):  # noqa: N818 - reads as the fact it states
+    """A round is not complete yet; ``where`` names who is missing."""
+
+
 @dataclass
 class Participant:
     """One holder in one ceremony, from its join to its share of each class's key; used once."""
@@ -151,7 +155,7 @@ class Participant:
 
 
 def gathered(proposal: Proposal, kind: str, statements: Iterable[Statement]) -> dict[str, Statement]:
-    """One statement of a round from each holder. Raises MisconductError for two from one, SharingError when some miss."""
+    """One statement of a round from each holder. Raises MisconductError for two from one, Waiting."""
     found: dict[str, Statement] = {}
     for one in statements:
         if one.kind != kind or one.body["ceremony"] != proposal.id or one.by not in proposal.holders:
@@ -161,7 +165,7 @@ def gathered(proposal: Proposal, kind: str, statements: Iterable[Statement]) -> 
         found[one.by] = one
     missing = [holder for holder in proposal.holders if holder not in found]
     if missing:
-        raise SharingError(f"the ceremony waits for a {kind}", where=", ".join(missing))
+        raise Waiting(f"the ceremony waits for a {kind}", where=", ".join(missing))
     return found
 
 

@@ -35,7 +35,9 @@ class Counts:
 
     def __init__(self, path: Path | None = None) -> None:
         try:
-            self._base = sqlite3.connect(str(path) if path else ":memory:", isolation_level=None)
+            self._base = sqlite3.connect(
+                str(path) if path else ":memory:", isolation_level=None, check_same_thread=False
+            )
             if path:
                 path.chmod(0o600)
             self._base.executescript(_TABLES)

@@ -57,19 +57,21 @@ class Proposal:
         return self.holders.index(holder) + 1
 
 
-def proposed(body: dict[str, Any], roster: Roster) -> Proposal:
+def proposed(body: dict[str, Any], roster: Roster | None = None) -> Proposal:
     """The proposal in a statement's body, once its rules are sound and its holders are key holders of the roster.
 
+    Without a roster who they are is not looked at: an epoch that was accepted goes on when a holder leaves the forum.
     Raises SharingError.
     """
     identity = body_id("proposal", body)
     holders = tuple(one["member"] for one in body["holders"])
     if list(holders) != sorted(set(holders)):
         raise SharingError("holders are different and in the order of their identities")
-    for one in body["holders"]:
-        member = roster.member(one["member"])
-        if one["key"] not in member.keys or HOLDER not in member.roles:
-            raise SharingError("the roster has no such key holder", where=member.id)
+    if roster is not None:
+        for one in body["holders"]:
+            member = roster.member(one["member"])
+            if one["key"] not in member.keys or HOLDER not in member.roles:
+                raise SharingError("the roster has no such key holder", where=member.id)
     if not len(holders) // 2 < body["threshold"] <= len(holders):
         # Else two halves of the holders could each evaluate alone, and a minority could.
         raise SharingError("the threshold is more than half of the holders, and not more than all")
@@ -141,8 +143,8 @@ class Epoch:
             raise SharingError("the epoch is not in force", hint="`spiritsafe share match epoch`")
 
 
-def described(body: object, roster: Roster) -> Epoch:
-    """The epoch in a descriptor, signed or not yet. Raises SharingError."""
+def described(body: object, roster: Roster | None = None) -> Epoch:
+    """The epoch in a descriptor, signed or not yet; see `proposed` for the roster. Raises SharingError."""
     checked("epoch", body)
     fields = cast("dict[str, Any]", body)
     proposal = proposed(fields["proposal"], roster)

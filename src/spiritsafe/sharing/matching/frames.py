@@ -14,7 +14,7 @@ from spiritsafe.errors import AttestError, SharingError
 
 MEDIA = "application/vnd.spiritsafe.match"
 _LINE = 4 * 2**20
-_PARTS = 256
+_PARTS = 4_096
 
 
 def pack(header: dict[str, Any], *parts: bytes) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from spiritsafe.errors import SharingError
-from spiritsafe.sharing.matching.statements import Statement, opened, raw
+from spiritsafe.sharing.matching.statements import Statement, opened
 from spiritsafe.sharing.matching.tags import MOST, ROW, TAG, Place
 from spiritsafe.sharing.matching.tree import verify
 
@@ -46,7 +46,7 @@ def checked(
     roster: Roster,
     now: int,
 ) -> Matches:
-    """What of the hub's answer ``{"sets": [{"statement", "indices", "rows", "proof"}, …]}`` holds.
+    """What of the hub's answer ``{"sets": [{"statement", "indices", "rows", "proof"}, …]}`` holds; the last two are bytes.
 
     An entry that does not hold counts for nothing and is told in ``wrong``. ``tokens``: class and token by own tag.
     Raises SharingError when the answer is no answer at all.
@@ -94,13 +94,11 @@ def _statement(entry: object, place: Place, roster: Roster, now: int) -> Stateme
 
 
 def _rows(entry: dict[str, Any], statement: Statement) -> list[bytes]:
-    indices, data, proof = entry["indices"], entry["rows"], entry["proof"]
-    if not isinstance(indices, list) or not isinstance(data, str) or not isinstance(proof, str):
-        raise SharingError("indices, rows and proof of a match are malformed")
-    numbers = cast("list[Any]", indices)
-    packed, hashes = raw(data), raw(proof)
+    packed, hashes = entry["rows"], entry["proof"]
+    numbers: Any = entry["indices"]
     if (
-        len(packed) != ROW * len(numbers)
+        not isinstance(numbers, list)
+        or len(packed) != ROW * len(numbers)
         or len(numbers) > MOST
         or any(type(one) is not int for one in numbers)
         or len(set(numbers)) != len(numbers)
