@@ -160,9 +160,14 @@ def test_a_file_of_identifiers(tmp_path: Path):
         {"candidate_id": "c-2", "class": "ipv4", "value": "::ffff:9.9.9.9"},
         {"candidate_id": "c-1", "class": "ipv4", "value": "9.9.9.9"},
         {"candidate_id": "c-1", "class": "shingles", "value": {"version": 3, "hashes": hashes}},
+        {"candidate_id": "c-1", "class": "ipv4", "value": "10.0.0.1"},
+        {"candidate_id": "c-1", "class": "asn", "value": "64500"},
     ]
     path.write_text("\n".join(json.dumps(one) for one in entries) + "\n\n")
+    with pytest.raises(ScopeError):
+        identifiers.read(path, strict=True)
     found = identifiers.read(path)
+    assert [one.where for one in found.aside] == [f"{path}:5", f"{path}:6"]
     assert len(found) == 1 + 1 + 32
     rows = list(found.rows())
     assert ("ipv4", "9.9.9.9", ["c-1", "c-2"]) in rows

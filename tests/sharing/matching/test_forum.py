@@ -63,12 +63,12 @@ def test_three_laboratories_match_what_they_share_and_learn_nothing_else(hub: Hu
             own[name] = one.own(_held(*held[name], who=name))
             assert one.post(own[name]) == 256
         facts = {"a-0": {"exchanges": 5, "contact": "desk@a.example"}}
-        first = sessions["a"].collect(own["a"], facts)
+        first = sessions["a"].collect(own["a"], facts).content
         assert {one for group_ in first["groups"] for one in group_["candidates"]} == {"a-0", "a-1", "a-2"}
         assert first["waiting"] == sorted([pseudonym("b"), pseudonym("d")])
         sessions["b"].collect(own["b"], {})
-        found = sessions["b"].collect(own["b"], {})
-        last = sessions["a"].collect(own["a"], facts)
+        found = sessions["b"].collect(own["b"], {}).content
+        last = sessions["a"].collect(own["a"], facts).content
     assert not found["wrong"]
     by_candidate = {tuple(one["candidates"]): one for one in found["groups"]}
     assert by_candidate.keys() == {("b-0",), ("b-1",)}
@@ -97,11 +97,11 @@ def test_with_three_needed_two_learn_nothing(hub: Hub):
         own = {name: one.own(_held(*held[name], who=name)) for name, one in sessions.items()}
         for name, one in sessions.items():
             one.post(own[name])
-        found = sessions["a"].collect(own["a"], {})
+        found = sessions["a"].collect(own["a"], {}).content
     assert [one["tokens"] for one in found["groups"]] == [{"device": 1}]
     stricter = hub.session("a", least=4)
     assert stricter.k == 4
-    assert stricter.collect(own["a"], {})["groups"] == []
+    assert stricter.collect(own["a"], {}).content["groups"] == []
 
 
 def test_a_withdrawn_set_meets_nobody_and_its_messages_are_gone(hub: Hub):
@@ -112,16 +112,16 @@ def test_a_withdrawn_set_meets_nobody_and_its_messages_are_gone(hub: Hub):
         a.post(own_a)
         b.post(own_b)
         a.collect(own_a, {})
-        assert b.collect(own_b, {})["groups"][0]["counterparts"][0]["disclosed"]
+        assert b.collect(own_b, {}).content["groups"][0]["counterparts"][0]["disclosed"]
         a.withdraw()
-        found = b.collect(own_b, {})
+        found = b.collect(own_b, {}).content
     assert found["groups"] == []
     assert hub.remote("b").messages(b.place, "disclosure") == []
     assert {
         json.dumps(one)[:20] for one in hub.remote("b").sets(b.place)
     }  # the statement of withdrawal stays
     a.post(own_a)  # and may be posted again, as a newer version
-    assert b.collect(own_b, {})["groups"]
+    assert b.collect(own_b, {}).content["groups"]
 
 
 def test_members_compare_without_the_hub_knowing_what(hub: Hub):
@@ -131,7 +131,7 @@ def test_members_compare_without_the_hub_knowing_what(hub: Hub):
         own = {"a": a.own(_held(1, 2, 3, who="a")), "b": b.own(_held(2, 3, 4, who="b"))}
     a.post(own["a"])
     b.post(own["b"])
-    assert a.collect(own["a"], {})["groups"] == []
+    assert a.collect(own["a"], {}).content["groups"] == []
     a.offer(own["a"], identity("b"))
     assert b.reply(own["b"]) == [identity("a")]
     found = a.compared(own["a"])

@@ -456,10 +456,10 @@ def test_groups_are_joined_by_tags_and_by_what_others_tell(
     found = grouped(shared, classes, candidates, told, roster)
     assert [group["candidates"] for group in found] == [["c-1", "c-2"], ["c-3", "c-4"], ["c-5"]]
     first, second = found[0], found[1]
-    assert [(one["pseudonym"], one["shared"]) for one in first["counterparts"]] == [
-        (pseudonym("b"), {"device": 2}),
-        (pseudonym("c"), {"device": 1}),
-    ]
+    assert {one["pseudonym"]: one["shared"] for one in first["counterparts"]} == {
+        pseudonym("b"): {"device": 2},
+        pseudonym("c"): {"device": 1},
+    }
     assert second["counterparts"][0]["disclosed"] == [
         {"reference": "r", "tokens": 2, "facts": {"exchanges": 4}}
     ]

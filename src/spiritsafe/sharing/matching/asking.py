@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _AT_ONCE = 4
 """Requests of one member that wait at the hub at one time."""
 _LASTS = 6 * 3_600 * 1_000_000
-_POLL = 0.25
+_POLL, _SLOWEST = 0.2, 2.0
+"""Seconds between two looks for answers: little at first, more the longer it takes."""
 
 
 @dataclass
@@ -124,8 +125,9 @@ class Asking:
                     f"{len(fresh)} of {threshold} key holders have answered in {waited:.0f} s",
                     hint="run it again later: what was evaluated is kept",
                 )
-            self.sleep(_POLL)
-            waited += _POLL
+            pause = min(max(_POLL, waited / 4), _SLOWEST)
+            self.sleep(pause)
+            waited += pause
 
     def _why(self, envelope: object, holder: str) -> str:
         try:

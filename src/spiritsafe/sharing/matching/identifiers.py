@@ -30,9 +30,13 @@ _LONGEST_ID = 128
 
 @dataclass
 class Identifiers:
-    """Canonical values by class, each with the candidates that hold it (sorted, without repeats)."""
+    """Canonical values by class, each with the candidates that hold it (sorted, without repeats).
 
-    held: dict[str, dict[str, set[str]]] = field(default_factory=dict)
+    ``aside``: what may not be matched and was left out, with file and line.
+    """
+
+    held: dict[str, dict[str, set[str]]] = field(default_factory=dict[str, dict[str, set[str]]])
+    aside: list[ScopeError] = field(default_factory=list[ScopeError])
 
     def add(self, name: str, written: str, candidate: str) -> None:
         """Take one canonical value of a candidate."""
@@ -48,17 +52,23 @@ class Identifiers:
         return sum(len(values) for values in self.held.values())
 
 
-def read(path: Path) -> Identifiers:
-    """The identifiers in a file. Raises InputError for what is malformed, ScopeError for what may not be matched.
+def read(path: Path, *, strict: bool = False) -> Identifiers:
+    """The identifiers in a file. Raises InputError for what is malformed.
 
-    Both say file and line, never the value.
+    What may not be matched (a private address, an identifier that can be guessed) is set aside; with ``strict`` it raises
+    ScopeError. Both say file and line, never the value.
     """
     found = Identifiers()
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    _take(found, line, f"{path}:{number}")
+                    try:
+                        _take(found, line, f"{path}:{number}")
+                    except ScopeError as error:
+                        if strict:
+                            raise
+                        found.aside.append(error)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
     return found

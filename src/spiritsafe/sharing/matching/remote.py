@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 LARGEST = 64 * 2**20
 """Bytes of an answer that are read."""
 _TIMEOUT = 60.0
+_TRIES = 4
+_LONGEST_WAIT = 60.0
 
 
 class HubError(SharingError):
@@ -81,8 +85,10 @@ class Remote:
         audience: str | None = None,
         log_key: str | None = None,
         client: httpx.Client | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._client = client or httpx.Client(timeout=_TIMEOUT)
+        self._client = client or httpx.Client(timeout=_TIMEOUT, trust_env=False)
+        self._sleep = sleep
         self._url = url.rstrip("/")
         if audience is None or log_key is None:
             about = self._json("/forum", None)
@@ -237,21 +243,45 @@ class Remote:
         return found
 
     def _read(self, method: str, path: str, body: bytes, auth: httpx.Auth | None) -> bytes:
-        headers = {"Content-Type": frames.MEDIA} if body else {}
+        """The answer's bytes; asked again, a few times, where the hub says that it is busy and when to come back."""
+        for tried in range(1, _TRIES + 1):
+            try:
+                status, headers, data = self._once(method, path, body, auth)
+            except httpx.HTTPError as error:
+                raise HubError(0, f"the hub does not answer: {type(error).__name__}") from None
+            if 200 <= status < 300:
+                return data
+            later = headers.get("retry-after", "")
+            if status not in {429, 503} or not later.isdigit() or tried == _TRIES:
+                raise HubError(status, f"the hub refuses: {_described(data)}")
+            self._sleep(min(float(later), _LONGEST_WAIT))
+        raise HubError(0, "the hub is busy")
+
+    def _once(
+        self, method: str, path: str, body: bytes, auth: httpx.Auth | None
+    ) -> tuple[int, httpx.Headers, bytes]:
+        sent = {"Accept-Encoding": "identity"}  # a small answer cannot swell
+        if body:
+            sent["Content-Type"] = frames.MEDIA
         data = bytearray()
-        try:
-            with self._client.stream(
-                method, self._url + path, content=body or None, headers=headers, auth=auth
-            ) as response:
-                for piece in response.iter_bytes():
-                    data += piece
-                    if len(data) > LARGEST:
-                        raise HubError(0, "the hub's answer is too long")
-        except httpx.HTTPError as error:
-            raise HubError(0, f"the hub does not answer: {type(error).__name__}") from None
-        if response.is_success:
-            return bytes(data)
-        raise HubError(response.status_code, f"the hub refuses: {_described(bytes(data))}")
+        with self._client.stream(
+            method, self._url + path, content=body or None, headers=sent, auth=auth
+        ) as response:
+            for piece in response.iter_raw():
+                data += piece
+                if len(data) > LARGEST:
+                    raise HubError(0, "the hub's answer is too long")
+        return response.status_code, response.headers, bytes(data)
+
+
+def secured(
+    ca: str | None = None, certificate: str | None = None, key: str | None = None, timeout: float = _TIMEOUT
+) -> httpx.Client:
+    """An HTTP client that trusts the certificates in ``ca`` (else the system's) and shows its own, if any."""
+    context = ssl.create_default_context(cafile=ca)
+    if certificate is not None:
+        context.load_cert_chain(certificate, key)
+    return httpx.Client(timeout=timeout, verify=context, trust_env=False)
 
 
 def _list(header: dict[str, Any], name: str) -> list[Any]:

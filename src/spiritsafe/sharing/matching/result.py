@@ -56,6 +56,37 @@ def grouped(
     return sorted(groups, key=lambda one: (-len(one["counterparts"]), one["candidates"]))
 
 
+def tagged(
+    tokens: Mapping[bytes, tuple[str, bytes]],
+    values: Mapping[bytes, str],
+    candidates: Mapping[bytes, Sequence[str]],
+) -> list[dict[str, str]]:
+    """Lines of ``tags.jsonl``, which joint evidence commits to: the tag of each identifier of each candidate."""
+    return [
+        {"candidate_id": candidate, "class": name, "value": values[tag], "tag": tag.hex()}
+        for tag, (name, _) in sorted(tokens.items(), key=lambda item: (item[1][0], values[item[0]]))
+        for candidate in candidates[tag]
+    ]
+
+
+def met(
+    shared: Mapping[bytes, set[str]], told: Mapping[str, Sequence[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Lines of ``matched.jsonl``: each shared tag, and by whom it is held under which commitment, if one was disclosed."""
+    return [
+        {
+            "tag": tag.hex(),
+            "met": [
+                {"by": member, "name": entry["facts"]["commitment"]}
+                for member in sorted(shared[tag])
+                for entry in told.get(member, ())
+                if tag in entry["tags"] and "commitment" in entry["facts"]
+            ],
+        }
+        for tag in sorted(shared)
+    ]
+
+
 def _counterpart(
     member: str,
     found: Sequence[bytes],

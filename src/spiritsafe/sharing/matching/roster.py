@@ -72,10 +72,12 @@ class Roster:
         return self.members[self.owners[name]]
 
     def written(self) -> dict[str, Any]:
-        """JSON-ready, in the form of the hub's directory."""
+        """JSON-ready, in the form of the hub's directory; ``id`` and ``key`` beside for who wants one key of each."""
         return {
             "members": [
                 {
+                    "id": one.id,
+                    "key": one.keys[-1] if one.keys else "",
                     "identity": one.id,
                     "pseudonym": one.name,
                     "roles": sorted(one.roles),

@@ -37,10 +37,19 @@ VALID = 7 * DAY
 
 
 class Own(NamedTuple):
-    """The member's own: class and token by tag, and its candidates by tag."""
+    """The member's own, by tag: class and token, the candidates that hold the identifier, its canonical value."""
 
     tokens: dict[bytes, tuple[str, bytes]]
     candidates: dict[bytes, list[str]]
+    values: dict[bytes, str]
+
+
+class Collected(NamedTuple):
+    """``content`` of matches.json; who else holds each shared tag; what each counterpart told."""
+
+    content: dict[str, Any]
+    shared: dict[bytes, set[str]]
+    told: dict[str, list[dict[str, Any]]]
 
 
 class _Secrets(NamedTuple):
@@ -123,12 +132,13 @@ class Session:
                     [[name, value, b64(token)] for (name, value), token in sorted(known.items())],
                     "epochs", self.epoch.id, TOKENS,
                 )  # fmt: skip
-        own = Own({}, {})
+        own = Own({}, {}, {})
         for name, value, candidates in found.rows():
             token = known[name, value]
             tag = here.tag(name, token)
             own.tokens[tag] = (name, token)
             own.candidates[tag] = candidates
+            own.values[tag] = value
         return own
 
     def post(self, own: Own) -> int:
@@ -141,8 +151,8 @@ class Session:
         """Take back all that was posted in this epoch for this purpose. What others have read already, they have read."""
         self._posted(b"")
 
-    def collect(self, own: Own, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """What is shared, checked; disclosures to those who share it, and theirs, opened: the content of matches.json."""
+    def collect(self, own: Own, facts: Mapping[str, Mapping[str, Any]]) -> Collected:
+        """What is shared, checked; disclosures to those who share it, and theirs, opened."""
         answer, told = self.remote.matches(self.place, self.me)
         now = self.clock()
         found = matches.checked(answer, self.place, self.me, own.tokens, self.roster, now)
@@ -153,7 +163,7 @@ class Session:
         for member in sorted({other for names in shared.values() for other in names}):
             self._disclose(member, found, shared, own, facts)
         opened_, unread = self._opened(shared)
-        return {
+        content = {
             "schema": 1,
             "forum": self.forum,
             "epoch": self.epoch.id,
@@ -167,6 +177,7 @@ class Session:
             ),
             "wrong": {self._called(one): why for one, why in sorted({**found.wrong, **unread}.items())},
         }
+        return Collected(content, shared, opened_)
 
     def offer(self, own: Own, to: str) -> None:
         """Ask another member to compare, without the hub knowing what. Raises SharingError when it has posted nothing."""
