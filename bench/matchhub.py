@@ -47,6 +47,15 @@ class Clock:
         return self.now
 
 
+class RealClock(Clock):
+    """The real time, for processes that read it themselves."""
+
+    def __call__(self) -> int:
+        """Microseconds since the epoch."""
+        self.now = time.time_ns() // 1_000
+        return self.now
+
+
 @dataclass
 class Hub:
     """A real hub on loopback with the relay mounted, its members, and what runs beside it."""
@@ -107,9 +116,11 @@ class Hub:
 
 
 @contextmanager
-def serving(folder: Path, names: str, holders: str, url: str | None = None) -> Generator[Hub]:
+def serving(
+    folder: Path, names: str, holders: str, *, url: str | None = None, clock: Clock | None = None
+) -> Generator[Hub]:
     """A hub with members ``names``, of whom ``holders`` have the role."""
-    clock = Clock()
+    clock = clock or Clock()
     key = signer("hub")
     store = opened(url or str(folder / "hub.sqlite"))
     hub = app(
@@ -139,8 +150,8 @@ def serving(folder: Path, names: str, holders: str, url: str | None = None) -> G
 
 def _enrol(hub: Hub, store: Store, name: str, roles: list[str]) -> None:
     async def invited(tx: Tx) -> str:
-        return await members.invite(tx, roles, now=hub.clock.now, lasts=DAY)
+        return await members.invite(tx, roles, now=hub.clock(), lasts=DAY)
 
     code = asyncio.run(store.write(invited))
-    envelope = members.enrolment(signer(name), code, audience=ORIGIN, now=hub.clock.now)
+    envelope = members.enrolment(signer(name), code, audience=ORIGIN, now=hub.clock())
     httpx.post(f"{hub.url}/forum/enrol", json=envelope).raise_for_status()
