@@ -24,7 +24,7 @@ from spiritsafe.sharing.matching.remote import Remote
 from spiritsafe.sharing.matching.roster import HOLDER, Roster
 from spiritsafe.sharing.matching.session import Session
 from spiritsafe.sharing.matching.state import State
-from spiritsafe.sharing.matching.worker import Worker
+from spiritsafe.sharing.matching.worker import Terms, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -75,6 +75,7 @@ class Hub:
 
     def worker(self, name: str, **more: Any) -> Worker:
         """A holder, as it is when it starts."""
+        more.setdefault("terms", Terms(purposes=frozenset({"distillation", "detect-distillation"})))
         state = State(self.folder / f"holder-{name}")
         one = Worker(
             self.remote(name), identity(name), signer(name), self.roster, state, ORIGIN, self.clock,

@@ -183,17 +183,26 @@ def hold(
     memory: Annotated[
         bool, typer.Option("--memory", help="Never write shares down: they are gone with the process.")
     ] = False,
+    least: Annotated[int, typer.Option(min=2, help="Take part only where k is at least this.")] = 2,
+    days: Annotated[
+        int, typer.Option(min=1, max=100, help="Take part only in epochs no longer than this.")
+    ] = 31,
+    purpose: Annotated[
+        list[str] | None,
+        typer.Option(help="Take part only for this; the settings' purpose when absent.", show_default=False),
+    ] = None,
 ) -> None:
     """Hold a share of the key: take part in ceremonies, evaluate, destroy shares that are over."""
     from spiritsafe.attest import keys  # noqa: PLC0415 - a fast --help
-    from spiritsafe.sharing.matching.worker import Worker  # noqa: PLC0415
+    from spiritsafe.sharing.matching.worker import Terms, Worker  # noqa: PLC0415
 
     known = load(settings)
     key, members = keys.load(known.needs_key()), members_of(state)
     with connected(known) as remote:
         me = members.who(key.public_key()).id
+        terms = Terms(least, days, frozenset(purpose or [known.terms.purpose]))
         worker = Worker(
-            remote, me, key, members, folder(state), remote.audience, clock, memory=memory, told=say
+            remote, me, key, members, folder(state), remote.audience, clock, terms, memory=memory, told=say
         )
         try:
             while True:
@@ -221,7 +230,7 @@ def _round(worker: Worker, *, patient: bool) -> int:
 
 
 def epoch(settings: SettingsFile = SETTINGS, state: StateFolder = STATE, as_json: Json = False) -> None:
-    """Tell which epoch is in force, who holds shares of it, what was asked, and how the last ceremonies went."""
+    """Tell which epoch is in force, who holds its shares, what was asked, how the last ceremonies went."""
     with sitting(settings, state) as session:
         found, members = session.epoch, session.roster
         body = found.proposal.body
@@ -237,7 +246,7 @@ def epoch(settings: SettingsFile = SETTINGS, state: StateFolder = STATE, as_json
 
         lines = [
             f"epoch {found.proposal.number}, {found.id}",
-            f"{found.proposal.threshold} of {', '.join(named(one) for one in found.proposal.holders)}; k = {found.proposal.least}",
+            f"{found.proposal.threshold} of {', '.join(map(named, found.proposal.holders))}; k = {found.proposal.least}",
             *(f"{name:13} {rule.quota:>9,} a day" for name, rule in sorted(found.proposal.classes.items())),
             *(
                 f"asked   {named(member):16} {name:13} {count:>9,}"

@@ -110,7 +110,11 @@ def withdraw(
 def compare(
     values: Values,
     ask: Annotated[
-        list[str] | None, typer.Option("--ask", help="Name of a member to compare with.", show_default=False)
+        list[str] | None, typer.Option("--ask", help="Offer to compare with this member.", show_default=False)
+    ] = None,
+    answer: Annotated[
+        list[str] | None,
+        typer.Option("--answer", help="Answer the offer of this member.", show_default=False),
     ] = None,
     settings: SettingsFile = SETTINGS,
     state: StateFolder = STATE,
@@ -119,33 +123,31 @@ def compare(
 ) -> None:
     """Compare with one member at a time, without the hub knowing what: to check it, or to learn what two hold.
 
-    Offers to those that --ask names, answers to who asked, and tells what earlier offers have found.
+    Who asks learns what both hold, even where the forum's k is larger than two; so each answer is given by name.
     """
     with sitting(settings, state, purpose) as session:
         own = _own(session, _read(values, strict=False))
         names = {one.name: one.id for one in session.roster.members.values()}
-        for name in ask or []:
+        for name in (*(ask or ()), *(answer or ())):
             if name not in names:
-                raise UsageError(f"there is no member {name!r} in the roster", where="--ask")
+                raise UsageError(f"there is no member {name!r} in the roster")
+        for name in ask or ():
             session.offer(own, names[name])
-        answered = [session.roster.member(one).name for one in session.reply(own)]
+        for name in answer or ():
+            session.reply(own, names[name])
+        waiting = [session.roster.member(one).name for one in session.asked()]
         found = {
             session.roster.member(other).name: sorted({one for tag in tags for one in own.candidates[tag]})
             for other, tags in session.compared(own).items()
         }
-        lines = [
-            *(f"offered to {name}" for name in ask or []),
-            *(f"answered {name}" for name in answered),
-            *(
-                f"{name} holds identifiers of {', '.join(candidates) or 'none'}"
-                for name, candidates in found.items()
-            ),
-        ]
-        tell(
-            {"offered": ask or [], "answered": answered, "common": found},
-            "\n".join(lines) or "nobody has answered yet",
-            as_json,
-        )
+    lines = [
+        *(f"offered to {name}" for name in ask or ()),
+        *(f"answered {name}" for name in answer or ()),
+        *(f"{name} asks to compare: --answer {name}" for name in waiting if name not in (answer or ())),
+        *(f"{name} holds identifiers of {', '.join(known) or 'none'}" for name, known in found.items()),
+    ]
+    table = {"offered": ask or [], "answered": answer or [], "asked": waiting, "common": found}
+    tell(table, "\n".join(lines) or "nobody has asked or answered yet", as_json)
 
 
 def _own(session: Session, found: Identifiers) -> Own:

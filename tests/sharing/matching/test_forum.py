@@ -12,10 +12,11 @@ from matchforum import NOW, Forum, identity, pseudonym, signer
 from spiritsafe.attest import keys
 from spiritsafe.errors import SharingError
 from spiritsafe.sharing.matching import evaluation, group, tags, voprf
-from spiritsafe.sharing.matching.epoch import DAY
+from spiritsafe.sharing.matching.epoch import DAY, proposed
 from spiritsafe.sharing.matching.identifiers import Identifiers
 from spiritsafe.sharing.matching.remote import HubError, Remote, Signed
 from spiritsafe.sharing.matching.statements import b64, opened, sign
+from spiritsafe.sharing.matching.worker import Terms
 
 if TYPE_CHECKING:
     from matchhub import Hub
@@ -133,11 +134,17 @@ def test_members_compare_without_the_hub_knowing_what(hub: Hub):
     b.post(own["b"])
     assert a.collect(own["a"], {}).content["groups"] == []
     a.offer(own["a"], identity("b"))
-    assert b.reply(own["b"]) == [identity("a")]
+    assert b.asked() == [identity("a")]  # it answers when a person says so
+    assert a.compared(own["a"]) == {}
+    b.reply(own["b"], identity("a"))
+    with pytest.raises(SharingError, match="has not asked"):
+        b.reply(own["b"], identity("c"))
     found = a.compared(own["a"])
     shared = {own["a"].candidates[tag][0] for tag in found[identity("b")]}
     assert len(found[identity("b")]) == 2
     assert shared == {"a-0"}
+    a.offer(own["a"], identity("b"))  # a new offer: the answer to the old one is none to this
+    assert a.compared(own["a"]) == {}
 
 
 def test_tokens_are_kept_and_cost_their_quota_once(hub: Hub):
@@ -189,7 +196,7 @@ def test_a_holder_that_evaluates_wrongly_is_named_and_replaced(hub: Hub):
         own = {"a": a.own(_held(1, who="a")), "b": b.own(_held(1, who="b"))}
     assert own["a"].tokens.keys() == own["b"].tokens.keys()
     assert any(f"{pseudonym('a')} evaluated with another key" in line for line in hub.lines)
-    (kept,) = (hub.folder / "member-b" / "epochs" / b.epoch.id / "distillation").glob("blamed-*.json")
+    (kept,) = (hub.folder / "member-b" / "evidence").glob("blamed-*.json")
     evidence = json.loads(kept.read_text())[0]
     statement = opened("answer", evidence["answer"], hub.roster)  # anybody can see who signed it
     assert statement.by == identity("a")
@@ -287,6 +294,32 @@ def test_a_ceremony_with_a_cheat_fails_and_says_who(hub: Hub):
     assert entry["state"] == "failed"
     assert f"{pseudonym('a')} dealt other commitments than it joined with" in entry["why"]
     assert hub.remote("d").epochs() == []
+
+
+def test_a_minority_of_key_holders_makes_no_epoch_of_its_own(hub: Hub):
+    """Two of three could; one alone, or two who name themselves with a threshold that one fills, could not."""
+    body = Forum("ab", 2, 2, number=1).body(forum="forum.example/log", by=identity("a"))
+    hub.remote("a").propose(sign("proposal", body, signer("a")))  # 2 of 2 is a majority of all three
+    wide = Forum("abcde", 5, 3)
+    with pytest.raises(SharingError, match="more than half of all 5 key holders"):
+        proposed(Forum("ab", 2, 2).body(), wide.roster)
+
+
+def test_a_holder_joins_only_what_it_agreed_to(hub: Hub):
+    for number, changes in enumerate(
+        ({"least": 2}, {"purposes": ["other"]}, {"valid_until": NOW + 60 * DAY}), 1
+    ):
+        _propose(hub, number, **{"least": 3, **changes})
+    strict = hub.worker("a", terms=Terms(least=3, days=31, purposes=frozenset({"distillation"})))
+    strict.round()
+    assert [line.partition("not joined, ")[2] for line in hub.lines] == [
+        "it lasts more than 31 days",
+        "it matches for other",
+        "it discloses what 2 members hold",
+    ]
+    _propose(hub, 4, least=3)
+    strict.round()
+    assert "joined ceremony" in hub.lines[-1]
 
 
 def test_a_member_accepts_no_second_epoch_of_one_number(hub: Hub):

@@ -60,6 +60,7 @@ class Proposal:
 def proposed(body: dict[str, Any], roster: Roster | None = None) -> Proposal:
     """The proposal in a statement's body, once its rules are sound and its holders are key holders of the roster.
 
+    The threshold is a majority of *all* key holders that the roster has, whoever takes part.
     Without a roster who they are is not looked at: an epoch that was accepted goes on when a holder leaves the forum.
     Raises SharingError.
     """
@@ -68,10 +69,7 @@ def proposed(body: dict[str, Any], roster: Roster | None = None) -> Proposal:
     if list(holders) != sorted(set(holders)):
         raise SharingError("holders are different and in the order of their identities")
     if roster is not None:
-        for one in body["holders"]:
-            member = roster.member(one["member"])
-            if one["key"] not in member.keys or HOLDER not in member.roles:
-                raise SharingError("the roster has no such key holder", where=member.id)
+        _seated(body, roster)
     if not len(holders) // 2 < body["threshold"] <= len(holders):
         # Else two halves of the holders could each evaluate alone, and a minority could.
         raise SharingError("the threshold is more than half of the holders, and not more than all")
@@ -103,6 +101,18 @@ def proposed(body: dict[str, Any], roster: Roster | None = None) -> Proposal:
         body["valid_from"],
         body["valid_until"],
     )
+
+
+def _seated(body: dict[str, Any], roster: Roster) -> None:
+    """Raise SharingError unless the holders are the roster's, and no minority of all that it has could evaluate."""
+    for one in body["holders"]:
+        member = roster.member(one["member"])
+        if one["key"] not in member.keys or HOLDER not in member.roles:
+            raise SharingError("the roster has no such key holder", where=member.id)
+    everybody = sum(HOLDER in one.roles for one in roster.members.values())
+    if body["threshold"] <= everybody // 2:
+        # Else a few who agree could make an epoch among themselves, and evaluate what they like.
+        raise SharingError(f"the threshold is more than half of all {everybody} key holders of the roster")
 
 
 @dataclass(frozen=True)

@@ -182,30 +182,39 @@ class Session:
     def offer(self, own: Own, to: str) -> None:
         """Ask another member to compare, without the hub knowing what. Raises SharingError when it has posted nothing."""
         made = psi.offer(self.place, self._items(own))
-        kept = {"secret": b64(made.secret), "items": [b64(one) for one in made.items]}
+        kept = {
+            "secret": b64(made.secret),
+            "items": [b64(one) for one in made.items],
+            "offer": disclosure.sealed_digest(made.points),
+        }
         self.state.keep(kept, *self._at(f"offer-{to}.json"))
         self._send(to, "offer", made.points)
 
-    def reply(self, own: Own) -> list[str]:
-        """Answer the offers of others; whom."""
-        done: list[str] = []
-        for sender, points in self._read("offer")[0].items():
-            answer = psi.reply(self.place, self._items(own), points)
-            self._send(sender, "reply", pack({}, answer.doubled, answer.own))
-            done.append(sender)
-        return done
+    def asked(self) -> list[str]:
+        """Who offers to compare. To answer shows them what both hold, even where the forum's k is larger than two."""
+        return sorted(self._read("offer")[0])
+
+    def reply(self, own: Own, to: str) -> None:
+        """Answer the offer of one member. Raises SharingError when there is none."""
+        offers, _ = self._read("offer")
+        if to not in offers:
+            raise SharingError("this member has not asked", where=self._called(to))
+        answer = psi.reply(self.place, self._items(own), offers[to])
+        self._send(
+            to, "reply", pack({"offer": disclosure.sealed_digest(offers[to])}, answer.doubled, answer.own)
+        )
 
     def compared(self, own: Own) -> dict[str, list[bytes]]:
-        """The own tags that others have, by who answered an offer."""
+        """The own tags that others have, by who answered the last offer to them."""
         by_item = {self.place.item(name, token): tag for tag, (name, token) in own.tokens.items()}
         found: dict[str, list[bytes]] = {}
         for sender, message in self._read("reply")[0].items():
             kept = self.state.read(*self._at(f"offer-{sender}.json"))
-            if kept is None:
-                continue
-            _, (doubled, theirs) = unpack(message)
+            header, parts = unpack(message)
+            if kept is None or header.get("offer") != kept["offer"] or len(parts) != 2:
+                continue  # an answer to an earlier offer, whose secret is gone
             made = psi.Offer(raw(kept["secret"]), [raw(one) for one in kept["items"]], b"")
-            common = psi.common(made, psi.Reply(doubled, theirs))
+            common = psi.common(made, psi.Reply(*parts))
             found[sender] = sorted(by_item[item] for item in common if item in by_item)
         return found
 
@@ -230,9 +239,11 @@ class Session:
             kept = self.state.read("epochs", name, EPOCH)
             if kept is not None:
                 known[described(kept).proposal.number] = name
-        for certificate in self.remote.epochs():
-            body = certificate.get("epoch") if isinstance(certificate, dict) else None
-            epoch = described(body)
+        listed = [
+            (described(one.get("epoch") if isinstance(one, dict) else None), one)
+            for one in self.remote.epochs()
+        ]
+        for epoch, certificate in sorted(listed, key=lambda pair: -pair[0].proposal.number):
             proposal = epoch.proposal
             if not proposal.valid_from <= now < proposal.valid_until or proposal.forum != self.forum:
                 continue
@@ -242,8 +253,8 @@ class Session:
                     hint="compare certificates with the other members before going on",
                 )
             if self.state.read("epochs", epoch.id, EPOCH) is None:
-                epoch = certified(certificate, self.roster)
-                self.state.keep(epoch.body, "epochs", epoch.id, EPOCH)
+                accepted = certified(certificate, self.roster)
+                self.state.keep(accepted.body, "epochs", accepted.id, EPOCH)
                 self.told(f"accepted epoch {proposal.number}")
             return epoch
         raise SharingError(
@@ -371,6 +382,6 @@ class Session:
 
     def _evidence(self, blamed: list[dict[str, Any]]) -> None:
         if blamed:
-            self.state.keep(blamed, *self._at(f"blamed-{self.clock()}.json"))
+            self.state.keep(blamed, "evidence", f"blamed-{self.clock()}.json")
         for one in blamed:
             self.told(f"{self._called(one['holder'])} {one['why']}; what it signed is kept")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spiritsafe.errors import SharingError
 from spiritsafe.sharing.matching.ceremony import ROUNDS, Participant, Waiting
 from spiritsafe.sharing.matching.counts import Counts
-from spiritsafe.sharing.matching.epoch import described, proposed
+from spiritsafe.sharing.matching.epoch import DAY, Proposal, described, proposed
 from spiritsafe.sharing.matching.holder import Holder, Refused
 from spiritsafe.sharing.matching.remote import HubError
 from spiritsafe.sharing.matching.statements import b64, opened, raw, sign
@@ -23,13 +23,30 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from spiritsafe.sharing.matching.epoch import Proposal
     from spiritsafe.sharing.matching.remote import Remote
     from spiritsafe.sharing.matching.roster import Roster
     from spiritsafe.sharing.matching.state import State
     from spiritsafe.sharing.matching.statements import Statement
 
 SHARE, EPOCH, SIGNED = "share.json", "epoch.json", "signed.json"
+
+
+class Terms(NamedTuple):
+    """What a holder takes part in: at least this k, at most so many days, these purposes and no others."""
+
+    least: int = 2
+    days: int = 31
+    purposes: frozenset[str] = frozenset({"detect-distillation"})
+
+    def refuse(self, proposal: Proposal) -> str | None:
+        """Why a proposal is not taken part in, if it is not."""
+        if proposal.least < self.least:
+            return f"it discloses what {proposal.least} members hold"
+        if proposal.valid_until - proposal.valid_from > self.days * DAY:
+            return f"it lasts more than {self.days} days"
+        if not proposal.purposes <= self.purposes:
+            return f"it matches for {', '.join(sorted(proposal.purposes - self.purposes))}"
+        return None
 
 
 @dataclass
@@ -46,6 +63,7 @@ class Worker:
     state: State
     forum: str
     clock: Callable[[], int]
+    terms: Terms = field(default_factory=Terms)
     memory: bool = False
     told: Callable[[str], None] = lambda _: None
     _parts: dict[str, Participant] = field(default_factory=dict[str, Participant])
@@ -122,6 +140,10 @@ class Worker:
             return 0
         if proposal.number <= self._signed() or proposal.valid_until <= self.clock():
             self._end(name, f"ceremony {name[:8]}: number {proposal.number} is not new")
+            return 0
+        against = self.terms.refuse(proposal)
+        if against:
+            self._end(name, f"ceremony {name[:8]}: not joined, {against}")
             return 0
         part = Participant(proposal, self.me, self.key, self.roster)
         try:

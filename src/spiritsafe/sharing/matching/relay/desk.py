@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,8 @@ class Desk:
     clock: Callable[[], int]
     key: Ed25519PrivateKey | None = None
     epochs: dict[str, Epoch] = field(default_factory=dict[str, Epoch])
+    comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    compared: dict[Any, Any] = field(default_factory=dict[Any, Any])
     _ready: set[int] = field(default_factory=set[int])
     _cleaned: int = 0
 

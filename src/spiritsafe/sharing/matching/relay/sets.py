@@ -13,6 +13,7 @@ from spiritsafe.attest.merkle import leaf_hash
 from spiritsafe.sharing.hub.books import Books
 from spiritsafe.sharing.matching import disclosure, tags
 from spiritsafe.sharing.matching.epoch import DAY
+from spiritsafe.sharing.matching.evaluation import digest
 from spiritsafe.sharing.matching.relay.desk import Call, Refusal, answer
 from spiritsafe.sharing.matching.statements import media_type, raw
 from spiritsafe.sharing.matching.tree import Tree
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _SKEW: Final = 60_000_000
 _LONGEST: Final = 31 * DAY
+_REMEMBERED: Final = 16
 
 
 async def post(call: Call) -> Response:
@@ -66,6 +68,7 @@ async def post(call: Call) -> Response:
             await books.closed(tx, call.desk.key, call.now)
 
     await call.store.write(job)
+    call.desk.compared.clear()  # what was withdrawn is not remembered either
     return answer({"set": statement.id}, status=201)
 
 
@@ -98,7 +101,7 @@ async def matches(call: Call) -> Response:
     if call.me not in sets:
         raise Refusal(409, "post a set first")
     envelopes = {author: orjson.loads(envelope) for author, envelope, _ in found}
-    given = await asyncio.to_thread(_compared, sets, call.me, epoch.proposal.least)
+    given = await _remembered(call, place, sets, epoch.proposal.least)
     header: dict[str, Any] = {
         "sets": [
             {"statement": envelopes[name], "indices": indices}
@@ -163,6 +166,20 @@ async def messages(call: Call) -> Response:
         )
     )  # fmt: skip
     return answer({"messages": [orjson.loads(one) for one, _ in rows]}, *(bytes(box) for _, box in rows))
+
+
+async def _remembered(
+    call: Call, place: tuple[str, str], sets: dict[str, bytes], least: int
+) -> dict[str, tuple[list[int], bytes, bytes]]:
+    """What the sets have in common; computed once for as long as they stay, and one at a time."""
+    key = (place, call.me, tuple(sorted((name, digest(rows)) for name, rows in sets.items())))
+    async with call.desk.comparing:
+        if key not in call.desk.compared:
+            found = await asyncio.to_thread(_compared, sets, call.me, least)
+            while len(call.desk.compared) >= _REMEMBERED:
+                call.desk.compared.pop(next(iter(call.desk.compared)))
+            call.desk.compared[key] = found
+        return call.desk.compared[key]
 
 
 def _compared(sets: dict[str, bytes], me: str, least: int) -> dict[str, tuple[list[int], bytes, bytes]]:
