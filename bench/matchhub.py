@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-    from spiritsafe.sharing.hub.store import Store, Tx
 
 ORIGIN = "forum.example/log"
 
@@ -123,9 +122,9 @@ def serving(
     """A hub with members ``names``, of whom ``holders`` have the role."""
     clock = clock or Clock()
     key = signer("hub")
-    store = opened(url or str(folder / "hub.sqlite"))
+    database = url or str(folder / "hub.sqlite")
     hub = app(
-        store, origin=ORIGIN, key=key, clock=clock, quota=Quota(requests_per_minute=1_000_000),
+        opened(database), origin=ORIGIN, key=key, clock=clock, quota=Quota(requests_per_minute=1_000_000),
         mounts={"match": relay.app(clock=clock, key=key)},
     )  # fmt: skip
     held = socket.create_server(("127.0.0.1", 0))
@@ -139,7 +138,7 @@ def serving(
         while not server.started:
             time.sleep(0.01)
         for name in names:
-            _enrol(running, store, name, ["member", *([HOLDER] if name in holders else [])])
+            _enrol(running, database, name, ["member", *([HOLDER] if name in holders else [])])
         running.roster = running.remote(names[0]).directory()
         yield running
     finally:
@@ -149,10 +148,13 @@ def serving(
         held.close()
 
 
-def _enrol(hub: Hub, store: Store, name: str, roles: list[str]) -> None:
-    async def invited(tx: Tx) -> str:
-        return await members.invite(tx, roles, now=hub.clock(), lasts=DAY)
+def _enrol(hub: Hub, database: str, name: str, roles: list[str]) -> None:
+    async def invited() -> str:
+        store = opened(database)  # one of its own, as the operator's command has
+        try:
+            return await store.write(lambda tx: members.invite(tx, roles, now=hub.clock(), lasts=DAY))
+        finally:
+            await store.close()
 
-    code = asyncio.run(store.write(invited))
-    envelope = members.enrolment(signer(name), code, audience=ORIGIN, now=hub.clock())
+    envelope = members.enrolment(signer(name), asyncio.run(invited()), audience=ORIGIN, now=hub.clock())
     httpx.post(f"{hub.url}/forum/enrol", json=envelope).raise_for_status()
