@@ -8,9 +8,8 @@ Python cannot wipe what it held: a scalar lives until its memory is used again.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
-
-import rbcl
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from spiritsafe.errors import SharingError
 
@@ -26,13 +25,21 @@ _TOP = 0x80
 _BLOCK = hashlib.sha512(bytes(hashlib.sha512().block_size))
 
 
+@cache
+def _sodium() -> Any:
+    """Libsodium. rbcl unpacks it to a temporary file when it is imported, so it is not imported before it is needed."""
+    import rbcl  # noqa: PLC0415
+
+    return rbcl
+
+
 def point(encoded: bytes, where: str | None = None) -> bytes:
     """``encoded``, once it is known to be a point other than the identity. Raises SharingError."""
     # The libsodium inside rbcl 1.1.2 ignores the top bit, which would give each point a second encoding.
     if (
         len(encoded) != SIZE
         or encoded[-1] & _TOP
-        or not rbcl.crypto_core_ristretto255_is_valid_point(encoded)
+        or not _sodium().crypto_core_ristretto255_is_valid_point(encoded)
     ):
         raise SharingError("this is no point of the group", where=where)
     if encoded == IDENTITY:
@@ -54,18 +61,18 @@ def number(value: int) -> bytes:
 
 def random_scalar() -> bytes:
     """A uniform scalar other than zero."""
-    return rbcl.crypto_core_ristretto255_scalar_random()
+    return _sodium().crypto_core_ristretto255_scalar_random()
 
 
 def base(factor: bytes) -> bytes:
     """``factor`` times the generator; the identity for zero."""
-    return rbcl.crypto_scalarmult_ristretto255_base_allow_scalar_zero(factor)
+    return _sodium().crypto_scalarmult_ristretto255_base_allow_scalar_zero(factor)
 
 
 def multiply(factor: bytes, of: bytes) -> bytes:
     """``factor`` times a point. Raises SharingError for an invalid point or the identity as result."""
     try:
-        return rbcl.crypto_scalarmult_ristretto255(factor, of)
+        return _sodium().crypto_scalarmult_ristretto255(factor, of)
     except (RuntimeError, ValueError):
         raise SharingError("this product is no point of the group") from None
 
@@ -74,23 +81,23 @@ def add(*points: bytes) -> bytes:
     """Sum of valid points."""
     total = points[0]
     for one in points[1:]:
-        total = rbcl.crypto_core_ristretto255_add(total, one)
+        total = _sodium().crypto_core_ristretto255_add(total, one)
     return total
 
 
 def plus(a: bytes, b: bytes) -> bytes:
     """Sum of two scalars."""
-    return rbcl.crypto_core_ristretto255_scalar_add(a, b)
+    return _sodium().crypto_core_ristretto255_scalar_add(a, b)
 
 
 def minus(a: bytes, b: bytes) -> bytes:
     """Difference of two scalars."""
-    return rbcl.crypto_core_ristretto255_scalar_sub(a, b)
+    return _sodium().crypto_core_ristretto255_scalar_sub(a, b)
 
 
 def times(a: bytes, b: bytes) -> bytes:
     """Product of two scalars."""
-    return rbcl.crypto_core_ristretto255_scalar_mul(a, b)
+    return _sodium().crypto_core_ristretto255_scalar_mul(a, b)
 
 
 def inverses(scalars: Sequence[bytes]) -> list[bytes]:
@@ -99,7 +106,7 @@ def inverses(scalars: Sequence[bytes]) -> list[bytes]:
     for one in scalars:
         before.append(running)
         running = times(running, one)
-    left, out = rbcl.crypto_core_ristretto255_scalar_invert(running), list[bytes]()
+    left, out = _sodium().crypto_core_ristretto255_scalar_invert(running), list[bytes]()
     for one, product in zip(reversed(scalars), reversed(before), strict=True):
         out.append(times(left, product))
         left = times(left, one)
@@ -116,9 +123,9 @@ def expand(message: bytes, tag: bytes) -> bytes:
 
 def hash_to_group(message: bytes, tag: bytes) -> bytes:
     """The point of ``message`` under the domain ``tag`` (RFC 9497, 4.1)."""
-    return rbcl.crypto_core_ristretto255_from_hash(expand(message, tag))
+    return _sodium().crypto_core_ristretto255_from_hash(expand(message, tag))
 
 
 def hash_to_scalar(message: bytes, tag: bytes) -> bytes:
     """The scalar of ``message`` under the domain ``tag`` (RFC 9497, 4.1)."""
-    return rbcl.crypto_core_ristretto255_scalar_reduce(expand(message, tag))
+    return _sodium().crypto_core_ristretto255_scalar_reduce(expand(message, tag))
