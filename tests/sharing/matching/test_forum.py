@@ -158,6 +158,16 @@ def test_tokens_are_kept_and_cost_their_quota_once(hub: Hub):
     assert count["count"] == evaluation.SMALLEST
 
 
+def test_other_processes_blind_and_join_the_same(hub: Hub):
+    """Two classes are two batches, so both processes have one."""
+    workers = _ceremony(hub)
+    found = _held(1, 2, who="a")
+    found.add("ipv4", "9.9.9.9", "a-0")
+    a, b = hub.session("a", processes=2), hub.session("b")
+    with hub.holding(*workers):
+        assert a.own(found).tokens == b.own(found).tokens
+
+
 def test_the_hub_counts_quotas_and_holders_count_again(hub: Hub):
     _ceremony(hub)
     a = hub.session("a")

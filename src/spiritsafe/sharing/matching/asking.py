@@ -100,12 +100,12 @@ class Asking:
 
     def _waited(self, asked: Asked, run: Any) -> list[bytes]:
         """The tokens of a batch. A holder whose answer does not hold, or who refused, is replaced by another."""
-        threshold, holders = self.epoch.proposal.threshold, len(self.epoch.proposal.holders)
+        threshold, holders = self.epoch.proposal.threshold, set(self.epoch.proposal.holders)
         request, aside, waited = asked.statement.id, dict[str, SharingError](), 0.0
         while True:
             answers, refusals = self.remote.answers(request)
-            fresh = {one: answer for one, answer in answers.items() if one not in aside}
-            refused = {one for one in refusals if one not in aside}
+            fresh = {one: answer for one, answer in answers.items() if one in holders and one not in aside}
+            refused = {one for one in refusals if one in holders and one not in aside}
             if len(fresh) >= threshold:
                 parts, bad = evaluation.sorted_out(self.epoch, asked, fresh, self.roster)
                 tokens, wrong = run(evaluation.combine, asked.batch, parts, threshold).result()
@@ -118,7 +118,7 @@ class Asking:
                 self.remote.again(request, aside)
             elif refused:
                 aside |= {one: SharingError(self._why(refusals[one], one)) for one in refused}
-            if holders - len(aside) < threshold:
+            if len(holders) - len(aside) < threshold:
                 raise evaluation.NotEnough(aside) from next(iter(aside.values()))
             if waited >= self.patience or self._stopped.is_set():
                 raise SharingError(

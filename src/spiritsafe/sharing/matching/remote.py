@@ -16,6 +16,7 @@ from spiritsafe.sharing.hub import tokens
 from spiritsafe.sharing.matching import frames, roster
 from spiritsafe.sharing.matching.evaluation import Answer
 from spiritsafe.sharing.matching.statements import media_type
+from spiritsafe.sharing.matching.tags import ROW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -113,7 +114,10 @@ class Remote:
 
     def ceremonies(self) -> list[dict[str, Any]]:
         """The last ceremonies: id, number, envelope of the proposal, opened, state, why."""
-        return _list(self._get("/ceremonies")[0], "ceremonies")
+        found = _dicts(self._get("/ceremonies")[0], "ceremonies")
+        if any(type(one.get("number")) is not int for one in found):
+            raise SharingError("the hub's answer is malformed")
+        return found
 
     def propose(self, proposal: Statement) -> None:
         """Open a ceremony."""
@@ -142,9 +146,15 @@ class Remote:
         """Who has told so."""
         return _list(self._get(f"/epochs/{epoch}/destroyed")[0], "destroyed")
 
-    def counts(self, epoch: str) -> list[Any]:
+    def counts(self, epoch: str) -> list[dict[str, Any]]:
         """How much each member asked for: member, class, day, count."""
-        return _list(self._get(f"/epochs/{epoch}/counts")[0], "counts")
+        found = _dicts(self._get(f"/epochs/{epoch}/counts")[0], "counts")
+        if any(
+            one.keys() != {"member", "class", "day", "count"} or type(one["count"]) is not int
+            for one in found
+        ):
+            raise SharingError("the hub's answer is malformed")
+        return found
 
     def ask(self, request: Statement, elements: bytes) -> None:
         """Hand in a request."""
@@ -153,14 +163,14 @@ class Remote:
     def answers(self, request: str) -> tuple[dict[str, Answer], dict[str, object]]:
         """Answers and refusals (envelopes) by holder."""
         header, parts = self._get(f"/requests/{request}")
-        answered = _list(header, "answers")
+        answered = _dicts(header, "answers")
         if len(answered) != len(parts):
             raise SharingError("the hub's answer is malformed")
         found = {
             str(one.get("holder")): Answer(one.get("envelope"), part)
             for one, part in zip(answered, parts, strict=True)
         }
-        return found, {str(one.get("holder")): one.get("envelope") for one in _list(header, "refusals")}
+        return found, {str(one.get("holder")): one.get("envelope") for one in _dicts(header, "refusals")}
 
     def again(self, request: str, without: Iterable[str]) -> None:
         """Have others asked instead."""
@@ -197,17 +207,13 @@ class Remote:
         Raises SharingError when the two do not fit, or the signature is not the hub's.
         """
         header, parts = self._get(f"/epochs/{place.epoch}/{place.purpose}/matches")
-        entries = _list(header, "sets")
+        entries = _dicts(header, "sets")
         if len(parts) != 2 * len(entries):
             raise SharingError("the hub's answer is malformed")
-        told = self._told(header.get("told"), place, me)
-        sets = [
-            {**one, "rows": parts[2 * i], "proof": parts[2 * i + 1]}
-            for i, one in enumerate(entries)
-            if isinstance(one, dict)
-        ]
-        given = [len(one["indices"]) for one in sets if isinstance(one.get("indices"), list)]
-        if sorted(one["rows"] for one in told["sets"].values() if one["rows"]) != sorted(given):
+        told, promised = self._told(header.get("told"), place, me)
+        sets = [{**one, "rows": parts[2 * i], "proof": parts[2 * i + 1]} for i, one in enumerate(entries)]
+        given = [len(one["rows"]) // ROW for one in sets]
+        if sorted(many for many in promised if many) != sorted(given):
             raise SharingError("the hub signed that it gave something else than it gave")
         return {"sets": sets}, {"told": header["told"], **told}
 
@@ -220,15 +226,20 @@ class Remote:
         header, parts = self._get(f"/epochs/{place.epoch}/{place.purpose}/messages/{about}")
         return list(zip(_list(header, "messages"), parts, strict=False))
 
-    def _told(self, envelope: object, place: Place, me: str) -> dict[str, Any]:
+    def _told(self, envelope: object, place: Place, me: str) -> tuple[dict[str, Any], list[int]]:
+        """What the hub signed to have given, and of how many rows of each set."""
         try:
             payload = dsse.verify(envelope, {keys.keyid(self.log_key): self.log_key}, media_type("told"))
             told = read(payload)
+            promised = [int(one["rows"]) for one in told["sets"].values()]
+            meant = (told["to"], told["epoch"], told["purpose"]) == (me, *place)
         except AttestError as error:
             raise SharingError(f"the hub does not sign what it gives: {error.message}") from None
-        if (told["to"], told["epoch"], told["purpose"]) != (me, *place):
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise SharingError("the hub's signed answer is malformed") from None
+        if not meant:
             raise SharingError("the hub signed an answer for somebody else")
-        return told
+        return told, promised
 
     def _get(self, path: str) -> tuple[dict[str, Any], list[bytes]]:
         return self._frame("GET", path, b"")
@@ -293,6 +304,13 @@ def secured(
 def _list(header: dict[str, Any], name: str) -> list[Any]:
     found = header.get(name)
     if not isinstance(found, list):
+        raise SharingError("the hub's answer is malformed")
+    return found
+
+
+def _dicts(header: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found = _list(header, name)
+    if not all(isinstance(one, dict) for one in found):
         raise SharingError("the hub's answer is malformed")
     return found
 
