@@ -17,8 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from spiritsafe import __version__, _gateway_cli, _hub_cli, _orders_cli, _provenance_cli
-from spiritsafe import __version__, _gateway_cli, _orders_cli, _provenance_cli, _share_cli
+from spiritsafe import (
+    __version__,
+    _gateway_cli,
+    _hub_cli,
+    _match_cli,
+    _orders_cli,
+    _provenance_cli,
+    _share_cli,
+)
 from spiritsafe.errors import SpiritsafeError, UsageError
 from spiritsafe.settings import Settings
 
@@ -35,9 +42,10 @@ app = typer.Typer(
 )
 app.add_typer(_orders_cli.app, name="orders")
 app.add_typer(_gateway_cli.app, name="gateway")
-app.add_typer(_hub_cli.app, name="hub")
 app.add_typer(_provenance_cli.marks, name="marks")
 app.add_typer(_provenance_cli.prove, name="prove")
+app.add_typer(_hub_cli.app, name="hub")
+_share_cli.app.add_typer(_match_cli.app, name="match")
 app.add_typer(_share_cli.app, name="share")
 
 FOUND = 3

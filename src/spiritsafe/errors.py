@@ -14,7 +14,8 @@
     ├── OrderError           orders are forged, expired, rolled back, malformed exit 2
     ├── AttestError          a signature, proof or time stamp does not hold     exit 2
     └── SharingError         an object, member or message of the forum is wrong exit 2
-        └── ScopeError       something would leave, or arrive, that may not     exit 2
+        ├── ScopeError       something would leave, or arrive, that may not     exit 2
+        └── MisconductError  a member provably broke a protocol                 exit 2
 """
 
 from __future__ import annotations
@@ -86,3 +87,13 @@ class SharingError(SpiritsafeError):
 
 class ScopeError(SharingError):
     """Something outside the closed schemas would leave a member or arrive from one; ``where`` is the field's path."""
+
+
+class MisconductError(SharingError):
+    """Members provably broke a protocol: ``members`` are their identities, the message says how each did."""
+
+    def __init__(
+        self, message: str, members: tuple[str, ...] = (), *, where: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, where=where or ", ".join(members) or None, hint=hint)
+        self.members = members
