@@ -79,7 +79,7 @@ def judged(log: Log, layers: dict[str, Layer], projections: Any, **more: Any) ->
         margins=Margins(),
         settings=Settings(),
         **more,
-    )
+    ).told
 
 
 def accused(told: list[Verdict]) -> list[Verdict]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,14 @@ _LEAST = 0.1
 _TIED = frozenset({"dense", "tied"})
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """``told``: what is worth telling (campaigns, pools, resellers, insufficient ones); ``heard``: all that was judged."""
+
+    told: list[Verdict]
+    heard: list[Verdict]
+
+
 def verdicts(
     log: Log,
     candidates: Sequence[Candidate],
@@ -44,8 +52,8 @@ def verdicts(
     margins: Margins,
     settings: Settings,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Verdict]:
-    """Judge every candidate. Returns those worth telling: campaigns, pools, resellers, insufficient ones."""
+) -> Judged:
+    """Judge every candidate that enough parties are in."""
     heard: list[Verdict] = []
     for index, candidate in enumerate(candidates):
         seen = evidence.view(log, candidate)
@@ -57,7 +65,7 @@ def verdicts(
     for verdict in told:
         if verdict.label == "campaign":
             verdict.hubs = _hubs(log, verdict, layers, projections, margins)
-    return told
+    return Judged(told, heard)
 
 
 def _decide(

@@ -1,0 +1,224 @@
+"""Candidates: every group that a scan tested, with its evidence, and what private matching takes of it.
+
+A lab alone accuses few of them. What falls short at each of several labs may suffice together (``docs/sharing/joint.md``): for
+that, evidence and intent are told apart and test by test. What could match at another lab comes from the slots of the choice
+and from infrastructure alone. Nothing here leaves the lab by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spiritsafe.campaigns import grounds
+from spiritsafe.campaigns.clusters import LEAST_PARTIES
+from spiritsafe.campaigns.verdicts import named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from spiritsafe.campaigns.coordination import Test
+    from spiritsafe.campaigns.links import Layer
+    from spiritsafe.campaigns.log import Log
+    from spiritsafe.campaigns.verdict import Verdict
+    from spiritsafe.settings import Settings
+
+_LEAST_HOLDERS = 3
+"""Parties that hold a value before it stands for the candidate and not for one of them."""
+_MOST_VALUES = 64
+_ITEMS = 32
+_SHARE = 0.1
+"""Share of a candidate's exchanges that a template needs before its skeleton stands for the candidate."""
+_MOSTLY = 0.5
+_TIES = ("payment", "device", "network")
+_ORDER = ("skeleton", "item", *_TIES)
+
+
+def templates(log: Log, heard: Sequence[Verdict]) -> Any:
+    """The templates (int64) whose skeletons are needed: those that screened candidates consist of."""
+    found = [_templates(log, one) for one in heard if _outward(one)]
+    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+
+def candidates(
+    log: Log | None,
+    heard: Sequence[Verdict],
+    record: Mapping[str, Any],
+    told: Sequence[Verdict],
+    skeletons: Mapping[int, Any],
+    *,
+    settings: Settings,
+    version: int,
+) -> dict[str, Any]:
+    """The content of ``candidates.json``: all of ``heard``, the largest first. ``record``: that of ``campaigns.json``."""
+    names = {id(one): entry["campaign_id"] for entry, one in zip(record["campaigns"], told, strict=True)}
+    screened = [one for one in heard if one.hypotheses]
+    content: dict[str, Any] = {
+        "schema": 1,
+        "fingerprint_version": version,
+        "settings": settings.fingerprint(),
+        "seed": settings.seed,
+        "fdr": settings.fdr,
+        "first": record["scanned"].get("first"),
+        "last": record["scanned"].get("last"),
+        "tested": len(heard),
+        "screened": len(screened),
+        "bar_bits": _down(screened[0].bar) if screened else None,
+        "candidates": [],
+    }
+    if log is None:
+        return content
+    ids = identifiers_of(log, heard)
+    family = _families(log, screened, ids)
+    content["candidates"] = [
+        {
+            "candidate_id": ids[id(one)],
+            "kind": one.candidate.kind,
+            "label": one.label or None,
+            "campaign_id": names.get(id(one)),
+            "family": family.get(id(one)),
+            "parties": int(one.view.parties.size),
+            "exchanges": int(one.view.rows.size),
+            "screened": bool(one.hypotheses),
+            "intent": {"score": round(one.score, 4), "p_value": round(one.p_value, 6), "by": _intent(one)},
+            "coordination": {
+                "bits": _down(one.log_e),
+                "tests": [_test(test) for test in grounds.decisive(one.tests)],
+            },
+            "excused": any(h.fits == "yes" for h in one.hypotheses),
+            "skeletons": [
+                {
+                    "template": f"{int(log.template_key[key]):016x}",
+                    "runs": [f"{int(run):016x}" for run in skeletons[key]],
+                }
+                for key in _templates(log, one).tolist()
+                if key in skeletons
+            ]
+            if _outward(one)
+            else [],
+        }
+        for one in heard
+    ]
+    return content
+
+
+def identifiers(
+    log: Log | None,
+    heard: Sequence[Verdict],
+    skeletons: Mapping[int, Any],
+    layers: Mapping[str, Layer],
+    *,
+    version: int,
+) -> Iterator[dict[str, str]]:
+    """The lines of ``identifiers.jsonl``: candidate, class and value of whatever another lab could hold as well.
+
+    ``skeleton``: runs of words of the templates it consists of. ``item``: a sample of its whole prompts, the smallest hashes, the
+    same sample wherever the same prompts are sent. ``payment``, ``device``, ``network``: SHA-256 of what at least three of its
+    parties hold, and no more parties beside them. Fingerprints begin with their version: other versions do not compare.
+    """
+    if log is None:
+        return
+    ids = identifiers_of(log, heard)
+    for one in heard:
+        if not _outward(one):
+            continue
+        runs = [skeletons[key] for key in _templates(log, one).tolist() if key in skeletons]
+        found = {
+            "skeleton": [f"{version}:{int(run):016x}" for run in np.unique(np.concatenate(runs))]
+            if runs
+            else []
+        }
+        items = np.unique(log.exact[one.view.screen])
+        found["item"] = [f"{version}:{int(item):016x}" for item in items[items > 0][:_ITEMS]]
+        for name in _TIES:
+            found[name] = _held(layers[name], one.view.parties) if name in layers else []
+        for name in _ORDER:
+            for value in found[name][:_MOST_VALUES]:
+                yield {"candidate_id": ids[id(one)], "class": name, "value": value}
+
+
+def identifiers_of(log: Log, heard: Sequence[Verdict]) -> dict[int, str]:
+    """A name for each candidate (by ``id`` of its verdict), stable over re-scans: who sent what, in any order of rows."""
+    who = np.array(
+        [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) for name in log.accounts],
+        np.uint64,
+    )
+    found: dict[int, str] = {}
+    for one in heard:
+        rows = one.candidate.rows
+        digest = hashlib.sha256(f"{one.candidate.kind}\0{rows.size}\0".encode())
+        for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F):
+            sent = (log.exact[rows] ^ np.uint64(odd)) * np.uint64(odd) + who[log.acc[rows]]
+            sent = (sent ^ (sent >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            digest.update((sent ^ (sent >> np.uint64(27))).sum(dtype=np.uint64).tobytes())
+        found[id(one)] = f"k-{digest.hexdigest()[:16]}"
+    return found
+
+
+def _outward(one: Verdict) -> bool:
+    """Whether anything of a candidate may be matched: it was tested for coordination, or is told."""
+    return bool(one.hypotheses or one.label)
+
+
+def _intent(one: Verdict) -> str | None:
+    """How the candidate passed the screen of intent: by its role, by elimination, or not at all."""
+    return "role" if named(one) else "elimination" if one.hypotheses else None
+
+
+def _test(test: Test) -> dict[str, Any]:
+    nature = (
+        "marginal" if test.name in grounds.MARGINAL else "orderly" if test.name in grounds.ORDERLY else "firm"
+    )
+    whole = test.name in grounds.TIES or test.note.startswith("all hours")
+    return {
+        "name": test.name,
+        "kind": grounds.kind(test),
+        "nature": nature,
+        "bits": _down(test.log_e),
+        "weight": test.weight,
+        "n": test.n,
+        "window": "all slots" if whole else "slots of the test",
+    }
+
+
+def _down(log_e: float) -> float:
+    """Bits of a log e-value, rounded down to a hundredth: still those of an e-value."""
+    return float(np.floor(np.clip(log_e / np.log(2), -1e6, 1e6) * 100) / 100)
+
+
+def _templates(log: Log, one: Verdict) -> Any:
+    """Int64: templates that a tenth of the candidate's exchanges have, and five of its parties, in the slots of the choice."""
+    rows = one.view.screen
+    template = log.template[rows].astype(np.int64)
+    rows, template = rows[template >= 0], template[template >= 0]
+    kinds, dense, count = np.unique(template, return_inverse=True, return_counts=True)
+    pair = np.unique(dense.astype(np.int64) * log.parties + log.row_party[rows])
+    users = np.bincount(pair // log.parties, minlength=kinds.size)
+    return kinds[(count >= _SHARE * one.view.screen.size) & (users >= LEAST_PARTIES)]
+
+
+def _held(layer: Layer, parties: Any) -> list[str]:
+    """SHA-256 of the values that at least three of ``parties`` hold and no more others do, the most held first."""
+    inside = np.isin(layer.party, parties)
+    holders = np.bincount(layer.value[inside], minlength=layer.population.size)
+    own = np.flatnonzero((holders >= _LEAST_HOLDERS) & (2 * holders >= layer.population))
+    most = own[np.argsort(-holders[own], kind="stable")][:_MOST_VALUES]
+    return sorted(hashlib.sha256(layer.names[value].encode()).hexdigest() for value in most.tolist())
+
+
+def _families(log: Log, screened: Sequence[Verdict], ids: Mapping[int, str]) -> dict[int, str]:
+    """By ``id``: the largest candidate with most of this one's parties, or itself. One campaign is proposed many times."""
+    found: dict[int, str] = {}
+    homes: list[tuple[str, Any]] = []
+    for one in sorted(screened, key=lambda v: (-v.view.parties.size, ids[id(v)])):
+        mine = one.view.parties
+        home = next((name for name, held in homes if held[mine].mean() > _MOSTLY), None)
+        if home is None:
+            home = ids[id(one)]
+            held = np.zeros(log.parties, bool)
+            held[mine] = True
+            homes.append((home, held))
+        found[id(one)] = home
+    return found
