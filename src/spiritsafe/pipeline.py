@@ -25,6 +25,7 @@ from spiritsafe.campaigns import (
     candidates,
     clusters,
     explain,
+    identifiers,
     indicators,
     intent,
     links,
@@ -362,11 +363,12 @@ def _write(taken: Ingest, result: Result, settings: Settings) -> None:
         json.dumps(result.record, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8"
     )
     (final / "report.html").write_text(page(result.record), "utf-8")
-    _outward(final, taken, result, settings)
-    accuses = any(entry["label"] == "campaign" for entry in result.record["campaigns"])
     whole = (
-        pq.read_table(work / "sketch.parquet", columns=["skeleton"]).column(0).to_numpy() if accuses else None
+        pq.read_table(work / "sketch.parquet", columns=["skeleton"]).column(0).to_numpy()
+        if result.log
+        else None
     )
+    _outward(final, taken, result, whole, settings)
     found = indicators.indicators(
         result.log, result.record, result.verdicts, result.layers, whole, version=FINGERPRINT_VERSION
     )
@@ -384,15 +386,15 @@ def _write(taken: Ingest, result: Result, settings: Settings) -> None:
         rejected.replace(final / "rejected.jsonl")
 
 
-def _outward(final: Path, taken: Ingest, result: Result, settings: Settings) -> None:
+def _outward(final: Path, taken: Ingest, result: Result, whole: Any, settings: Settings) -> None:
     """What was tested, and what of it another provider could hold as well: nothing leaves by being written here."""
-    log, heard = result.log, result.heard
+    log, heard, version = result.log, result.heard, FINGERPRINT_VERSION
     wanted = candidates.templates(log, heard) if log else np.zeros(0, np.int64)
     runs = skeletons.skeletons(taken.work / "sketch.parquet", log, wanted) if log else {}
+    seen = identifiers.samples(heard, whole)
     tested = candidates.candidates(
-        log, heard, result.record, result.verdicts, runs, settings=settings, version=FINGERPRINT_VERSION
+        log, heard, result.record, result.verdicts, runs, seen, settings=settings, version=version
     )
     (final / "candidates.json").write_text(json.dumps(tested, indent=1, sort_keys=True) + "\n", "utf-8")
-    with (final / "identifiers.jsonl").open("w", encoding="utf-8") as lines:
-        for one in candidates.identifiers(log, heard, runs, result.layers, version=FINGERPRINT_VERSION):
-            lines.write(json.dumps(one) + "\n")
+    lines = identifiers.identifiers(log, heard, runs, seen, result.layers, version=version)
+    (final / "identifiers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from spiritsafe.campaigns import candidates, evidence
+from spiritsafe.campaigns import candidates, evidence, identifiers
 from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.hypotheses import Hypothesis
@@ -41,12 +40,14 @@ def verdict(log: Log, rows: Any, *tests: Test, kind: str = "template", fits: str
 
 
 def content(log: Log, heard: list[Verdict], skeletons: dict[int, Any] | None = None) -> dict[str, Any]:
-    return candidates.candidates(log, heard, RECORD, [], skeletons or {}, settings=Settings(), version=1)
+    return candidates.candidates(log, heard, RECORD, [], skeletons or {}, {}, settings=Settings(), version=1)
 
 
 def lines(log: Log, heard: list[Verdict], layers: dict[str, Layer], runs: Any = None) -> dict[str, list[str]]:
+    whole = np.arange(1, log.acc.size + 1, dtype=np.uint64) * np.uint64(1 << 32)
+    seen = identifiers.samples(heard, whole)
     found: dict[str, list[str]] = {}
-    for one in candidates.identifiers(log, heard, runs or {}, layers, version=7):
+    for one in identifiers.identifiers(log, heard, runs or {}, seen, layers, version=7):
         found.setdefault(one["class"], []).append(one["value"])
     return found
 
@@ -94,7 +95,7 @@ def test_a_name_does_not_depend_on_the_order_of_the_log_and_does_on_who_sent_wha
     def name(order: Any, who: Any = who, item: Any = item) -> str:
         log = make_log(who[order], item=item[order], time=time[order])
         one = verdict(log, np.arange(order.size))
-        return candidates.identifiers_of(log, [one])[id(one)]
+        return candidates.names(log, [one])[id(one)]
 
     same = name(np.arange(300))
     assert name(rng.permutation(300)) == same
@@ -117,33 +118,44 @@ def test_one_campaign_that_is_proposed_many_times_is_one_family(log: Log):
 def test_only_values_that_several_parties_hold_and_few_others_are_named(log: Log, make_layer: MakeLayer):
     inside = np.flatnonzero(log.acc < 6)
     held = [
-        *((p, "ours") for p in range(4)),
-        *((p, "two hold it") for p in range(2)),
-        *((p, "everybody's") for p in range(3, 12)),
-        (11, "ours"),
+        *((p, "iban:ours") for p in range(4)),
+        *((p, "iban:two hold it") for p in range(2)),
+        *((p, "iban:everybody's") for p in range(3, 12)),
+        *((p, "already a hash") for p in range(6)),
+        (11, "iban:ours"),
     ]
     found = lines(log, [verdict(log, inside)], {"payment": make_layer("payment", held, 12)})
-    assert found["payment"] == [hashlib.sha256(b"ours").hexdigest()]
+    assert found["payment"] == ["iban:ours"]
+
+
+def test_addresses_have_the_class_of_their_version_and_private_ones_none(log: Log, make_layer: MakeLayer):
+    held = [
+        (p, value) for p in range(6) for value in ("10.0.0.1", "8.8.8.8", "2001:4860:4860::8888", "hashed")
+    ]
+    found = lines(
+        log, [verdict(log, np.flatnonzero(log.acc < 6))], {"network": make_layer("network", held, 12)}
+    )
+    assert (found["ipv4"], found["ipv6"]) == (["8.8.8.8"], ["2001:4860:4860::8888"])
+    assert "network" not in found
 
 
 def test_what_is_named_comes_from_the_slots_of_the_choice(log: Log):
     inside = np.flatnonzero(log.acc < 6)
     chosen = inside[log.screening(inside)]
     found = lines(log, [verdict(log, inside)], {}, {0: np.array([5, 9], np.uint64)})
-    assert found["item"] == [f"7:{item:016x}" for item in np.sort(log.exact[chosen])[:32].tolist()]
-    assert found["skeleton"] == [f"7:{5:016x}", f"7:{9:016x}"]
+    sampled = [f"fp7:{(int(row) + 1) << 32:016x}" for row in np.sort(chosen)[:32]]
+    assert found["skeleton"] == [f"fp7:{5:016x}", f"fp7:{9:016x}", *sampled]
 
 
 def test_nothing_of_a_group_that_was_not_tested_can_be_matched(log: Log):
     one = verdict(log, np.flatnonzero(log.acc < 6), fits=None)
     assert lines(log, [one], {}, {0: np.array([5], np.uint64)}) == {}
     one.label = "pool"
-    assert lines(log, [one], {}, {0: np.array([5], np.uint64)})["skeleton"] == [f"7:{5:016x}"]
+    assert lines(log, [one], {}, {0: np.array([5], np.uint64)})["skeleton"][0] == f"fp7:{5:016x}"
 
 
 def test_a_log_without_exchanges_has_no_candidates():
-    made = candidates.candidates(
-        None, [], {"campaigns": [], "scanned": {}}, [], {}, settings=Settings(), version=1
-    )
+    head = {"campaigns": [], "scanned": {}}
+    made = candidates.candidates(None, [], head, [], {}, {}, settings=Settings(), version=1)
     assert (made["tested"], made["candidates"]) == (0, [])
-    assert list(candidates.identifiers(None, [], {}, {}, version=1)) == []
+    assert list(identifiers.identifiers(None, [], {}, {}, {}, version=1)) == []

@@ -53,16 +53,16 @@ def _log(folder: Path, provider: int, *, opening: str = OPENING) -> Path:
 
 
 def _runs(folder: Path, provider: int, **options: Any) -> tuple[set[str], set[str]]:
-    """Skeleton of the candidate with the template, and its sample of items."""
+    """Skeleton of the candidate with the template, and its sample of prompts."""
     out = folder / f"out-{provider}"
     pipeline.scan([_log(folder, provider, **options)], out, settings=Settings())
     found = json.loads((out / "candidates.json").read_text("utf-8"))["candidates"]
     (one,) = [one for one in found if one["kind"] == "template" and one["parties"] >= 24 and one["screened"]]
     lines = [json.loads(line) for line in (out / "identifiers.jsonl").read_text("utf-8").splitlines()]
-    mine = [line for line in lines if line["candidate_id"] == one["candidate_id"]]
-    runs = {line["value"] for line in mine if line["class"] == "skeleton"}
-    assert runs == {f"1:{run}" for part in one["skeletons"] for run in part["runs"]}
-    return runs, {line["value"] for line in mine if line["class"] == "item"}
+    runs = {run for part in one["skeletons"] for run in part["runs"]}
+    named = {line["value"] for line in lines if line["candidate_id"] == one["candidate_id"]}
+    assert named == {f"fp1:{run}" for run in runs | set(one["sample"])}
+    return runs, set(one["sample"])
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[str]]:
     return _runs(tmp_path_factory.mktemp("here"), 1)
 
 
-def test_two_providers_find_the_same_skeleton_and_no_common_item(
+def test_two_providers_find_the_same_skeleton_and_no_common_prompt(
     here: tuple[set[str], set[str]], tmp_path: Path
 ):
     there = _runs(tmp_path, 2)

@@ -1,8 +1,7 @@
-"""Candidates: every group that a scan tested, with its evidence, and what private matching takes of it.
+"""Candidates: every group that a scan tested, with its evidence.
 
 A lab alone accuses few of them. What falls short at each of several labs may suffice together (``docs/sharing/joint.md``): for
-that, evidence and intent are told apart and test by test. What could match at another lab comes from the slots of the choice
-and from infrastructure alone. Nothing here leaves the lab by itself.
+that, evidence and intent are told apart, and evidence test by test. Nothing here leaves the lab by itself.
 """
 
 from __future__ import annotations
@@ -17,28 +16,21 @@ from spiritsafe.campaigns.clusters import LEAST_PARTIES
 from spiritsafe.campaigns.verdicts import named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from spiritsafe.campaigns.coordination import Test
-    from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
     from spiritsafe.campaigns.verdict import Verdict
     from spiritsafe.settings import Settings
 
-_LEAST_HOLDERS = 3
-"""Parties that hold a value before it stands for the candidate and not for one of them."""
-_MOST_VALUES = 64
-_ITEMS = 32
 _SHARE = 0.1
 """Share of a candidate's exchanges that a template needs before its skeleton stands for the candidate."""
 _MOSTLY = 0.5
-_TIES = ("payment", "device", "network")
-_ORDER = ("skeleton", "item", *_TIES)
 
 
 def templates(log: Log, heard: Sequence[Verdict]) -> Any:
     """The templates (int64) whose skeletons are needed: those that screened candidates consist of."""
-    found = [_templates(log, one) for one in heard if _outward(one)]
+    found = [templates_of(log, one) for one in heard if outward(one)]
     return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
 
@@ -48,12 +40,16 @@ def candidates(
     record: Mapping[str, Any],
     told: Sequence[Verdict],
     skeletons: Mapping[int, Any],
+    samples: Mapping[int, Any],
     *,
     settings: Settings,
     version: int,
 ) -> dict[str, Any]:
-    """The content of ``candidates.json``: all of ``heard``, the largest first. ``record``: that of ``campaigns.json``."""
-    names = {id(one): entry["campaign_id"] for entry, one in zip(record["campaigns"], told, strict=True)}
+    """The content of ``candidates.json``: all of ``heard``, the largest first. ``record``: that of ``campaigns.json``.
+
+    ``skeletons``: uint64 by template; ``samples``: uint64 by ``id`` of a verdict, its prompts without their items.
+    """
+    known = {id(one): entry["campaign_id"] for entry, one in zip(record["campaigns"], told, strict=True)}
     screened = [one for one in heard if one.hypotheses]
     content: dict[str, Any] = {
         "schema": 1,
@@ -70,14 +66,14 @@ def candidates(
     }
     if log is None:
         return content
-    ids = identifiers_of(log, heard)
+    ids = names(log, heard)
     family = _families(log, screened, ids)
     content["candidates"] = [
         {
             "candidate_id": ids[id(one)],
             "kind": one.candidate.kind,
             "label": one.label or None,
-            "campaign_id": names.get(id(one)),
+            "campaign_id": known.get(id(one)),
             "family": family.get(id(one)),
             "parties": int(one.view.parties.size),
             "exchanges": int(one.view.rows.size),
@@ -86,60 +82,31 @@ def candidates(
             "coordination": {
                 "bits": _down(one.log_e),
                 "tests": [_test(test) for test in grounds.decisive(one.tests)],
+                "chose": sorted(grounds.chose(one.tests, one.bar)),
             },
             "excused": any(h.fits == "yes" for h in one.hypotheses),
-            "skeletons": [
-                {
-                    "template": f"{int(log.template_key[key]):016x}",
-                    "runs": [f"{int(run):016x}" for run in skeletons[key]],
-                }
-                for key in _templates(log, one).tolist()
-                if key in skeletons
-            ]
-            if _outward(one)
-            else [],
+            "skeletons": _skeletons(log, one, skeletons),
+            "sample": _hex(samples.get(id(one), ())),
         }
         for one in heard
     ]
     return content
 
 
-def identifiers(
-    log: Log | None,
-    heard: Sequence[Verdict],
-    skeletons: Mapping[int, Any],
-    layers: Mapping[str, Layer],
-    *,
-    version: int,
-) -> Iterator[dict[str, str]]:
-    """The lines of ``identifiers.jsonl``: candidate, class and value of whatever another lab could hold as well.
-
-    ``skeleton``: runs of words of the templates it consists of. ``item``: a sample of its whole prompts, the smallest hashes, the
-    same sample wherever the same prompts are sent. ``payment``, ``device``, ``network``: SHA-256 of what at least three of its
-    parties hold, and no more parties beside them. Fingerprints begin with their version: other versions do not compare.
-    """
-    if log is None:
-        return
-    ids = identifiers_of(log, heard)
-    for one in heard:
-        if not _outward(one):
-            continue
-        runs = [skeletons[key] for key in _templates(log, one).tolist() if key in skeletons]
-        found = {
-            "skeleton": [f"{version}:{int(run):016x}" for run in np.unique(np.concatenate(runs))]
-            if runs
-            else []
-        }
-        items = np.unique(log.exact[one.view.screen])
-        found["item"] = [f"{version}:{int(item):016x}" for item in items[items > 0][:_ITEMS]]
-        for name in _TIES:
-            found[name] = _held(layers[name], one.view.parties) if name in layers else []
-        for name in _ORDER:
-            for value in found[name][:_MOST_VALUES]:
-                yield {"candidate_id": ids[id(one)], "class": name, "value": value}
+def _skeletons(log: Log, one: Verdict, skeletons: Mapping[int, Any]) -> list[dict[str, Any]]:
+    mine = templates_of(log, one).tolist() if outward(one) else []
+    return [
+        {"template": f"{int(log.template_key[key]):016x}", "runs": _hex(skeletons[key])}
+        for key in mine
+        if key in skeletons
+    ]
 
 
-def identifiers_of(log: Log, heard: Sequence[Verdict]) -> dict[int, str]:
+def _hex(prints: Any) -> list[str]:
+    return [f"{int(one):016x}" for one in prints]
+
+
+def names(log: Log, heard: Sequence[Verdict]) -> dict[int, str]:
     """A name for each candidate (by ``id`` of its verdict), stable over re-scans: who sent what, in any order of rows."""
     who = np.array(
         [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) for name in log.accounts],
@@ -157,7 +124,7 @@ def identifiers_of(log: Log, heard: Sequence[Verdict]) -> dict[int, str]:
     return found
 
 
-def _outward(one: Verdict) -> bool:
+def outward(one: Verdict) -> bool:
     """Whether anything of a candidate may be matched: it was tested for coordination, or is told."""
     return bool(one.hypotheses or one.label)
 
@@ -188,7 +155,7 @@ def _down(log_e: float) -> float:
     return float(np.floor(np.clip(log_e / np.log(2), -1e6, 1e6) * 100) / 100)
 
 
-def _templates(log: Log, one: Verdict) -> Any:
+def templates_of(log: Log, one: Verdict) -> Any:
     """Int64: templates that a tenth of the candidate's exchanges have, and five of its parties, in the slots of the choice."""
     rows = one.view.screen
     template = log.template[rows].astype(np.int64)
@@ -197,15 +164,6 @@ def _templates(log: Log, one: Verdict) -> Any:
     pair = np.unique(dense.astype(np.int64) * log.parties + log.row_party[rows])
     users = np.bincount(pair // log.parties, minlength=kinds.size)
     return kinds[(count >= _SHARE * one.view.screen.size) & (users >= LEAST_PARTIES)]
-
-
-def _held(layer: Layer, parties: Any) -> list[str]:
-    """SHA-256 of the values that at least three of ``parties`` hold and no more others do, the most held first."""
-    inside = np.isin(layer.party, parties)
-    holders = np.bincount(layer.value[inside], minlength=layer.population.size)
-    own = np.flatnonzero((holders >= _LEAST_HOLDERS) & (2 * holders >= layer.population))
-    most = own[np.argsort(-holders[own], kind="stable")][:_MOST_VALUES]
-    return sorted(hashlib.sha256(layer.names[value].encode()).hexdigest() for value in most.tolist())
 
 
 def _families(log: Log, screened: Sequence[Verdict], ids: Mapping[int, str]) -> dict[int, str]:
