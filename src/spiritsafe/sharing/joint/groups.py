@@ -7,12 +7,12 @@ candidate of a lab at most, and a candidate is in one group at most: what a vira
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from spiritsafe.sharing.joint.known import INFRASTRUCTURE, RUN, SAMPLE
+from spiritsafe.sharing.joint.known import CLASSES, INFRASTRUCTURE, RUN, SAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ class Match:
     """What is known of one candidate before it is opened.
 
     ``name`` its commitment; ``kind`` what proposed it; ``tags`` those matched, by class; ``listed`` how many tags it has in all,
-    by class.
+    by class. ``hearsay``: it was not opened, and one lab alone says that it met it.
     """
 
     lab: str
@@ -38,6 +38,7 @@ class Match:
     kind: str
     tags: Mapping[str, frozenset[str]]
     listed: Mapping[str, int]
+    hearsay: bool = False
 
 
 def groups(found: Sequence[Match], rules: Rules) -> list[list[Match]]:
@@ -49,6 +50,9 @@ def groups(found: Sequence[Match], rules: Rules) -> list[list[Match]]:
     for _, first, second in sorted(_fits(found, rules)):
         a, b = home[at[first]], home[at[second]]
         if a == b or labs[a] & labs[b]:
+            continue
+        # What one lab alone says of a silent one must not weigh on a group of others; it still counts as a hypothesis.
+        if (found[at[first]].hearsay or found[at[second]].hearsay) and len(inside[a]) + len(inside[b]) > 2:
             continue
         inside[a] |= inside[b]
         labs[a] |= labs[b]
@@ -62,7 +66,7 @@ def groups(found: Sequence[Match], rules: Rules) -> list[list[Match]]:
     return sorted(made, key=lambda group: group[0].name)
 
 
-def _fits(found: Sequence[Match], rules: Rules) -> Iterable[tuple[tuple[float, bool], str, str]]:
+def _fits(found: Sequence[Match], rules: Rules) -> Iterable[tuple[tuple[bool, float, bool], str, str]]:
     """Pairs that fit, each with a key that sorts the best first."""
     holders: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for number in sorted(range(len(found)), key=lambda number: found[number].name):
@@ -84,7 +88,7 @@ def _fits(found: Sequence[Match], rules: Rules) -> Iterable[tuple[tuple[float, b
         likeness = fit(one, other, rules)
         if likeness > 0:
             first, second = sorted((one.name, other.name))
-            yield (-likeness, one.kind != other.kind), first, second
+            yield (one.hearsay or other.hearsay, -likeness, one.kind != other.kind), first, second
 
 
 def fit(one: Match, other: Match, rules: Rules) -> float:
@@ -95,11 +99,15 @@ def fit(one: Match, other: Match, rules: Rules) -> float:
     return score + sum(_common(one, other, kind) > 0 for kind in INFRASTRUCTURE)
 
 
-def by_infrastructure(group: Sequence[Match]) -> bool:
-    """Whether common infrastructure helped to make a group: its ties are then no evidence."""
-    return any(
-        _common(one, other, kind) > 0 for one, other in combinations(group, 2) for kind in INFRASTRUCTURE
-    )
+def common(group: Sequence[Match]) -> dict[str, int]:
+    """By class, how many tags at least two of a group have."""
+    found: dict[str, int] = {}
+    for kind in CLASSES:
+        holders = Counter(tag for one in group for tag in one.tags.get(kind, ()))
+        several = sum(count > 1 for count in holders.values())
+        if several:
+            found[kind] = several
+    return found
 
 
 def voices(group: Sequence[Match], rules: Rules) -> list[list[Match]]:

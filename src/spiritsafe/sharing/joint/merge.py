@@ -108,7 +108,7 @@ def _mean(bits: Sequence[Bits]) -> Bits:
     return highest + log2(sum(2.0 ** (one - highest) for one in bits) / len(bits))
 
 
-def told(bits: Sequence[Bits], *, fdr: float, hypotheses: int) -> tuple[list[bool], Bits]:
+def e_bh(bits: Sequence[Bits], *, fdr: float, hypotheses: int) -> tuple[list[bool], Bits]:
     """e-BH (Wang & Ramdas 2022) over ``hypotheses`` groups: which pass, and the bar in bits that they passed.
 
     Where nothing passes, the bar is that of a single rejection.
