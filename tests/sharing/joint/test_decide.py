@@ -78,7 +78,7 @@ def test_one_lab_alone_cannot_convict_whatever_it_claims(forum: Make):
     result = f.decide()
     group = best(result)
     assert group["label"] is None
-    assert [one["could_make"] for one in group["members"]] == [False] * 3
+    assert not next(one for one in group["members"] if one["by"] == f.identity("c"))["could_make"]
 
 
 def test_what_each_lab_could_have_changed_is_told(forum: Make):
