@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from spiritsafe import __version__, _gateway_cli, _orders_cli, _provenance_cli
+from spiritsafe import __version__, _gateway_cli, _joint_cli, _orders_cli, _provenance_cli
 from spiritsafe.errors import SpiritsafeError, UsageError
 from spiritsafe.settings import Settings
 
@@ -36,6 +36,9 @@ app.add_typer(_orders_cli.app, name="orders")
 app.add_typer(_gateway_cli.app, name="gateway")
 app.add_typer(_provenance_cli.marks, name="marks")
 app.add_typer(_provenance_cli.prove, name="prove")
+share = typer.Typer(help="Warn other providers, and hear their warnings.", no_args_is_help=True)
+share.add_typer(_joint_cli.app, name="joint")
+app.add_typer(share, name="share")
 
 FOUND = 3
 
