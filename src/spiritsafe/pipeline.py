@@ -363,12 +363,11 @@ def _write(taken: Ingest, result: Result, settings: Settings) -> None:
         json.dumps(result.record, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8"
     )
     (final / "report.html").write_text(page(result.record), "utf-8")
+    _outward(final, taken, result, settings)
+    accuses = any(entry["label"] == "campaign" for entry in result.record["campaigns"])
     whole = (
-        pq.read_table(work / "sketch.parquet", columns=["skeleton"]).column(0).to_numpy()
-        if result.log
-        else None
+        pq.read_table(work / "sketch.parquet", columns=["skeleton"]).column(0).to_numpy() if accuses else None
     )
-    _outward(final, taken, result, whole, settings)
     found = indicators.indicators(
         result.log, result.record, result.verdicts, result.layers, whole, version=FINGERPRINT_VERSION
     )
@@ -386,12 +385,12 @@ def _write(taken: Ingest, result: Result, settings: Settings) -> None:
         rejected.replace(final / "rejected.jsonl")
 
 
-def _outward(final: Path, taken: Ingest, result: Result, whole: Any, settings: Settings) -> None:
+def _outward(final: Path, taken: Ingest, result: Result, settings: Settings) -> None:
     """What was tested, and what of it another provider could hold as well: nothing leaves by being written here."""
     log, heard, version = result.log, result.heard, FINGERPRINT_VERSION
-    wanted = candidates.templates(log, heard) if log else np.zeros(0, np.int64)
-    runs = skeletons.skeletons(taken.work / "sketch.parquet", log, wanted) if log else {}
-    seen = identifiers.samples(heard, whole)
+    sketched = taken.work / "sketch.parquet"
+    runs = skeletons.skeletons(sketched, log, candidates.templates(log, heard)) if log else {}
+    seen = identifiers.samples(log, heard) if log else {}
     tested = candidates.candidates(
         log, heard, result.record, result.verdicts, runs, seen, settings=settings, version=version
     )

@@ -44,8 +44,7 @@ def content(log: Log, heard: list[Verdict], skeletons: dict[int, Any] | None = N
 
 
 def lines(log: Log, heard: list[Verdict], layers: dict[str, Layer], runs: Any = None) -> dict[str, list[str]]:
-    whole = np.arange(1, log.acc.size + 1, dtype=np.uint64) * np.uint64(1 << 32)
-    seen = identifiers.samples(heard, whole)
+    seen = identifiers.samples(log, heard)
     found: dict[str, list[str]] = {}
     for one in identifiers.identifiers(log, heard, runs or {}, seen, layers, version=7):
         found.setdefault(one["class"], []).append(one["value"])
@@ -69,7 +68,7 @@ def test_evidence_is_told_test_by_test_rounded_down_and_apart_from_intent(log: L
         bet("shared_device", 4.0),
     ]
     made = content(log, [verdict(log, np.arange(240), *tests), verdict(log, [0, 1], fits=None)])
-    assert (made["tested"], made["screened"], made["bar_bits"]) == (2, 1, 10.0)
+    assert (made["groups"], made["screened"], made["joint_only"], made["bar_bits"]) == (2, 1, 0, 10.0)
     first, second = made["candidates"]
     assert first["coordination"]["bits"] == 3.45
     assert [(t["name"], t["nature"], t["bits"], t["window"]) for t in first["coordination"]["tests"]] == [
@@ -79,7 +78,7 @@ def test_evidence_is_told_test_by_test_rounded_down_and_apart_from_intent(log: L
         ("shared_device", "firm", 4.0, "all slots"),
     ], "what chose the candidate or is context only is no evidence"
     assert first["intent"] == {"score": 1.0, "p_value": 0.01, "by": "role"}
-    assert (second["screened"], second["family"], second["skeletons"]) == (False, None, [])
+    assert (second["tested"], second["family"], second["skeletons"]) == (None, None, [])
 
 
 def test_an_excuse_is_told(log: Log):
@@ -139,12 +138,32 @@ def test_addresses_have_the_class_of_their_version_and_private_ones_none(log: Lo
     assert "network" not in found
 
 
-def test_what_is_named_comes_from_the_slots_of_the_choice(log: Log):
+def test_what_is_named_comes_from_the_slots_of_the_choice(make_log: MakeLog, log: Log):
     inside = np.flatnonzero(log.acc < 6)
-    chosen = inside[log.screening(inside)]
-    found = lines(log, [verdict(log, inside)], {}, {0: np.array([5, 9], np.uint64)})
-    sampled = [f"fp7:{(int(row) + 1) << 32:016x}" for row in np.sort(chosen)[:32]]
-    assert found["skeleton"] == [f"fp7:{5:016x}", f"fp7:{9:016x}", *sampled]
+    runs = {0: np.array([5, 9], np.uint64)}
+    found = lines(log, [verdict(log, inside)], {}, runs)["skeleton"]
+    assert found[:2] == [f"fp7:{5:016x}", f"fp7:{9:016x}"]
+    assert len(found) == 2 + 32
+    item = log.exact.copy()
+    tested = inside[~log.screening(inside)]
+    item[tested] += np.uint64(1 << 40)
+    other = make_log(log.acc, template=log.template, item=item)
+    assert lines(other, [verdict(other, inside)], {}, runs)["skeleton"] == found
+
+
+def test_a_sample_is_common_where_the_same_prompts_come_at_the_same_time_only(make_log: MakeLog):
+    who = np.tile(np.arange(12), 40)
+    time = np.arange(who.size) * 60_000_000
+
+    def sample(item: Any, shift: int = 0) -> set[int]:
+        log = make_log(who, item=item, time=time + shift * 7 * 24 * 3_600_000_000)
+        one = verdict(log, np.arange(who.size))
+        return set(identifiers.samples(log, [one])[id(one)].tolist())
+
+    here = sample(np.arange(who.size))
+    assert sample(np.arange(who.size)) == here
+    assert not sample(np.arange(who.size), shift=1) & here, "a week later"
+    assert not sample(np.arange(who.size)[::-1]) & here, "the same pool in another order"
 
 
 def test_nothing_of_a_group_that_was_not_tested_can_be_matched(log: Log):
@@ -157,5 +176,5 @@ def test_nothing_of_a_group_that_was_not_tested_can_be_matched(log: Log):
 def test_a_log_without_exchanges_has_no_candidates():
     head = {"campaigns": [], "scanned": {}}
     made = candidates.candidates(None, [], head, [], {}, {}, settings=Settings(), version=1)
-    assert (made["tested"], made["candidates"]) == (0, [])
+    assert (made["groups"], made["candidates"]) == (0, [])
     assert list(identifiers.identifiers(None, [], {}, {}, {}, version=1)) == []

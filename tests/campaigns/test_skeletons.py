@@ -57,7 +57,7 @@ def _runs(folder: Path, provider: int, **options: Any) -> tuple[set[str], set[st
     out = folder / f"out-{provider}"
     pipeline.scan([_log(folder, provider, **options)], out, settings=Settings())
     found = json.loads((out / "candidates.json").read_text("utf-8"))["candidates"]
-    (one,) = [one for one in found if one["kind"] == "template" and one["parties"] >= 24 and one["screened"]]
+    (one,) = [one for one in found if one["kind"] == "template" and one["parties"] >= 24 and one["tested"]]
     lines = [json.loads(line) for line in (out / "identifiers.jsonl").read_text("utf-8").splitlines()]
     runs = {run for part in one["skeletons"] for run in part["runs"]}
     named = {line["value"] for line in lines if line["candidate_id"] == one["candidate_id"]}

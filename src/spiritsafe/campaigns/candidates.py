@@ -47,10 +47,10 @@ def candidates(
 ) -> dict[str, Any]:
     """The content of ``candidates.json``: all of ``heard``, the largest first. ``record``: that of ``campaigns.json``.
 
-    ``skeletons``: uint64 by template; ``samples``: uint64 by ``id`` of a verdict, its prompts without their items.
+    ``skeletons``: uint64 by template; ``samples``: uint64 by ``id`` of a verdict (``identifiers.samples``).
     """
     known = {id(one): entry["campaign_id"] for entry, one in zip(record["campaigns"], told, strict=True)}
-    screened = [one for one in heard if one.hypotheses]
+    screened = [one for one in heard if one.hypotheses and not one.joint_only]
     content: dict[str, Any] = {
         "schema": 1,
         "fingerprint_version": version,
@@ -59,15 +59,16 @@ def candidates(
         "fdr": settings.fdr,
         "first": record["scanned"].get("first"),
         "last": record["scanned"].get("last"),
-        "tested": len(heard),
+        "groups": len(heard),
         "screened": len(screened),
+        "joint_only": sum(one.joint_only for one in heard),
         "bar_bits": _down(screened[0].bar) if screened else None,
         "candidates": [],
     }
     if log is None:
         return content
     ids = names(log, heard)
-    family = _families(log, screened, ids)
+    family = _families(log, [one for one in heard if one.hypotheses], ids)
     content["candidates"] = [
         {
             "candidate_id": ids[id(one)],
@@ -77,7 +78,7 @@ def candidates(
             "family": family.get(id(one)),
             "parties": int(one.view.parties.size),
             "exchanges": int(one.view.rows.size),
-            "screened": bool(one.hypotheses),
+            "tested": "joint" if one.joint_only else "scan" if one.hypotheses else None,
             "intent": {"score": round(one.score, 4), "p_value": round(one.p_value, 6), "by": _intent(one)},
             "coordination": {
                 "bits": _down(one.log_e),
@@ -166,11 +167,11 @@ def templates_of(log: Log, one: Verdict) -> Any:
     return kinds[(count >= _SHARE * one.view.screen.size) & (users >= LEAST_PARTIES)]
 
 
-def _families(log: Log, screened: Sequence[Verdict], ids: Mapping[int, str]) -> dict[int, str]:
+def _families(log: Log, tested: Sequence[Verdict], ids: Mapping[int, str]) -> dict[int, str]:
     """By ``id``: the largest candidate with most of this one's parties, or itself. One campaign is proposed many times."""
     found: dict[int, str] = {}
     homes: list[tuple[str, Any]] = []
-    for one in sorted(screened, key=lambda v: (-v.view.parties.size, ids[id(v)])):
+    for one in sorted(tested, key=lambda v: (-v.view.parties.size, ids[id(v)])):
         mine = one.view.parties
         home = next((name for name, held in homes if held[mine].mean() > _MOSTLY), None)
         if home is None:

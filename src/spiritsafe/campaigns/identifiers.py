@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns.candidates import names, outward, templates_of
+from spiritsafe.campaigns.log import SLOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,16 +68,19 @@ def matched(kind: str, value: str) -> bool:
     return kind == "skeleton" or (kind == "device" and len(value) >= _LEAST_DEVICE)
 
 
-def samples(heard: Sequence[Verdict], whole: Any) -> dict[int, Any]:
-    """By ``id``: a candidate's prompts without their items, the smallest hashes (uint64), equal wherever the same are sent.
+def samples(log: Log, heard: Sequence[Verdict]) -> dict[int, Any]:
+    """By ``id``: fingerprints of a candidate's prompts together with the slots of their times, the smallest ones (uint64).
 
-    ``whole``: uint64 by exchange, 0 for a prompt that has none.
+    Two labs have them in common where the same prompts reach both in the same ten minutes, as when customers mirror their
+    traffic; not where a pool is worked through here and there.
     """
     found: dict[int, Any] = {}
     for one in heard:
         if outward(one):
-            prints = np.unique(whole[one.view.screen])
-            found[id(one)] = prints[prints > 0][:_SAMPLE]
+            rows = one.view.screen
+            slot = (log.time[rows] // SLOT).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+            mixed = (log.exact[rows] ^ slot) * np.uint64(0xC2B2AE3D27D4EB4F)
+            found[id(one)] = np.unique(mixed ^ (mixed >> np.uint64(32)))[:_SAMPLE]
     return found
 
 

@@ -41,4 +41,6 @@ class Verdict:
     rows: Any = None
     through: bool = False
     """Cards or devices tie the lightest parties, too (``grounds.ties_go_through``)."""
+    joint_only: bool = False
+    """Too few parties for this log alone to judge without a role; tested for joint evidence, and told nobody."""
     hubs: list[Hub] = field(default_factory=list)

@@ -65,6 +65,10 @@ def verdicts(
     for verdict in told:
         if verdict.label == "campaign":
             verdict.hubs = _hubs(log, verdict, layers, projections, margins)
+    for verdict in heard:
+        if _too_small(log, verdict):
+            _test(log, verdict, layers, projections, margins)
+            verdict.joint_only = True
     return Judged(told, heard)
 
 
@@ -142,15 +146,19 @@ def _hear(
     score = intent.score(log, candidate, seen.screen)
     verdict = Verdict(candidate, seen, score, reference.p_value(score, candidate.kind, seen.parties.size))
     if named(verdict) or _doubtful(verdict) or _nameless(log, candidate, seen):
-        verdict.tests = evidence.tests(
-            log, seen, layers, projections, margins, tied=candidate.tied, alike=candidate.alike
-        )
-        verdict.hypotheses = hypotheses.heard(log, seen, verdict.tests)
+        _test(log, verdict, layers, projections, margins)
         verdict.through = not named(verdict) and grounds.ties_go_through(log, seen, layers)
     elif candidate.kind == "infrastructure":
         verdict.tests = evidence.ties(seen, layers)
-    verdict.log_e = grounds.combined(verdict.tests)
+        verdict.log_e = grounds.combined(verdict.tests)
     return verdict
+
+
+def _test(log: Log, verdict: Verdict, layers: dict[str, Layer], projections: Any, margins: Margins) -> None:
+    one, seen = verdict.candidate, verdict.view
+    verdict.tests = evidence.tests(log, seen, layers, projections, margins, tied=one.tied, alike=one.alike)
+    verdict.hypotheses = hypotheses.heard(log, seen, verdict.tests)
+    verdict.log_e = grounds.combined(verdict.tests)
 
 
 def _nameless(log: Log, candidate: Candidate, seen: View) -> bool:
@@ -159,9 +167,16 @@ def _nameless(log: Log, candidate: Candidate, seen: View) -> bool:
     Many parties with one text or one pool of items, and not the work of one product: a product does one kind of
     work, a data set that is replayed has a little of each.
     """
-    if seen.parties.size < _UNKNOWN_PARTIES:
-        return False
+    return seen.parties.size >= _UNKNOWN_PARTIES and _no_product(log, candidate, seen)
+
+
+def _no_product(log: Log, candidate: Candidate, seen: View) -> bool:
     return candidate.kind in {"template", "items"} and log.largest_product(seen.screen) < _UNKNOWN_PRODUCT
+
+
+def _too_small(log: Log, verdict: Verdict) -> bool:
+    """Whether only the number of parties keeps a candidate from being judged: other providers may have the rest of them."""
+    return not verdict.hypotheses and _no_product(log, verdict.candidate, verdict.view)
 
 
 def stands(verdict: Verdict, tests: Sequence[Test]) -> bool:

@@ -53,6 +53,7 @@ class Forum:
         chose: Iterable[str] = (),
         family: str = "",
         screened: bool = True,
+        parties: int = 12,
     ) -> str:
         """One candidate of ``lab`` with bits by test and tags by class. Returns its id."""
         mine = self.tested.setdefault(lab, [])
@@ -61,7 +62,8 @@ class Forum:
             {
                 "candidate_id": name,
                 "kind": kind,
-                "screened": screened,
+                "tested": "scan" if screened else None,
+                "parties": parties,
                 "family": family or name,
                 "intent": {"by": intent if screened else None},
                 "excused": excused,

@@ -59,7 +59,8 @@ class Lab:
         return {
             "candidate_id": f"k-{self.name}-{name}",
             "kind": "template",
-            "screened": True,
+            "tested": "scan",
+            "parties": 12,
             "family": "f",
             "intent": {"by": "role"},
             "excused": False,

@@ -115,9 +115,8 @@ def test_labs_that_saw_the_same_prompts_are_one_voice():
     assert [[match.name for match in voice] for voice in made] == [["a1", "b1"], ["c1"]]
 
 
-def test_a_sample_of_few_different_prompts_tells_nothing():
-    """A template whose items are numbers is one prompt without them, at every lab that it visits."""
-    a, b = (one(lab, lab, "xyz", sample=["the template"]) for lab in "ab")
+def test_a_sample_of_few_prompts_tells_nothing():
+    a, b = (one(lab, lab, "xyz", sample=["one prompt"]) for lab in "ab")
     assert len(grouping.voices([a, b], RULES)) == 2
 
 

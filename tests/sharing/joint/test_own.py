@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def test_every_screened_candidate_is_committed_and_the_number_is_hidden(forum: Callable[..., Any]):
+def test_every_tested_candidate_is_committed_and_the_number_is_hidden(forum: Callable[..., Any]):
     f = forum()
     for number in range(5):
         f.add("a", {"taken_in_turn": float(number)})

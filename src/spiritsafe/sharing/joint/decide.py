@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 UNNAMED = 20.0
 """Bits of each of two kinds where no role says what the work is for, as in a scan."""
+UNNAMED_PARTIES = 20
+"""Parties of all labs together, at least, where no role is recognised: as a scan asks of one log."""
 _TIED = frozenset({"payment", "device"})
 _COUNT = range(MOST_LIARS + 1)
 
@@ -161,10 +163,12 @@ def _withheld(group: Group, amount: Merged, least: float, liars: int) -> str:
 
 def _unnamed(group: Group, names: set[str], spoke: Sequence[Mapping[str, Any]]) -> str:
     """The same where no role says what the work is for: more is asked, as in a scan."""
+    if sum(evidence["parties"] for evidence in spoke) < UNNAMED_PARTIES:
+        return "no role is recognised, and the parties are too few"
     if not names & WORK:
         return "no role is recognised, and the work is not shared out"
     firm = any(TESTS[name].nature == "firm" for name in names)
-    if not firm and not names >= {"taken_in_turn", "even_arrivals"}:
+    if not firm and not group.facts and not names >= {"taken_in_turn", "even_arrivals"}:
         return "no role is recognised, and clocks could give the order"
     against = (tenth for one in spoke for name, tenth in one["tests"].items() if not multiplies(name))
     if any(tenth <= -10 * UNNAMED for tenth in against):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_EACH = 16
 """Candidates of one lab that a tag proposes, the first by name: what is everybody's bounds the work and spoils no match."""
 LEAST_SAMPLE = 8
-"""Different prompts, without their items, that a sample needs to tell anything: one template with short items has one."""
+"""Prompts that a sample needs to tell anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def common(group: Sequence[Match]) -> dict[str, int]:
 
 
 def voices(group: Sequence[Match], rules: Rules) -> list[list[Match]]:
-    """The group's labs, those together that saw the same traffic: their samples of whole prompts have much in common."""
+    """The group's labs, those together that saw the same traffic: much the same prompts at the same times."""
     home = list(range(len(group)))
     for a, b in combinations(range(len(group)), 2):
         listed = min(group[a].listed.get(SAMPLE, 0), group[b].listed.get(SAMPLE, 0))

@@ -40,7 +40,7 @@ WORK = frozenset(
     for name, one in TESTS.items()
     if one.kind in {"load", "timing", "content"} or name == "turned_together"
 )
-#: What a tag is of: a run of a skeleton, a whole prompt's skeleton out of a sample, or infrastructure.
+#: What a tag is of: a run of a skeleton, a prompt and its time out of a sample, or infrastructure.
 RUN, SAMPLE = "run", "sample"
 INFRASTRUCTURE = ("payment", "device", "ipv4", "ipv6", "ipv6_net")
 CLASSES = (RUN, SAMPLE, *INFRASTRUCTURE)

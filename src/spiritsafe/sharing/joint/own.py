@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from spiritsafe.sharing.joint.rules import Rules
 
 
+PARTIES = (5, 10, 20)
+"""What is told of how many parties a candidate has: at least so many."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Which round of which forum, and who speaks."""
@@ -54,13 +58,13 @@ class Own:
 def prepared(
     tested: Mapping[str, Any], tags: Mapping[str, Mapping[str, Sequence[str]]], secret: bytes
 ) -> list[Own]:
-    """Every screened candidate of ``tested`` (the content of ``candidates.json``), sorted by name.
+    """Every tested candidate of ``tested`` (the content of ``candidates.json``), sorted by name.
 
     ``tags``: by candidate id and class, as private matching gave them to this lab. The same ``secret`` gives the same again.
     """
     made: list[Own] = []
     for entry in tested["candidates"]:
-        if not entry["screened"]:
+        if entry["tested"] is None:
             continue
         known = str(entry["candidate_id"])
         nonces = {
@@ -161,6 +165,7 @@ def _evidence(
         "kind": entry["kind"],
         "intent": entry["intent"]["by"],
         "excused": entry["excused"],
+        "parties": max((least for least in PARTIES if entry["parties"] >= least), default=PARTIES[0]),
         "family": family,
         "tests": {test["name"]: tenths(test["bits"]) for test in tests if test["name"] in TESTS},
         "chose": entry["coordination"]["chose"],
