@@ -69,6 +69,9 @@ def scan(
     threads: Threads = 2,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first malformed record.")] = False,
     show_text: Annotated[bool, typer.Option("--show-text", help="Show prompt text in exhibits.")] = False,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="Also test groups that only other providers' logs could complete.")
+    ] = False,
     as_json: Json = False,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 3 when a campaign was found.")
@@ -80,7 +83,7 @@ def scan(
 
     if engine != "duckdb":
         raise UsageError(f"there is no engine {engine!r}", hint="engines: duckdb")
-    settings = Settings(fdr=fdr, seed=seed, memory=memory, threads=threads, show_text=show_text)
+    settings = Settings(fdr=fdr, seed=seed, memory=memory, threads=threads, show_text=show_text, joint=joint)
     with _progress(quiet=as_json) as progress:
         result = pipeline.scan(
             inputs,

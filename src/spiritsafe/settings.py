@@ -20,10 +20,11 @@ class Settings:
     threads: int = 2
     batch_rows: int = 65_536
     show_text: bool = False
+    joint: bool = False
 
     def fingerprint(self) -> str:
-        """Hex SHA-256 over the fields that can change a result (not memory, threads or presentation)."""
+        """Hex SHA-256 over the fields that can change a result (not memory, threads, presentation, joint evidence)."""
         fields = asdict(self)
-        for presentation in ("memory", "threads", "batch_rows", "show_text"):
+        for presentation in ("memory", "threads", "batch_rows", "show_text", "joint"):
             del fields[presentation]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

@@ -339,3 +339,30 @@ def test_a_role_is_recognised_by_its_share_and_by_how_rare_that_is(
     none = np.zeros(0, np.int64)
     made = Verdict(clusters.Candidate(kind, none, none), View(none, none, none, none), score, p_value)
     assert verdicts.named(made) is holds
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_what_is_too_small_for_one_log_is_tested_for_joint_evidence_and_told_nobody(
+    make_log: MakeLog, make_layer: MakeLayer, *, joint: bool
+):
+    """Eight parties take turns with one template that no role names."""
+    rng = np.random.default_rng(0)
+    columns = scene(rng, beside=0)
+    few = np.isin(columns["who"], np.r_[0:8, MEMBERS:EVERYONE])
+    columns = {name: np.asarray(column)[few] for name, column in columns.items()}
+    columns["roles"] = np.zeros(few.sum(), np.uint64)
+    log = make_log(**columns)
+    layers = cards(make_layer, lambda p: p)
+    made = verdicts.verdicts(
+        log,
+        clusters.candidates(log, layers, seed=0),
+        layers,
+        own_topics(rng, columns["who"]),
+        reference=REFERENCE,
+        margins=Margins(),
+        settings=Settings(joint=joint),
+    )
+    assert made.told == []
+    (one,) = [v for v in made.heard if v.candidate.kind == "template"]
+    assert (one.joint_only, bool(one.hypotheses), bool(one.tests)) == (joint, joint, joint)
+    assert (one.log_e > 5) == joint

@@ -65,7 +65,7 @@ def verdicts(
     for verdict in told:
         if verdict.label == "campaign":
             verdict.hubs = _hubs(log, verdict, layers, projections, margins)
-    for verdict in heard:
+    for verdict in heard if settings.joint else ():
         if _too_small(log, verdict):
             _test(log, verdict, layers, projections, margins)
             verdict.joint_only = True
