@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spiritsafe.errors import UsageError
+
 if TYPE_CHECKING:
     from spiritsafe.sharing.joint.rules import Rules
 
@@ -152,6 +154,62 @@ def record(
         for one in found
     ]
     _tell({"records": [asdict(one) for one in found]}, "\n".join(rows) or "no lab took part", as_json)
+
+
+def transparency(
+    objects: Annotated[list[Path], typer.Argument(help="STIX bundles or lines of objects, all versions.")],
+    members: Members,
+    start: Annotated[str, typer.Option("--from", help="First day of the period, 2026-01-01.")],
+    end: Annotated[str, typer.Option("--to", help="Day after the period.")],
+    out: Annotated[Path | None, typer.Option(help="Write the page: .md for Markdown, else JSON.")] = None,
+    decision: Annotated[
+        list[Path] | None, typer.Option(help="Joint decisions of the period.", show_default=False)
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="With differential privacy; exact for members when absent.")
+    ] = False,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Ledger of what was published; needed with --public.")
+    ] = None,
+    epsilon: Annotated[float, typer.Option(min=1e-3, help="Epsilon of each section of a period.")] = 1.0,
+    unit: Annotated[str, typer.Option(help="Unit of privacy: member or object.")] = "member",
+    cap: Annotated[int, typer.Option(min=1, help="Objects of one member that count in a section.")] = 20,
+    budget: Annotated[float, typer.Option(min=1e-3, help="Epsilon of all periods together.")] = 16.0,
+    as_json: Json = False,
+) -> None:
+    """Report what the forum shared, saw, disputed and took back: exact among members, or for the public."""
+    from spiritsafe.ledger import Ledger, entries  # noqa: PLC0415 - a fast --help
+    from spiritsafe.sharing import transparency as room  # noqa: PLC0415
+    from spiritsafe.sharing.joint import files  # noqa: PLC0415
+
+    period = room.Period(start, end)
+    known = len(files.members(members))
+    everything = files.objects(objects)
+    if not public:
+        rounds = [files.envelope(path) for path in decision or ()]
+        page = room.among_members(everything, period, members=known, rounds=rounds)
+    elif ledger is None:
+        raise UsageError(
+            "a public page needs --ledger", hint="what was published, and what it cost, is kept there"
+        )
+    else:
+        privacy = room.Privacy(epsilon, unit, cap, budget)
+        with Ledger(ledger) as book:
+            page = room.to_the_public(
+                everything,
+                period,
+                book,
+                list(entries(ledger)),
+                members=known,
+                privacy=privacy,
+                now=time.time_ns() // 1_000,
+            )
+    if out is not None:
+        from spiritsafe.orders.snapshot import replace_file  # noqa: PLC0415
+
+        plain = json.dumps(page, indent=1, sort_keys=True) + "\n"
+        replace_file(out, (room.as_text(page) if out.suffix == ".md" else plain).encode())
+    _tell(page, room.as_text(page), as_json)
 
 
 def _rules(path: Path | None) -> Rules:

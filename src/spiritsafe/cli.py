@@ -38,6 +38,7 @@ app.add_typer(_provenance_cli.marks, name="marks")
 app.add_typer(_provenance_cli.prove, name="prove")
 share = typer.Typer(help="Warn other providers, and hear their warnings.", no_args_is_help=True)
 share.add_typer(_joint_cli.app, name="joint")
+share.command()(_joint_cli.transparency)
 app.add_typer(share, name="share")
 
 FOUND = 3

@@ -118,6 +118,26 @@ def statements(paths: Sequence[Path]) -> list[object]:
     return found
 
 
+def objects(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """STIX objects in bundles, or one a line. Raises UsageError with file and line."""
+    found: list[dict[str, Any]] = []
+    for path in paths:
+        data = _bytes(path, "`spiritsafe share bundle` writes one")
+        whole = _value(data)
+        if isinstance(whole, dict):
+            inside = cast("dict[str, Any]", whole).get("objects", [whole])
+            entries = [(f"{path}, object {n}", one) for n, one in enumerate(cast("list[Any]", inside))]
+        else:
+            entries = [
+                (f"{path}:{n}", _value(line)) for n, line in enumerate(data.splitlines(), 1) if line.strip()
+            ]
+        for where, one in entries:
+            if not isinstance(one, dict) or not isinstance(cast("dict[str, Any]", one).get("id"), str):
+                raise UsageError("this is no STIX object", where=where)
+            found.append(cast("dict[str, Any]", one))
+    return found
+
+
 def envelope(path: Path) -> dict[str, Any]:
     """One envelope. Raises UsageError."""
     value = _json(path, "make it with `spiritsafe share joint commit`")
