@@ -149,7 +149,7 @@ def test_cards_in_common_across_labs_are_a_fact_of_another_kind_and_no_evidence(
         tags = {"run": ["c1", "c2", "c3"], "payment": ["card"]}
         f.add(lab, {"taken_in_turn": 9.0, "shared_payment": 60.0}, tags=tags)
     (group,) = of(f.decide(), "campaign")
-    assert group["facts"] == ["payment"]
+    assert group["facts"] == {"payment": 3}
     assert "shared_payment" not in group["tests"]
 
 

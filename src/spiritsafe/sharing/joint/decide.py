@@ -31,7 +31,7 @@ UNNAMED = 20.0
 """Bits of each of two kinds where no role says what the work is for, as in a scan."""
 UNNAMED_PARTIES = 20
 """Parties of all labs together, at least, where no role is recognised: as a scan asks of one log."""
-_TIED = frozenset({"payment", "device"})
+_TIED = ("device", "payment")
 _COUNT = range(MOST_LIARS + 1)
 
 
@@ -44,8 +44,8 @@ class Group:
     """Positions in ``held`` that count as one."""
     common: Mapping[str, int]
     """By class, how many tags at least two of them have."""
-    facts: frozenset[str]
-    """Cards or devices that the group has in common, or that chose candidates of two labs: no evidence, but facts."""
+    facts: Mapping[str, int]
+    """At how many labs cards or devices are common to the group, or chose its candidates: no evidence, but facts."""
     merged: tuple[Merged, ...]
 
     @property
@@ -105,8 +105,9 @@ def _group(held: Sequence[Held], rules: Rules, terms: Terms) -> Group:
     voices = tuple(tuple(place[one.name] for one in voice) for voice in grouping.voices(matches, rules))
     common = grouping.common(matches)
     chose = [kind for one in held if one.state == "opened" and one.evidence for kind in one.evidence["chose"]]
-    facts = (common.keys() & _TIED) | {kind for kind in chose if chose.count(kind) > 1}
-    bare = Group(tuple(held), voices, common, frozenset(facts), ())
+    facts = {kind: max(grouping.holders(matches, kind), chose.count(kind)) for kind in _TIED}
+    facts = {kind: many for kind, many in sorted(facts.items()) if many > 1}
+    bare = Group(tuple(held), voices, common, facts, ())
     return replace(bare, merged=tuple(bare.again(bare.labs(), terms, liars) for liars in _COUNT))
 
 
@@ -152,27 +153,35 @@ def _withheld(group: Group, amount: Merged, least: float, liars: int) -> str:
     role = sum(evidence["intent"] == "role" for evidence in spoke) >= least_labs
     asked = least if role else max(least, UNNAMED)
     names = {name for name, bits in amount.by_test.items() if bits >= asked}
-    if len({TESTS[name].kind for name in names} | group.facts) < 2:
+    facts = {kind for kind, many in group.facts.items() if many >= least_labs}
+    if len({TESTS[name].kind for name in names} | facts) < 2:
         return "fewer than two kinds of evidence are strong"
     if not any(multiplies(name) for name in names):
         return "a crowd of clones could give all of it"
     if role:
         return ""
-    return _unnamed(group, names, spoke)
+    return _unnamed(group, names, facts, spoke, liars)
 
 
-def _unnamed(group: Group, names: set[str], spoke: Sequence[Mapping[str, Any]]) -> str:
+def _unnamed(
+    group: Group, names: set[str], facts: set[str], spoke: Sequence[Mapping[str, Any]], liars: int
+) -> str:
     """The same where no role says what the work is for: more is asked, as in a scan."""
-    if sum(evidence["parties"] for evidence in spoke) < UNNAMED_PARTIES:
+    if sum(sorted(evidence["parties"] for evidence in spoke)[: len(spoke) - liars]) < UNNAMED_PARTIES:
         return "no role is recognised, and the parties are too few"
     if not names & WORK:
         return "no role is recognised, and the work is not shared out"
     firm = any(TESTS[name].nature == "firm" for name in names)
-    if not firm and not group.facts and not names >= {"taken_in_turn", "even_arrivals"}:
+    if not firm and not facts and not names >= {"taken_in_turn", "even_arrivals"}:
         return "no role is recognised, and clocks could give the order"
-    against = (tenth for one in spoke for name, tenth in one["tests"].items() if not multiplies(name))
-    if any(tenth <= -10 * UNNAMED for tenth in against):
-        return "no role is recognised, and uneven loads or own topics speak against one hand"
+    against = [
+        any(tenth <= -10 * UNNAMED for name, tenth in one["tests"].items() if not multiplies(name))
+        for one in spoke
+    ]
+    if 2 * sum(against) >= len(spoke):
+        return (
+            "no role is recognised, and at half of the labs uneven loads or own topics speak against one hand"
+        )
     if all(one.match.kind == "items" for one in group.held) and "swept_items" not in names:
         return "no role is recognised, and the common pool is not worked through"
     return ""
@@ -204,7 +213,7 @@ def _told(
         ],
         "tolerates": max(stands, default=None),
         "tests": {name: _shown(bits) for name, bits in sorted(amount.by_test.items())},
-        "facts": sorted(group.facts),
+        "facts": dict(group.facts),
         "common": dict(group.common),
         "voices": len(group.voices),
         "members": [

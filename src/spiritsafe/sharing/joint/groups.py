@@ -110,6 +110,12 @@ def common(group: Sequence[Match]) -> dict[str, int]:
     return found
 
 
+def holders(group: Sequence[Match], kind: str) -> int:
+    """How many of a group have the tag of a class that most of them have."""
+    counts = Counter(tag for one in group for tag in one.tags.get(kind, ()))
+    return max(counts.values(), default=0)
+
+
 def voices(group: Sequence[Match], rules: Rules) -> list[list[Match]]:
     """The group's labs, those together that saw the same traffic: much the same prompts at the same times."""
     home = list(range(len(group)))
