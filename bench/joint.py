@@ -45,12 +45,11 @@ if TYPE_CHECKING:
 
 RESULT = Path(__file__).with_name("results") / "joint.json"
 LABS = 5
-ACCOUNTS = (5, 8, 11, 15, 20)
-"""Accounts of the campaign at each provider."""
+ACCOUNTS = {"round_robin": (5, 8, 12, 20), "random": (8, 20)}
+"""Accounts of the campaign at each provider, by how it hands out its work."""
 RATE = 8.0
 BACKGROUND = 4_000
 ARCHETYPES = ("A1", "A3")
-ROUTINGS = ("round_robin", "random")
 _LOCAL = ("account_id", "organization_id", "exchange_id", "payment_id", "device_id", "api_key_id")
 """Names that a simulated world gives by itself and that must not be the same at two providers by accident."""
 _MOSTLY = 0.5
@@ -406,7 +405,7 @@ def _mean(values: Iterable[float]) -> float:
 
 def chart(rows: list[dict[str, Any]]) -> str:
     """Recall over the accounts at each provider, for the round-robin campaigns."""
-    mine = [row for row in rows if row["routing"] == ROUTINGS[0]]
+    mine = [row for row in rows if row["routing"] == "round_robin"]
     series = {
         "one provider alone": "alone",
         "2 providers together": "joint_2_bearing_0",
@@ -432,8 +431,8 @@ def main() -> int:
     corpus = compose.matched(load_corpus(args.corpus), "report")
     begin = time.perf_counter()
     runs: list[dict[str, Any]] = []
-    for routing in ROUTINGS:
-        for accounts in ACCOUNTS:
+    for routing, sizes in ACCOUNTS.items():
+        for accounts in sizes:
             for seed in range(args.first, args.first + args.seeds):
                 archetype = ARCHETYPES[seed % len(ARCHETYPES)]
                 with tempfile.TemporaryDirectory() as folder:
