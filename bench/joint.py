@@ -113,7 +113,7 @@ def joined(
                 for (_, tag), found in shared.items()
             }
             statements.append(own.signed_opening(own.opening(made[lab.name], matched, met, body), lab.key))
-    members = {lab.identity: lab.key.public_key() for lab in labs}
+    members = {lab.identity: (lab.key.public_key(),) for lab in labs}
     whose = {one.name: f"{name}/{one.candidate_id}" for name, found in made.items() for one in found}
     return decide(statements, members, rules, forum="bench", round="round"), whose
 

@@ -39,7 +39,7 @@ class Forum:
         return f"identity--{lab.encode().hex().rjust(8, '0')[:8]}-0000-4000-8000-000000000000"
 
     def members(self) -> dict[str, Any]:
-        return {self.identity(lab): self.key(lab).public_key() for lab in self.tested}
+        return {self.identity(lab): (self.key(lab).public_key(),) for lab in self.tested}
 
     def add(
         self,

@@ -94,7 +94,11 @@ class Lab:
 @pytest.fixture
 def labs(tmp_path: Path) -> tuple[list[Lab], Path]:
     made = [Lab(tmp_path, name) for name in "abc"]
-    roster = [{"id": one.identity, "key": one.public, "state": "active"} for one in made]
+    roster: list[dict[str, Any]] = [
+        {"id": one.identity, "key": one.public, "state": "active"} for one in made
+    ]
+    old = {"purpose": "sign", "public": keys.make(tmp_path / "old.pem"), "retired": 1}
+    roster[0]["keys"] = [old, {"purpose": "sign", "public": made[0].public, "retired": None}]
     members = tmp_path / "members.json"
     members.write_text(json.dumps({"members": roster}))
     return made, members

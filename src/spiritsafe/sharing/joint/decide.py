@@ -23,9 +23,8 @@ from spiritsafe.sharing.joint.statements import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     from spiritsafe.sharing.joint.rules import Rules
+    from spiritsafe.sharing.joint.statements import Members
 
 UNNAMED = 20.0
 """Bits of each of two kinds where no role says what the work is for, as in a scan."""
@@ -65,7 +64,7 @@ class Group:
 
 def decide(
     envelopes: Iterable[object],
-    members: Mapping[str, Ed25519PublicKey],
+    members: Members,
     rules: Rules,
     *,
     forum: str,
@@ -73,7 +72,7 @@ def decide(
 ) -> dict[str, Any]:
     """The decision of one round, ready for JSON. The same for any order of ``envelopes``; nothing in them raises.
 
-    ``members``: public keys by identity, those that count in this forum.
+    ``members``: keys by identity, of those that count in this forum.
     """
     found = read(envelopes, members, rules, forum=forum, round=round)
     formed = grouping.groups([one.match for one in found.held], rules)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    from spiritsafe.sharing.joint.statements import Members
+
 _SECRET = 32
 _SKELETON = "skeleton"
 """Class of private matching that runs and samples have in common."""
@@ -79,13 +81,16 @@ def matched(path: Path) -> tuple[dict[str, list[str]], dict[str, list[tuple[str,
     return dict.fromkeys((RUN, SAMPLE, *INFRASTRUCTURE), found), met
 
 
-def members(path: Path) -> dict[str, Ed25519PublicKey]:
-    """Public keys of the active members by identity, from ``{"members": [{"id", "key", "state"}, …]}``. Raises UsageError."""
-    value = _json(path, "the roster of the forum: identity, key and state of each member")
+def members(path: Path) -> Members:
+    """Keys of the active members by identity, from a roster: ``{"members": [{"id", "key", "state"}, …]}``. Raises UsageError.
+
+    A member with several keys has a list ``keys`` of ``{"purpose": "sign", "public", "retired"}`` beside, as the hub gives it.
+    """
+    value = _json(path, "the roster of the forum: `spiritsafe share match trust` keeps one")
     entries = cast("dict[str, Any]", value).get("members") if isinstance(value, dict) else None
     if not isinstance(entries, list):
         raise UsageError("this is no list of members", where=str(path))
-    found: dict[str, Ed25519PublicKey] = {}
+    found: dict[str, tuple[Ed25519PublicKey, ...]] = {}
     for number, entry in enumerate(cast("list[Any]", entries)):
         where = f"{path}, member {number}"
         fields = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
@@ -94,13 +99,26 @@ def members(path: Path) -> dict[str, Ed25519PublicKey]:
         if fields["state"] == "active":
             if fields["id"] in found:
                 raise UsageError("two members have one identity", where=where)
-            try:
-                found[fields["id"]] = keys.parse(fields["key"], where)
-            except AttestError as error:
-                raise UsageError(error.message, where=where, hint=error.hint) from error
-    if len({key.public_bytes_raw() for key in found.values()}) != len(found):
+            found[fields["id"]] = _keys(fields, where)
+    every = [key.public_bytes_raw() for held in found.values() for key in held]
+    if len(set(every)) != len(every):
         raise UsageError("two members have one key", where=str(path))
     return found
+
+
+def _keys(fields: Mapping[str, Any], where: str) -> tuple[Ed25519PublicKey, ...]:
+    listed = fields.get("keys")
+    try:
+        texts = {
+            str(one["public"])
+            for one in (listed if isinstance(listed, list) else [])
+            if one["purpose"] == "sign" and one["retired"] is None
+        }
+        return tuple(keys.parse(text, where) for text in sorted(texts or {fields["key"]}))
+    except (TypeError, KeyError) as error:
+        raise UsageError("a key has a purpose, and is public or retired", where=where) from error
+    except AttestError as error:
+        raise UsageError(error.message, where=where, hint=error.hint) from error
 
 
 def statements(paths: Sequence[Path]) -> list[object]:
@@ -217,10 +235,10 @@ def _lines(
         yield where, fields
 
 
-def whose(key: Ed25519PublicKey, known: Mapping[str, Ed25519PublicKey], where: str) -> str:
+def whose(key: Ed25519PublicKey, known: Members, where: str) -> str:
     """The identity of the member with this key. Raises SharingError."""
-    for name, one in known.items():
-        if one.public_bytes_raw() == key.public_bytes_raw():
+    for name, held in known.items():
+        if any(one.public_bytes_raw() == key.public_bytes_raw() for one in held):
             return name
     raise SharingError(
         "this key is no member's", where=where, hint="enrol it at the hub, then take the new roster"

@@ -21,9 +21,8 @@ from spiritsafe.sharing.joint.statements import COMMITMENT, Statement, listed, n
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     from spiritsafe.sharing.joint.rules import Rules
+    from spiritsafe.sharing.joint.statements import Members
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +60,13 @@ class Round:
 
 def read(
     envelopes: Iterable[object],
-    members: Mapping[str, Ed25519PublicKey],
+    members: Members,
     rules: Rules,
     *,
     forum: str,
     round: str,
 ) -> Round:
-    """The statements of one round, in any order and with any rubbish between them. ``members``: public keys by identity."""
+    """The statements of one round, in any order and with any rubbish between them. ``members``: keys by identity."""
     found = Round()
     commitments: dict[str, dict[str, Statement]] = defaultdict(dict)
     openings: dict[str, tuple[str, Statement]] = {}

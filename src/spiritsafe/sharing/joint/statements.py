@@ -11,7 +11,7 @@ import hmac
 import json
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import jsonschema_rs
 
@@ -20,7 +20,7 @@ from spiritsafe.attest.canonical import jcs, read
 from spiritsafe.errors import AttestError, SharingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -29,6 +29,10 @@ LARGEST = 64 * 2**20
 """Bytes of one statement."""
 NOTHING = -640
 """Tenths of bits that stand for an e-value of 0. What is further away is not told: it would tell how large a log is."""
+
+
+Members: TypeAlias = "Mapping[str, Sequence[Ed25519PublicKey]]"
+"""The keys that a member signs with, by its identity: those who count in a forum."""
 
 
 class Statement(NamedTuple):
@@ -52,13 +56,13 @@ def sign(kind: str, body: Mapping[str, Any], key: Ed25519PrivateKey) -> dict[str
     return dsse.sign(jcs(plain), media_type(kind), key)
 
 
-def opened(envelope: object, members: Mapping[str, Ed25519PublicKey]) -> Statement:
-    """The statement in ``envelope``, signed by the member (of ``members``, by identity) that it names.
+def opened(envelope: object, members: Members) -> Statement:
+    """The statement in ``envelope``, signed by the member that it names.
 
     Raises SharingError, without the content, for a wrong kind, shape, member or signature.
     """
     kind = _kind(envelope)
-    known = {keys.keyid(key): key for key in members.values()}
+    known = {keys.keyid(key): key for held in members.values() for key in held}
     try:
         payload, signers = dsse.verified(envelope, known, media_type(kind))
         body = read(payload) if len(payload) <= LARGEST else None
@@ -69,7 +73,7 @@ def opened(envelope: object, members: Mapping[str, Ed25519PublicKey]) -> Stateme
         raise SharingError(f"the {kind} is not in canonical form, or larger than {LARGEST} bytes")
     checked(kind, body)
     fields = cast("dict[str, Any]", body)
-    if fields["by"] not in members or keys.keyid(members[fields["by"]]) not in signers:
+    if not any(keys.keyid(key) in signers for key in members.get(fields["by"], ())):
         raise SharingError(f"the {kind} is not signed by the member that it names", where=fields["by"])
     return Statement(kind, fields["by"], fields, hashlib.sha256(payload).hexdigest())
 
