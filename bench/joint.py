@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import compose
 from golden.charts import Chart, Line, draw
 from spiritsafe import pipeline
-from spiritsafe.campaigns import candidates, coordination
+from spiritsafe.campaigns import coordination, naming
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.settings import Settings
 from spiritsafe.sharing.joint import own
@@ -206,7 +206,7 @@ def scanned(log: Path, name: str, guilty: set[str], work: Path) -> Lab:
             kind = "sample" if value in samples[one["candidate_id"]] else "run"
         tags.setdefault(one["candidate_id"], {}).setdefault(kind, []).append(_tag(kind, value))
     assert result.log is not None  # noqa: S101 - the log has exchanges
-    known = candidates.names(result.log, result.heard)
+    known = naming.names(result.log, result.heard)
     ours = np.array([account in guilty for account in result.log.accounts])
     theirs = np.zeros(result.log.parties, bool)
     theirs[result.log.party[ours]] = True

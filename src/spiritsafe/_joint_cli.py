@@ -131,6 +131,26 @@ def decide(
 
 
 @app.command()
+def adopt(
+    decision: Annotated[Path, typer.Argument(help="A decision that this member computed.")],
+    facts: Annotated[Path, typer.Option(help="Commitments by candidate, as `commit --facts` wrote them.")],
+    members: Members,
+    key: Key,
+    out: Annotated[Path, typer.Option(help="File for `spiritsafe scan --jointly`.")],
+    as_json: Json = False,
+) -> None:
+    """Take over what was decided about this member's own candidates: a scan of the same log then tells them."""
+    from spiritsafe.attest import keys  # noqa: PLC0415 - a fast --help
+    from spiritsafe.sharing.joint import files, own  # noqa: PLC0415
+
+    by = files.whose(keys.load(key).public_key(), files.members(members), str(key))
+    found = own.adopted(files.envelope(decision), files.envelope(facts), by)
+    _write(out, {"schema": 1, "jointly": found})
+    names = ", ".join(one["candidate_id"] for one in found) or "none"
+    _tell({"adopted": found}, f"{len(found)} candidates adopted: {names}", as_json)
+
+
+@app.command()
 def record(
     decisions: Annotated[list[Path], typer.Argument(help="Decisions of earlier rounds, the oldest first.")],
     refuted: Annotated[

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,6 +73,9 @@ def scan(
     joint: Annotated[
         bool, typer.Option("--joint", help="Also test groups that only other providers' logs could complete.")
     ] = False,
+    jointly: Annotated[
+        Path | None, typer.Option(help="What was decided together, from `spiritsafe share joint adopt`.")
+    ] = None,
     as_json: Json = False,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 3 when a campaign was found.")
@@ -84,12 +87,16 @@ def scan(
 
     if engine != "duckdb":
         raise UsageError(f"there is no engine {engine!r}", hint="engines: duckdb")
-    settings = Settings(fdr=fdr, seed=seed, memory=memory, threads=threads, show_text=show_text, joint=joint)
+    known = Settings(fdr=fdr, seed=seed, memory=memory, threads=threads, show_text=show_text, joint=joint)
+    if jointly is not None:
+        from spiritsafe.sharing.joint import files  # noqa: PLC0415 - needs the extra `sharing`
+
+        known = replace(known, jointly=files.jointly(jointly))
     with _progress(quiet=as_json) as progress:
         result = pipeline.scan(
             inputs,
             out,
-            settings=settings,
+            settings=known,
             format=format,
             since=_moment(since, "--since"),
             until=_moment(until, "--until"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from spiritsafe.campaigns import candidates, evidence, identifiers
+from spiritsafe.campaigns import candidates, evidence, identifiers, naming
 from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.hypotheses import Hypothesis
@@ -94,7 +94,7 @@ def test_a_name_does_not_depend_on_the_order_of_the_log_and_does_on_who_sent_wha
     def name(order: Any, who: Any = who, item: Any = item) -> str:
         log = make_log(who[order], item=item[order], time=time[order])
         one = verdict(log, np.arange(order.size))
-        return candidates.names(log, [one])[id(one)]
+        return naming.names(log, [one])[id(one)]
 
     same = name(np.arange(300))
     assert name(rng.permutation(300)) == same

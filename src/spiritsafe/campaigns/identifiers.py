@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns.candidates import names, outward, templates_of
+from spiritsafe.campaigns.candidates import outward, templates_of
 from spiritsafe.campaigns.log import SLOT
+from spiritsafe.campaigns.naming import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -11,6 +11,7 @@ from spiritsafe.campaigns import coordination, evidence, grounds, hypotheses, in
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 from spiritsafe.campaigns.decide import bar, e_bh
 from spiritsafe.campaigns.log import STRONG
+from spiritsafe.campaigns.naming import names
 from spiritsafe.campaigns.settle import settle
 from spiritsafe.campaigns.verdict import Hub, Verdict
 
@@ -61,15 +62,24 @@ def verdicts(
             heard.append(_hear(log, candidate, seen, layers, projections, reference, margins))
         if progress:
             progress(index + 1, len(candidates))
+    for verdict in heard if settings.joint or settings.jointly else ():
+        if _too_small(log, verdict):
+            _test(log, verdict, layers, projections, margins)
+            verdict.joint_only = True
+    _decided_elsewhere(log, heard, settings)
     told = _decide(log, heard, layers, settings)
     for verdict in told:
         if verdict.label == "campaign":
             verdict.hubs = _hubs(log, verdict, layers, projections, margins)
-    for verdict in heard if settings.joint else ():
-        if _too_small(log, verdict):
-            _test(log, verdict, layers, projections, margins)
-            verdict.joint_only = True
     return Judged(told, heard)
+
+
+def _decided_elsewhere(log: Log, heard: Sequence[Verdict], settings: Settings) -> None:
+    """Note what labs decided together about candidates of this log."""
+    known = {one.candidate_id: one for one in settings.jointly}
+    if known:
+        for verdict, name in zip(heard, names(log, heard).values(), strict=True):
+            verdict.jointly = known.get(name)
 
 
 def _decide(
@@ -81,13 +91,14 @@ def _decide(
     excused. So the number that sets the bar is that of the campaigns told in the end: a self-consistent set, whose false
     discovery rate is controlled whatever was merged or withheld (Wang & Ramdas 2022, section 4).
     """
-    screened = [v for v in heard if v.hypotheses]  # explanations are heard for screened candidates only
+    screened = [v for v in heard if v.hypotheses and not v.joint_only]
     many = max(1, int(e_bh([v.log_e for v in screened], fdr=settings.fdr).sum()))
     excused = [v for v in screened if _excused(v)]
     while True:
         least = bar(len(screened), many, fdr=settings.fdr)
         told = settle(log, _labelled(log, heard, screened, least, settings), layers, excused)
-        accused = sum(v.label == "campaign" for v in told)
+        # What was decided together does not lower the bar for what is decided here.
+        accused = sum(v.label == "campaign" and v.jointly is None for v in told)
         if accused >= many or many == 1:
             return told
         many = max(1, accused)
@@ -105,6 +116,8 @@ def _labelled(
         elif named(verdict) and verdict.log_e >= least / 2:
             verdict.label = "insufficient"
     for verdict in heard:
+        if verdict.jointly is not None and not _excused(verdict):
+            verdict.label = "campaign"
         if not verdict.label and verdict.candidate.kind == "infrastructure":
             _pool(log, verdict, settings)
     return [v for v in heard if v.label]

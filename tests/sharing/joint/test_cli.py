@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from spiritsafe.attest import keys
 from spiritsafe.cli import app
 from spiritsafe.errors import SpiritsafeError
+from spiritsafe.sharing.joint import files as files_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,6 +118,14 @@ def test_three_labs_find_together_what_none_finds_alone(labs: tuple[list[Lab], P
     assert (group["label"], len(group["members"]), result["campaigns"]) == ("campaign", 3, 1)
     told = CliRunner().invoke(app, ["share", "joint", "decide", *map(str, [*files, *where])])
     assert f"campaign     {group['group_id']}" in told.stdout
+    one = made[0]
+    adopted = run(
+        "adopt", tmp_path / "decision.json", "--facts", one.folder / "facts.json", "--members", members,
+        "--key", one.folder / "key.pem", "--out", one.folder / "jointly.json",
+    )["adopted"]  # fmt: skip
+    assert [(entry["candidate_id"], entry["labs"]) for entry in adopted] == [("k-a-common", 3)]
+    (jointly,) = files_of.jointly(one.folder / "jointly.json")
+    assert (jointly.group_id, jointly.bits) == (group["group_id"], group["bits"])
     found = run("record", tmp_path / "decision.json", "--refuted", group["group_id"])
     assert [one["refuted"] for one in found["records"]] == [1, 1, 1]
 
@@ -197,3 +206,13 @@ def test_rules_are_read_with_the_line_of_what_is_wrong(labs: tuple[list[Lab], Pa
     )
     assert (result["rules"]["fdr"], result["rules"]["liars"]) == (0.05, 1)
     assert len(result["refused"]) == 1
+
+
+def test_what_is_no_joint_decision_is_refused(tmp_path: Path):
+    path = tmp_path / "jointly.json"
+    for text in ("{}", '{"jointly": [{"candidate_id": "k"}]}', '{"jointly": 3}'):
+        path.write_text(text)
+        with pytest.raises(SpiritsafeError, match="no joint decision"):
+            files_of.jointly(path)
+    path.write_text('{"jointly": []}')
+    assert files_of.jointly(path) == ()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from spiritsafe.attest import keys
 from spiritsafe.attest.canonical import read as read_canonical
 from spiritsafe.errors import AttestError, SharingError, StorageError, UsageError
+from spiritsafe.settings import Jointly
 from spiritsafe.sharing.joint.known import INFRASTRUCTURE, RUN, SAMPLE
 from spiritsafe.sharing.joint.statements import LARGEST
 
@@ -154,6 +155,22 @@ def objects(paths: Sequence[Path]) -> list[dict[str, Any]]:
                 raise UsageError("this is no STIX object", where=where)
             found.append(cast("dict[str, Any]", one))
     return found
+
+
+def jointly(path: Path) -> tuple[Jointly, ...]:
+    """What `share joint adopt` wrote, as a scan takes it. Raises UsageError."""
+    value = _json(path, "`spiritsafe share joint adopt` writes it")
+    entries = cast("dict[str, Any]", value).get("jointly") if isinstance(value, dict) else None
+    wanted = {"candidate_id": str, "group_id": str, "bits": float, "labs": int}
+    if not isinstance(entries, list):
+        raise UsageError("this is no joint decision", where=str(path))
+    for number, entry in enumerate(cast("list[Any]", entries)):
+        fields = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
+        if fields.keys() != wanted.keys() or not all(
+            type(fields[name]) is kind for name, kind in wanted.items()
+        ):
+            raise UsageError("this is no joint decision", where=f"{path}, entry {number}")
+    return tuple(Jointly(**entry) for entry in cast("list[Any]", entries))
 
 
 def envelope(path: Path) -> dict[str, Any]:

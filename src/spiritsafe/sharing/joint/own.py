@@ -181,3 +181,28 @@ def tenths(bits: float) -> int:
 def told(tenth: int) -> float:
     """The bits that a statement says."""
     return float("-inf") if tenth <= NOTHING else tenth / 10
+
+
+def adopted(
+    result: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]], by: str
+) -> list[dict[str, Any]]:
+    """What a decision says of this lab's candidates: those accused whose own evidence speaks for it, as a scan takes them.
+
+    ``facts``: by candidate id, with the ``commitment`` of each. A lab that opened nothing, or below one, adopts nothing.
+    """
+    named = {str(one["commitment"]): candidate for candidate, one in facts.items()}
+    return sorted(
+        (
+            {
+                "candidate_id": named[one["candidate"]],
+                "group_id": group["group_id"],
+                "bits": group["bits"],
+                "labs": len(group["members"]),
+            }
+            for group in result["groups"]
+            if group["label"] == "campaign"
+            for one in group["members"]
+            if one["by"] == by and one["candidate"] in named and one["bits"] is not None and one["bits"] > 0
+        ),
+        key=lambda entry: entry["candidate_id"],
+    )
