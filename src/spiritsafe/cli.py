@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +21,7 @@ from spiritsafe import (
     __version__,
     _gateway_cli,
     _hub_cli,
+    _joint_cli,
     _match_cli,
     _orders_cli,
     _provenance_cli,
@@ -46,6 +47,8 @@ app.add_typer(_provenance_cli.marks, name="marks")
 app.add_typer(_provenance_cli.prove, name="prove")
 app.add_typer(_hub_cli.app, name="hub")
 _share_cli.app.add_typer(_match_cli.app, name="match")
+_share_cli.app.add_typer(_joint_cli.app, name="joint")
+_share_cli.app.command()(_joint_cli.transparency)
 app.add_typer(_share_cli.app, name="share")
 
 FOUND = 3
@@ -77,6 +80,12 @@ def scan(
     threads: Threads = 2,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first malformed record.")] = False,
     show_text: Annotated[bool, typer.Option("--show-text", help="Show prompt text in exhibits.")] = False,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="Also test groups that only other providers' logs could complete.")
+    ] = False,
+    jointly: Annotated[
+        Path | None, typer.Option(help="What was decided together, from `spiritsafe share joint adopt`.")
+    ] = None,
     as_json: Json = False,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 3 when a campaign was found.")
@@ -88,12 +97,16 @@ def scan(
 
     if engine != "duckdb":
         raise UsageError(f"there is no engine {engine!r}", hint="engines: duckdb")
-    settings = Settings(fdr=fdr, seed=seed, memory=memory, threads=threads, show_text=show_text)
+    known = Settings(fdr=fdr, seed=seed, memory=memory, threads=threads, show_text=show_text, joint=joint)
+    if jointly is not None:
+        from spiritsafe.sharing.joint import files  # noqa: PLC0415 - needs the extra `sharing`
+
+        known = replace(known, jointly=files.jointly(jointly))
     with _progress(quiet=as_json) as progress:
         result = pipeline.scan(
             inputs,
             out,
-            settings=settings,
+            settings=known,
             format=format,
             since=_moment(since, "--since"),
             until=_moment(until, "--until"),

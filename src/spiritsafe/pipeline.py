@@ -22,11 +22,14 @@ import pyarrow.parquet as pq
 from spiritsafe import __version__, registry, sources
 from spiritsafe.campaigns import (
     blind,
+    candidates,
     clusters,
     explain,
+    identifiers,
     indicators,
     intent,
     links,
+    skeletons,
     stored,
     tables,
     templates,
@@ -266,6 +269,7 @@ class Result:
     record: dict[str, Any]
     log: Log | None
     verdicts: list[Verdict]
+    heard: list[Verdict]
     layers: dict[str, Layer]
 
 
@@ -280,7 +284,7 @@ def conclude(
     """Stages B to D on what stage A left, and the outputs of the contract, into the folder ``final`` of its work folder."""
     result = _analyse(engine, taken, settings, reference or intent.shipped(), progress)
     progress("writing the report", 0, 1)
-    _write(taken, result)
+    _write(taken, result, settings)
     progress("writing the report", 1, 1)
     return result
 
@@ -289,13 +293,13 @@ def _analyse(
     engine: DuckDB, taken: Ingest, settings: Settings, reference: Reference, progress: Progress
 ) -> Result:
     if not taken.rows:
-        return Result(_head(taken, None, settings), None, [], {})
+        return Result(_head(taken, None, settings), None, [], [], {})
     log = build(engine, taken, progress)
     layers = links.layers(engine, log) | traces.layers(engine, log)
     progress("looking for groups", 0, 1)
     found = clusters.candidates(log, layers, seed=settings.seed)
     progress("looking for groups", 1, 1)
-    told = verdicts.verdicts(
+    judged = verdicts.verdicts(
         log,
         found,
         layers,
@@ -321,9 +325,9 @@ def _analyse(
             texts=stored.texts(engine, taken.texts),
             techniques=techniques,
         )
-        for verdict in told
+        for verdict in judged.told
     ]
-    return Result(record, log, told, layers)
+    return Result(record, log, judged.told, judged.heard, layers)
 
 
 def _head(taken: Ingest, log: Log | None, settings: Settings) -> dict[str, Any]:
@@ -351,7 +355,7 @@ def _head(taken: Ingest, log: Log | None, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _write(taken: Ingest, result: Result) -> None:
+def _write(taken: Ingest, result: Result, settings: Settings) -> None:
     work = taken.work
     final = work / "final"
     final.mkdir()
@@ -359,12 +363,13 @@ def _write(taken: Ingest, result: Result) -> None:
         json.dumps(result.record, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8"
     )
     (final / "report.html").write_text(page(result.record), "utf-8")
+    _outward(final, taken, result, settings)
     accuses = any(entry["label"] == "campaign" for entry in result.record["campaigns"])
-    skeletons = (
+    whole = (
         pq.read_table(work / "sketch.parquet", columns=["skeleton"]).column(0).to_numpy() if accuses else None
     )
     found = indicators.indicators(
-        result.log, result.record, result.verdicts, result.layers, skeletons, version=FINGERPRINT_VERSION
+        result.log, result.record, result.verdicts, result.layers, whole, version=FINGERPRINT_VERSION
     )
     (final / "indicators.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8")
     tables.accounts(final / "accounts.parquet", result.log, result.record["campaigns"])
@@ -378,3 +383,17 @@ def _write(taken: Ingest, result: Result) -> None:
     rejected = work / "rejected.jsonl"
     if rejected.exists() and rejected.stat().st_size:
         rejected.replace(final / "rejected.jsonl")
+
+
+def _outward(final: Path, taken: Ingest, result: Result, settings: Settings) -> None:
+    """What was tested, and what of it another provider could hold as well: nothing leaves by being written here."""
+    log, heard, version = result.log, result.heard, FINGERPRINT_VERSION
+    sketched = taken.work / "sketch.parquet"
+    runs = skeletons.skeletons(sketched, log, candidates.templates(log, heard)) if log else {}
+    seen = identifiers.samples(log, heard) if log else {}
+    tested = candidates.candidates(
+        log, heard, result.record, result.verdicts, runs, seen, settings=settings, version=version
+    )
+    (final / "candidates.json").write_text(json.dumps(tested, indent=1, sort_keys=True) + "\n", "utf-8")
+    lines = identifiers.identifiers(log, heard, runs, seen, result.layers, version=version)
+    (final / "identifiers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8")

@@ -12,9 +12,10 @@ from spiritsafe.campaigns import clusters, grounds, intent, verdicts
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.evidence import Margins, View
 from spiritsafe.campaigns.log import HOUR
+from spiritsafe.campaigns.naming import names
 from spiritsafe.campaigns.verdict import Verdict
 from spiritsafe.campaigns.verdicts import stands
-from spiritsafe.settings import Settings
+from spiritsafe.settings import Jointly, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +80,7 @@ def judged(log: Log, layers: dict[str, Layer], projections: Any, **more: Any) ->
         margins=Margins(),
         settings=Settings(),
         **more,
-    )
+    ).told
 
 
 def accused(told: list[Verdict]) -> list[Verdict]:
@@ -339,3 +340,64 @@ def test_a_role_is_recognised_by_its_share_and_by_how_rare_that_is(
     none = np.zeros(0, np.int64)
     made = Verdict(clusters.Candidate(kind, none, none), View(none, none, none, none), score, p_value)
     assert verdicts.named(made) is holds
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_what_is_too_small_for_one_log_is_tested_for_joint_evidence_and_told_nobody(
+    make_log: MakeLog, make_layer: MakeLayer, *, joint: bool
+):
+    """Eight parties take turns with one template that no role names."""
+    rng = np.random.default_rng(0)
+    columns = scene(rng, beside=0)
+    few = np.isin(columns["who"], np.r_[0:8, MEMBERS:EVERYONE])
+    columns = {name: np.asarray(column)[few] for name, column in columns.items()}
+    columns["roles"] = np.zeros(few.sum(), np.uint64)
+    log = make_log(**columns)
+    layers = cards(make_layer, lambda p: p)
+    made = verdicts.verdicts(
+        log,
+        clusters.candidates(log, layers, seed=0),
+        layers,
+        own_topics(rng, columns["who"]),
+        reference=REFERENCE,
+        margins=Margins(),
+        settings=Settings(joint=joint),
+    )
+    assert made.told == []
+    (one,) = [v for v in made.heard if v.candidate.kind == "template"]
+    assert (one.joint_only, bool(one.hypotheses), bool(one.tests)) == (joint, joint, joint)
+    assert (one.log_e > 5) == joint
+
+
+def test_what_was_decided_together_is_told_and_lowers_no_bar(make_log: MakeLog, make_layer: MakeLayer):
+    rng = np.random.default_rng(0)
+    columns = scene(rng, beside=0)
+    few = np.isin(columns["who"], np.r_[0:8, MEMBERS:EVERYONE])
+    columns = {name: np.asarray(column)[few] for name, column in columns.items()}
+    columns["roles"] = np.zeros(few.sum(), np.uint64)
+    log, layers = make_log(**columns), cards(make_layer, lambda p: p)
+    points = own_topics(rng, columns["who"])
+
+    def judge(*jointly: Jointly) -> verdicts.Judged:
+        return verdicts.verdicts(
+            log,
+            clusters.candidates(log, layers, seed=0),
+            layers,
+            points,
+            reference=REFERENCE,
+            margins=Margins(),
+            settings=Settings(jointly=jointly),
+        )
+
+    alone = judge(Jointly("k-another", "g-1", 20.0, 3))
+    assert alone.told == []
+    (name,) = (
+        name
+        for one, name in zip(alone.heard, names(log, alone.heard).values(), strict=True)
+        if one.candidate.kind == "template"
+    )
+    together = judge(Jointly(name, "g-1", 20.0, 3))
+    (one,) = together.told
+    assert (one.label, one.parties.tolist()) == ("campaign", list(range(8)))
+    assert one.jointly == Jointly(name, "g-1", 20.0, 3)
+    assert one.bar == alone.heard[0].bar

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FILES = (
     "campaigns.json",
     "indicators.json",
+    "candidates.json",
+    "identifiers.jsonl",
     "report.html",
     "accounts.parquet",
     "exchanges.parquet",

@@ -72,6 +72,7 @@ def record(
             "bits": _bits(verdict.log_e),
             "combination": "weighted average of the tests' e-values",
             "tests": [_test(test) for test in verdict.tests],
+            **_jointly(verdict),
         },
         "intent": {
             "score": round(verdict.score, 4),
@@ -117,6 +118,14 @@ def record(
     return entry
 
 
+def _jointly(verdict: Verdict) -> dict[str, Any]:
+    """What labs of a forum decided together, where the accusation rests on it."""
+    one = verdict.jointly
+    if one is None:
+        return {}
+    return {"jointly": {"group_id": one.group_id, "bits": one.bits, "labs": one.labs}}
+
+
 def _what(verdict: Verdict) -> str:
     return "pool of items" if verdict.candidate.kind == "items" else "fixed text"
 
@@ -135,6 +144,12 @@ def _headline(
     time = span_words(span)
     if verdict.label == "campaign":
         what = roles[0][0].replace("_", " ") if roles else "a kind that no role names"
+        if verdict.jointly is not None:
+            others = verdict.jointly.labs - 1
+            return (
+                f"Found together with {others} other providers: {accounts:,} accounts share out one job of {what} "
+                f"({exchanges:,} exchanges in {time})."
+            )
         return f"{accounts:,} accounts share out one job of {what}: {exchanges:,} exchanges in {time}."
     if verdict.label == "insufficient":
         return f"{accounts:,} accounts do similar work ({exchanges:,} exchanges in {time}); the evidence does not suffice."
@@ -228,6 +243,13 @@ def _clears(verdict: Verdict) -> list[str]:
 def _order(entry: dict[str, Any]) -> dict[str, Any]:
     if entry["label"] != "campaign":
         return {"response": "observe", "reason": "not an accusation", "needs": [], "expires_days": 14}
+    if "jointly" in entry["coordination"]:
+        return {
+            "response": "observe",
+            "reason": "decided together with other providers; what this log shows alone does not carry a measure",
+            "needs": ["one person"],
+            "expires_days": 14,
+        }
     stable = all(row["decision"] == "campaign" for row in entry["leave_one_out"])
     partly = any(h["fits"] != "no" for h in entry["hypotheses"])
     if len(entry["independent_layers"]) >= 2 and stable and not partly and entry["intent"]["by"] == "role":

@@ -59,12 +59,12 @@ def carried(tests: Sequence[Test], *, log_e: float) -> bool:
     are a fact of another kind beside one that was tested.
     """
     strong = [test for test in decisive(tests) if test.log_e >= log_e]
-    return len({kind(test) for test in strong} | _chose(tests, log_e)) > 1 and any(
+    return len({kind(test) for test in strong} | chose(tests, log_e)) > 1 and any(
         test.name not in MARGINAL for test in strong
     )
 
 
-def _chose(tests: Sequence[Test], log_e: float) -> set[str]:
+def chose(tests: Sequence[Test], log_e: float) -> set[str]:
     """Kinds of infrastructure that chose the candidate and tie it by ``log_e`` or more."""
     return {kind(test) for test in tests if test.name in TIES and not test.weight and test.log_e >= log_e}
 
@@ -89,11 +89,11 @@ def carried_unnamed(
     least = max(log_e, UNNAMED)
     strong = [test for test in decisive(tests) if test.log_e >= least]
     names = {test.name for test in strong}
-    chose = _chose(tests, least) if by_ties else set[str]()
+    chosen = chose(tests, least) if by_ties else set[str]()
     return (
-        len({kind(test) for test in strong} | chose) > 1
+        len({kind(test) for test in strong} | chosen) > 1
         and bool(names & WORK)
-        and (bool(chose or names - MARGINAL - ORDERLY) or names >= {"taken_in_turn", "even_arrivals"})
+        and (bool(chosen or names - MARGINAL - ORDERLY) or names >= {"taken_in_turn", "even_arrivals"})
         and (
             all(test.log_e > -UNNAMED for test in decisive(tests) if test.name in MARGINAL)
             or (bool(names & TIES) and (through or _steady(strong)))

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.coordination import Test
     from spiritsafe.campaigns.evidence import View
     from spiritsafe.campaigns.hypotheses import Hypothesis
+    from spiritsafe.settings import Jointly
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +42,8 @@ class Verdict:
     rows: Any = None
     through: bool = False
     """Cards or devices tie the lightest parties, too (``grounds.ties_go_through``)."""
+    jointly: Jointly | None = None
+    """What labs of a forum decided about it together."""
+    joint_only: bool = False
+    """Too few parties for this log alone to judge without a role; tested for joint evidence, and told nobody."""
     hubs: list[Hub] = field(default_factory=list)

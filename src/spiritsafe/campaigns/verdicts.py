@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from spiritsafe.campaigns import coordination, evidence, grounds, hypotheses, in
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 from spiritsafe.campaigns.decide import bar, e_bh
 from spiritsafe.campaigns.log import STRONG
+from spiritsafe.campaigns.naming import names
 from spiritsafe.campaigns.settle import settle
 from spiritsafe.campaigns.verdict import Hub, Verdict
 
@@ -34,6 +35,14 @@ _LEAST = 0.1
 _TIED = frozenset({"dense", "tied"})
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """``told``: what is worth telling (campaigns, pools, resellers, insufficient ones); ``heard``: all that was judged."""
+
+    told: list[Verdict]
+    heard: list[Verdict]
+
+
 def verdicts(
     log: Log,
     candidates: Sequence[Candidate],
@@ -44,8 +53,8 @@ def verdicts(
     margins: Margins,
     settings: Settings,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Verdict]:
-    """Judge every candidate. Returns those worth telling: campaigns, pools, resellers, insufficient ones."""
+) -> Judged:
+    """Judge every candidate that enough parties are in."""
     heard: list[Verdict] = []
     for index, candidate in enumerate(candidates):
         seen = evidence.view(log, candidate)
@@ -53,11 +62,24 @@ def verdicts(
             heard.append(_hear(log, candidate, seen, layers, projections, reference, margins))
         if progress:
             progress(index + 1, len(candidates))
+    for verdict in heard if settings.joint or settings.jointly else ():
+        if _too_small(log, verdict):
+            _test(log, verdict, layers, projections, margins)
+            verdict.joint_only = True
+    _decided_elsewhere(log, heard, settings)
     told = _decide(log, heard, layers, settings)
     for verdict in told:
         if verdict.label == "campaign":
             verdict.hubs = _hubs(log, verdict, layers, projections, margins)
-    return told
+    return Judged(told, heard)
+
+
+def _decided_elsewhere(log: Log, heard: Sequence[Verdict], settings: Settings) -> None:
+    """Note what labs decided together about candidates of this log."""
+    known = {one.candidate_id: one for one in settings.jointly}
+    if known:
+        for verdict, name in zip(heard, names(log, heard).values(), strict=True):
+            verdict.jointly = known.get(name)
 
 
 def _decide(
@@ -69,13 +91,14 @@ def _decide(
     excused. So the number that sets the bar is that of the campaigns told in the end: a self-consistent set, whose false
     discovery rate is controlled whatever was merged or withheld (Wang & Ramdas 2022, section 4).
     """
-    screened = [v for v in heard if v.hypotheses]  # explanations are heard for screened candidates only
+    screened = [v for v in heard if v.hypotheses and not v.joint_only]
     many = max(1, int(e_bh([v.log_e for v in screened], fdr=settings.fdr).sum()))
     excused = [v for v in screened if _excused(v)]
     while True:
         least = bar(len(screened), many, fdr=settings.fdr)
         told = settle(log, _labelled(log, heard, screened, least, settings), layers, excused)
-        accused = sum(v.label == "campaign" for v in told)
+        # What was decided together does not lower the bar for what is decided here.
+        accused = sum(v.label == "campaign" and v.jointly is None for v in told)
         if accused >= many or many == 1:
             return told
         many = max(1, accused)
@@ -93,6 +116,8 @@ def _labelled(
         elif named(verdict) and verdict.log_e >= least / 2:
             verdict.label = "insufficient"
     for verdict in heard:
+        if verdict.jointly is not None and not _excused(verdict):
+            verdict.label = "campaign"
         if not verdict.label and verdict.candidate.kind == "infrastructure":
             _pool(log, verdict, settings)
     return [v for v in heard if v.label]
@@ -134,15 +159,19 @@ def _hear(
     score = intent.score(log, candidate, seen.screen)
     verdict = Verdict(candidate, seen, score, reference.p_value(score, candidate.kind, seen.parties.size))
     if named(verdict) or _doubtful(verdict) or _nameless(log, candidate, seen):
-        verdict.tests = evidence.tests(
-            log, seen, layers, projections, margins, tied=candidate.tied, alike=candidate.alike
-        )
-        verdict.hypotheses = hypotheses.heard(log, seen, verdict.tests)
+        _test(log, verdict, layers, projections, margins)
         verdict.through = not named(verdict) and grounds.ties_go_through(log, seen, layers)
     elif candidate.kind == "infrastructure":
         verdict.tests = evidence.ties(seen, layers)
-    verdict.log_e = grounds.combined(verdict.tests)
+        verdict.log_e = grounds.combined(verdict.tests)
     return verdict
+
+
+def _test(log: Log, verdict: Verdict, layers: dict[str, Layer], projections: Any, margins: Margins) -> None:
+    one, seen = verdict.candidate, verdict.view
+    verdict.tests = evidence.tests(log, seen, layers, projections, margins, tied=one.tied, alike=one.alike)
+    verdict.hypotheses = hypotheses.heard(log, seen, verdict.tests)
+    verdict.log_e = grounds.combined(verdict.tests)
 
 
 def _nameless(log: Log, candidate: Candidate, seen: View) -> bool:
@@ -151,9 +180,16 @@ def _nameless(log: Log, candidate: Candidate, seen: View) -> bool:
     Many parties with one text or one pool of items, and not the work of one product: a product does one kind of
     work, a data set that is replayed has a little of each.
     """
-    if seen.parties.size < _UNKNOWN_PARTIES:
-        return False
+    return seen.parties.size >= _UNKNOWN_PARTIES and _no_product(log, candidate, seen)
+
+
+def _no_product(log: Log, candidate: Candidate, seen: View) -> bool:
     return candidate.kind in {"template", "items"} and log.largest_product(seen.screen) < _UNKNOWN_PRODUCT
+
+
+def _too_small(log: Log, verdict: Verdict) -> bool:
+    """Whether only the number of parties keeps a candidate from being judged: other providers may have the rest of them."""
+    return not verdict.hypotheses and _no_product(log, verdict.candidate, verdict.view)
 
 
 def stands(verdict: Verdict, tests: Sequence[Test]) -> bool:

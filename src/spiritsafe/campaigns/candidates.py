@@ -1,0 +1,165 @@
+"""Candidates: every group that a scan tested, with its evidence.
+
+A lab alone accuses few of them. What falls short at each of several labs may suffice together (``docs/sharing/joint.md``): for
+that, evidence and intent are told apart, and evidence test by test. Nothing here leaves the lab by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spiritsafe.campaigns import grounds
+from spiritsafe.campaigns.clusters import LEAST_PARTIES
+from spiritsafe.campaigns.naming import names
+from spiritsafe.campaigns.verdicts import named
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from spiritsafe.campaigns.coordination import Test
+    from spiritsafe.campaigns.log import Log
+    from spiritsafe.campaigns.verdict import Verdict
+    from spiritsafe.settings import Settings
+
+_SHARE = 0.1
+"""Share of a candidate's exchanges that a template needs before its skeleton stands for the candidate."""
+_MOSTLY = 0.5
+
+
+def templates(log: Log, heard: Sequence[Verdict]) -> Any:
+    """The templates (int64) whose skeletons are needed: those that screened candidates consist of."""
+    found = [templates_of(log, one) for one in heard if outward(one)]
+    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+
+def candidates(
+    log: Log | None,
+    heard: Sequence[Verdict],
+    record: Mapping[str, Any],
+    told: Sequence[Verdict],
+    skeletons: Mapping[int, Any],
+    samples: Mapping[int, Any],
+    *,
+    settings: Settings,
+    version: int,
+) -> dict[str, Any]:
+    """The content of ``candidates.json``: all of ``heard``, the largest first. ``record``: that of ``campaigns.json``.
+
+    ``skeletons``: uint64 by template; ``samples``: uint64 by ``id`` of a verdict (``identifiers.samples``).
+    """
+    known = {id(one): entry["campaign_id"] for entry, one in zip(record["campaigns"], told, strict=True)}
+    screened = [one for one in heard if one.hypotheses and not one.joint_only]
+    content: dict[str, Any] = {
+        "schema": 1,
+        "fingerprint_version": version,
+        "settings": settings.fingerprint(),
+        "seed": settings.seed,
+        "fdr": settings.fdr,
+        "first": record["scanned"].get("first"),
+        "last": record["scanned"].get("last"),
+        "groups": len(heard),
+        "screened": len(screened),
+        "joint_only": sum(one.joint_only for one in heard),
+        "bar_bits": _down(screened[0].bar) if screened else None,
+        "candidates": [],
+    }
+    if log is None:
+        return content
+    ids = names(log, heard)
+    family = _families(log, [one for one in heard if one.hypotheses], ids)
+    content["candidates"] = [
+        {
+            "candidate_id": ids[id(one)],
+            "kind": one.candidate.kind,
+            "label": one.label or None,
+            "campaign_id": known.get(id(one)),
+            "family": family.get(id(one)),
+            "parties": int(one.view.parties.size),
+            "exchanges": int(one.view.rows.size),
+            "tested": "joint" if one.joint_only else "scan" if one.hypotheses else None,
+            "intent": {"score": round(one.score, 4), "p_value": round(one.p_value, 6), "by": _intent(one)},
+            "coordination": {
+                "bits": _down(one.log_e),
+                "tests": [_test(test) for test in grounds.decisive(one.tests)],
+                "chose": sorted(grounds.chose(one.tests, one.bar)),
+            },
+            "excused": any(h.fits == "yes" for h in one.hypotheses),
+            "skeletons": _skeletons(log, one, skeletons),
+            "sample": _hex(samples.get(id(one), ())),
+        }
+        for one in heard
+    ]
+    return content
+
+
+def _skeletons(log: Log, one: Verdict, skeletons: Mapping[int, Any]) -> list[dict[str, Any]]:
+    mine = templates_of(log, one).tolist() if outward(one) else []
+    return [
+        {"template": f"{int(log.template_key[key]):016x}", "runs": _hex(skeletons[key])}
+        for key in mine
+        if key in skeletons
+    ]
+
+
+def _hex(prints: Any) -> list[str]:
+    return [f"{int(one):016x}" for one in prints]
+
+
+def outward(one: Verdict) -> bool:
+    """Whether anything of a candidate may be matched: it was tested for coordination, or is told."""
+    return bool(one.hypotheses or one.label)
+
+
+def _intent(one: Verdict) -> str | None:
+    """How the candidate passed the screen of intent: by its role, by elimination, or not at all."""
+    return "role" if named(one) else "elimination" if one.hypotheses else None
+
+
+def _test(test: Test) -> dict[str, Any]:
+    nature = (
+        "marginal" if test.name in grounds.MARGINAL else "orderly" if test.name in grounds.ORDERLY else "firm"
+    )
+    whole = test.name in grounds.TIES or test.note.startswith("all hours")
+    return {
+        "name": test.name,
+        "kind": grounds.kind(test),
+        "nature": nature,
+        "bits": _down(test.log_e),
+        "weight": test.weight,
+        "n": test.n,
+        "window": "all slots" if whole else "slots of the test",
+    }
+
+
+def _down(log_e: float) -> float:
+    """Bits of a log e-value, rounded down to a hundredth: still those of an e-value."""
+    return float(np.floor(np.clip(log_e / np.log(2), -1e6, 1e6) * 100) / 100)
+
+
+def templates_of(log: Log, one: Verdict) -> Any:
+    """Int64: templates that a tenth of the candidate's exchanges have, and five of its parties, in the slots of the choice."""
+    rows = one.view.screen
+    template = log.template[rows].astype(np.int64)
+    rows, template = rows[template >= 0], template[template >= 0]
+    kinds, dense, count = np.unique(template, return_inverse=True, return_counts=True)
+    pair = np.unique(dense.astype(np.int64) * log.parties + log.row_party[rows])
+    users = np.bincount(pair // log.parties, minlength=kinds.size)
+    return kinds[(count >= _SHARE * one.view.screen.size) & (users >= LEAST_PARTIES)]
+
+
+def _families(log: Log, tested: Sequence[Verdict], ids: Mapping[int, str]) -> dict[int, str]:
+    """By ``id``: the largest candidate with most of this one's parties, or itself. One campaign is proposed many times."""
+    found: dict[int, str] = {}
+    homes: list[tuple[str, Any]] = []
+    for one in sorted(tested, key=lambda v: (-v.view.parties.size, ids[id(v)])):
+        mine = one.view.parties
+        home = next((name for name, held in homes if held[mine].mean() > _MOSTLY), None)
+        if home is None:
+            home = ids[id(one)]
+            held = np.zeros(log.parties, bool)
+            held[mine] = True
+            homes.append((home, held))
+        found[id(one)] = home
+    return found

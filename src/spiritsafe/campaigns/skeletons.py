@@ -1,0 +1,84 @@
+"""Skeletons: the runs of words that most prompts of a template have, the same for each provider that meets it.
+
+An anchor is a hash of a run of masked tokens, chosen by the text around it alone (winnowing). Anchors inside a template's fixed
+text are thus the same whoever reads it and whatever item stands beside; those across its edge change with the item and drop
+out, being in few prompts. Only the slots of the choice are looked at, so that what is shared of a skeleton says nothing of the
+slots on which coordination is tested.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from spiritsafe.campaigns import templates
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spiritsafe.campaigns.log import Log
+
+LEAST_SHARE = 0.6
+"""Share of a template's prompts that have an anchor of its skeleton."""
+MOST = 64
+_SAMPLE = 512
+"""Prompts a template that are looked at: a share of 0.6 is then known to 0.04."""
+
+
+def skeletons(sketch: Path, log: Log, wanted: Any) -> dict[int, Any]:
+    """The skeleton of each template in ``wanted`` (int): sorted anchors, uint64, at most ``MOST`` (the smallest).
+
+    ``sketch`` is the file that stage A wrote. A template seen in no slot of the choice has none.
+    """
+    chosen = _sample(log, np.unique(np.asarray(wanted, np.int64)))
+    if not chosen.size:
+        return {}
+    flat, owner = _anchors(sketch, chosen)
+    prompts = np.bincount(log.template[chosen], minlength=int(log.template[chosen].max()) + 1)
+    template = log.template[owner].astype(np.uint64)
+    pair = np.stack([template, flat])
+    found, count = np.unique(pair, axis=1, return_counts=True)
+    kept = count >= LEAST_SHARE * prompts[found[0].astype(np.int64)]
+    mine, anchors = found[0][kept].astype(np.int64), found[1][kept]
+    ends = np.flatnonzero(np.diff(mine)) + 1
+    parts = np.split(anchors, ends)
+    heads = mine[np.concatenate([[0], ends])] if mine.size else mine
+    return {
+        int(head): np.sort(part)[:MOST]
+        for head, part in zip(heads.tolist(), parts, strict=False)
+        if part.size
+    }
+
+
+def _sample(log: Log, wanted: Any) -> Any:
+    """Int64, sorted: at most ``_SAMPLE`` exchanges of each template, spread evenly over the slots of the choice."""
+    rows = np.flatnonzero(log.live & np.isin(log.template, wanted))
+    rows = rows[log.screening(rows)]
+    rows = rows[np.argsort(log.template[rows], kind="stable")]
+    template = log.template[rows]
+    size = np.bincount(template, minlength=1) if rows.size else np.zeros(1, np.int64)
+    nth = np.arange(rows.size) - np.searchsorted(template, template)
+    step = -(-size[template] // _SAMPLE)
+    return np.sort(rows[nth % np.maximum(step, 1) == 0])
+
+
+def _anchors(sketch: Path, rows: Any) -> tuple[Any, Any]:
+    """Distinct anchors of ``rows`` (int64, sorted), uint64, and the row of each, int64."""
+    flats: list[Any] = []
+    owners: list[Any] = []
+    at = 0
+    for batch in pq.ParquetFile(sketch).iter_batches(columns=list(templates.COLUMNS)):
+        here = rows[np.searchsorted(rows, at) : np.searchsorted(rows, at + batch.num_rows)]
+        if here.size:
+            for flat, offsets, _ in templates.each([batch.take(here - at)]):
+                flats.append(flat)
+                owners.append(np.repeat(here, np.diff(offsets)))
+        at += batch.num_rows
+    flat, owner = np.concatenate(flats), np.concatenate(owners)
+    # A run that stands twice in one prompt, in its system text as well, is in one prompt.
+    order = np.lexsort((flat, owner))
+    flat, owner = flat[order], owner[order]
+    first = np.append(True, (np.diff(owner) != 0) | (np.diff(flat) != 0))
+    return flat[first], owner[first]

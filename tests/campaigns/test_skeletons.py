@@ -1,0 +1,86 @@
+"""Skeletons: two providers that meet one template with different items find the same runs of words."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from spiritsafe import pipeline
+from spiritsafe.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OPENING = (
+    "You grade an answer for a training set. Read the question and the answer that stand below, think about each step of the "
+    "answer in turn, say where it goes wrong and close with one whole number from one to ten that tells how good it is."
+)
+WORDS = (
+    "river",
+    "copper",
+    "window",
+    "ladder",
+    "garden",
+    "pencil",
+    "winter",
+    "orange",
+    "marble",
+    "whistle",
+    "basket",
+    "meadow",
+)
+
+
+def _log(folder: Path, provider: int, *, opening: str = OPENING) -> Path:
+    """Twenty-four accounts that share the opening, each with items of its own, and forty that have nothing in common."""
+    rng = np.random.default_rng(provider)
+    lines: list[dict[str, Any]] = []
+    for number in range(900):
+        words = " ".join(rng.choice(WORDS, 40).tolist())
+        if number < 600:
+            who, prompt = f"p{provider}-{number % 24}", f"{opening} {words}"
+        else:
+            who, prompt = f"p{provider}-x{number % 40}", " ".join(rng.permutation(words.split()).tolist())
+        minute = int(rng.integers(0, 24 * 60))
+        time = f"2026-03-01T{minute // 60:02}:{minute % 60:02}:{number % 60:02}Z"
+        lines.append({"time": time, "account_id": who, "prompt": prompt})
+    path = folder / f"log-{provider}.jsonl"
+    path.write_text("\n".join(json.dumps(one) for one in lines) + "\n", "utf-8")
+    return path
+
+
+def _runs(folder: Path, provider: int, **options: Any) -> tuple[set[str], set[str]]:
+    """Skeleton of the candidate with the template, and its sample of prompts."""
+    out = folder / f"out-{provider}"
+    pipeline.scan([_log(folder, provider, **options)], out, settings=Settings())
+    found = json.loads((out / "candidates.json").read_text("utf-8"))["candidates"]
+    (one,) = [one for one in found if one["kind"] == "template" and one["parties"] >= 24 and one["tested"]]
+    lines = [json.loads(line) for line in (out / "identifiers.jsonl").read_text("utf-8").splitlines()]
+    runs = {run for part in one["skeletons"] for run in part["runs"]}
+    named = {line["value"] for line in lines if line["candidate_id"] == one["candidate_id"]}
+    assert named == {f"fp1:{run}" for run in runs | set(one["sample"])}
+    return runs, set(one["sample"])
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[str]]:
+    return _runs(tmp_path_factory.mktemp("here"), 1)
+
+
+def test_two_providers_find_the_same_skeleton_and_no_common_prompt(
+    here: tuple[set[str], set[str]], tmp_path: Path
+):
+    there = _runs(tmp_path, 2)
+    assert len(here[0]) >= 5
+    assert there[0] == here[0]
+    assert len(here[1]) == len(there[1]) == 32
+    assert not here[1] & there[1]
+
+
+def test_another_template_has_another_skeleton(here: tuple[set[str], set[str]], tmp_path: Path):
+    words = OPENING.split()
+    other, _ = _runs(tmp_path, 3, opening=" ".join(words[::-1]))
+    assert not other & here[0]
