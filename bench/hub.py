@@ -35,9 +35,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from spiritsafe.sharing.stix.build import Maker
-from spiritsafe.sharing.stix.ids import identity_id, object_id
-from spiritsafe.sharing.stix.terms import Terms
 
 from spiritsafe.attest import keys
 from spiritsafe.sharing import scope
@@ -48,6 +45,9 @@ from spiritsafe.sharing.hub.moments import written
 from spiritsafe.sharing.hub.schema import prepare
 from spiritsafe.sharing.hub.store import opened
 from spiritsafe.sharing.signed import sign_object
+from spiritsafe.sharing.stix.build import Maker
+from spiritsafe.sharing.stix.ids import identity_id, object_id
+from spiritsafe.sharing.stix.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence

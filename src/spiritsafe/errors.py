@@ -93,7 +93,12 @@ class MisconductError(SharingError):
     """Members provably broke a protocol: ``members`` are their identities, the message says how each did."""
 
     def __init__(
-        self, message: str, members: tuple[str, ...] = (), *, where: str | None = None, hint: str | None = None
+        self,
+        message: str,
+        members: tuple[str, ...] = (),
+        *,
+        where: str | None = None,
+        hint: str | None = None,
     ) -> None:
         super().__init__(message, where=where or ", ".join(members) or None, hint=hint)
         self.members = members
