@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from matchforum import NOW, Forum, identity, signer
 from matchhub import serving
-
 from spiritsafe.sharing.matching.epoch import DAY
 from spiritsafe.sharing.matching.identifiers import Identifiers
 from spiritsafe.sharing.matching.statements import sign
