@@ -23,6 +23,7 @@ from spiritsafe.model import Finding
 from spiritsafe.orders.snapshot import replace_file
 from spiritsafe.provenance import _gather, _power, _prereg, _reveal, _seal, _tables
 from spiritsafe.provenance._holm import holm
+from spiritsafe.provenance._once import keeping
 from spiritsafe.provenance._reruns import false_labels
 from spiritsafe.registry import extensions
 
@@ -47,6 +48,7 @@ ALTERNATIVES = (
 )
 
 
+@keeping()
 def compute(
     folder: Path,
     plan: Mapping[str, Any],

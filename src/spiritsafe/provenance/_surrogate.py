@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from spiritsafe.provenance._ngrams import Ngrams
+from spiritsafe.provenance._once import once
 from spiritsafe.provenance._subject import spoken
 from spiritsafe.provenance._words import Tokens, joined, tokenized
 
@@ -38,7 +39,15 @@ def by_speaker(speaker: Subject, texts: tuple[Tokens, Tokens], teacher: Teacher)
     corpus = tokenized(spoken(speaker.answers)["text"], teacher.tokenizer)
     if not corpus.ids.size:
         return None
-    return np.mean([_differences(Ngrams(corpus, order=order), texts) for order in ORDERS], axis=0)
+    return once(
+        "by speaker",
+        (corpus, *texts),
+        lambda: np.mean([_differences(_model(corpus, order), texts) for order in ORDERS], axis=0),
+    )
+
+
+def _model(corpus: Tokens, order: int) -> Ngrams:
+    return once("surrogate", (corpus,), lambda: Ngrams(corpus, order=order), by=(order,))
 
 
 def by_pool(first: Tokens, second: Tokens) -> list[Floats]:
@@ -46,6 +55,10 @@ def by_pool(first: Tokens, second: Tokens) -> list[Floats]:
 
     One column for each length of runs.
     """
+    return once("by pool", (first, second), lambda: _by_pool(first, second))
+
+
+def _by_pool(first: Tokens, second: Tokens) -> list[Floats]:
     fold = np.arange(first.offsets.size - 1) % 2 == 0
     found = np.zeros((len(ORDERS), fold.size))
     for part in (fold, ~fold):
