@@ -22,12 +22,19 @@ def finding(**more: Any) -> dict[str, Any]:
     } | more  # fmt: skip
 
 
+def control(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "test": "twins", "suspect": name, "p_value": 0.5, "log10_p": -0.3, "n": 30, "access": "text", "verdict": "inconclusive",
+        "by_text": None, "by_readings": None, "readings": 0,
+    } | more  # fmt: skip
+
+
 def case(word: str = "X", **more: Any) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
     none = dict.fromkeys(("ok", "truncated", "refused", "empty", "failed"), 0)
     result = {
         "case": word, "claim": word, "plan": "ab" * 32, "suspect": word, "teacher": "ours", "campaigns": [word],
         "alpha": 0.01, "gave_up": None, "complete": True, "verdict": "inconclusive", "findings": [finding()],
-        "controls": [{"test": "twins", "suspect": word, "log10_p": -0.3}],
+        "controls": [control(word)],
         "false_labels": [{"test": "twins", "suspect": word, "log10_p": None}],
         "sound": {"quiet": True, "why": [], "controls_found": [], "false_labels": {}}, "commitments_checked": 3,
         "answers": {word: {"answers": none | {"ok": 5, "refused": 2}, "scores": none | {"failed": 4}, "readings": none}},
@@ -74,6 +81,43 @@ def test_hostile_text_stays_text(place: str):
     assert "<script" not in text
     assert "\u202e" not in text
     assert len(re.findall("</title>", text.partition("<body>")[0])) == 1
+
+
+def test_controls_are_told_one_by_one_and_with_what_was_read():
+    read = control(
+        "beta",
+        test="radioactivity",
+        by_text=-1.0,
+        by_readings=-2.0,
+        readings=1204,
+        verdict="does not support derivation",
+    )
+    plain = control("alpha", n=77, access="logprobs")
+    result, plan, entries = case(
+        findings=[finding(), finding(test="radioactivity")],
+        controls=[plain, read, control("gamma", test="other")],
+    )
+    none = dict.fromkeys(("ok", "truncated", "refused", "empty", "failed"), 0)
+    result["answers"] = {
+        "X": {
+            "answers": none | {"ok": 5},
+            "scores": none | {"ok": 6},
+            "readings": none | {"ok": 8, "failed": 1},
+        },
+        "beta": {"answers": none | {"empty": 5}, "scores": none, "readings": none | {"ok": 9}},
+    }
+    text = page(result, plan, entries)
+    first, _, second = text.partition('id="test-1"')
+    assert re.search(r"<bdi>alpha</bdi>.*0\.5.*>77<.*log-probabilities", first)
+    assert "beta" not in first.partition('id="test-0"')[2]
+    assert re.search(
+        r"<bdi>beta</bdi>.*by text 0\.1; by 1,204 readings 0\.01.*does not support derivation", second
+    )
+    told = re.findall(r"<bdi>([^<]*)</bdi></th><td class=\"num\" data-label=\"Asked\">([^<]*)<", text)
+    assert told == [
+        ("X, answers", "5"), ("X, log-probabilities", "6"), ("X, marked texts read", "9"),
+        ("beta, answers", "5"), ("beta, marked texts read", "9"),
+    ]  # fmt: skip
 
 
 def test_numbers_beyond_floats_are_told():

@@ -318,8 +318,16 @@ def _told(finding: Finding) -> dict[str, Any]:
 def _brief(finding: Finding) -> dict[str, Any]:
     return {
         "test": finding.test, "suspect": finding.suspect, "p_value": finding.p_value,
-        "log10_p": _finite(finding.log10_p), "verdict": finding.verdict, "n": finding.n,
+        "log10_p": _finite(finding.log10_p), "verdict": finding.verdict, "n": finding.n, "access": finding.access,
+        # Where a test looks at text and at readings, what each told by itself.
+        "by_text": _log_of(finding, "text log10 p"), "by_readings": _log_of(finding, "readings log10 p"),
+        "readings": finding.counts.get("readings used", 0),
     }  # fmt: skip
+
+
+def _log_of(finding: Finding, name: str) -> float | None:
+    value = finding.details.get(name)
+    return _finite(value) if isinstance(value, float) else None
 
 
 def _finite(value: float) -> float | None:
