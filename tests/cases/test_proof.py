@@ -16,8 +16,8 @@ def finding(**more: Any) -> dict[str, Any]:
     return {
         "test": "twins", "tier": "A", "verdict": "inconclusive", "null_hypothesis": "chance alone", "p_value": 0.4,
         "log10_p": -0.4, "holm_p": 0.8, "holm_log10_p": -0.1, "effect": 0.01, "interval": [None, 0.2],
-        "effect_unit": "nats", "n": 30, "access": "text", "power": None, "power_interval": [0.0, 1.0], "curve": None,
-        "e_value": None, "reasons": ["the power of this run is not known"], "counts": {"used": 30}, "details": {},
+        "effect_unit": "nats", "n": 30, "access": "text", "power": None, "power_interval": [0.0, 1.0], "power_n": 30,
+        "curve": None, "e_value": None, "reasons": ["the power of this run is not known"], "counts": {"used": 30}, "details": {},
         "defeaters": ["paraphrase"],
     } | more  # fmt: skip
 
@@ -122,7 +122,7 @@ def test_controls_are_told_one_by_one_and_with_what_was_read():
 
 def test_numbers_beyond_floats_are_told():
     curve = {
-        "unit": "pairs", "alpha": 0.01, "exposure": 0.25, "sources": ["bench"],
+        "unit": "pairs", "alpha": 0.01, "exposure": 0.25, "sources": ["bench"], "conditions": "",
         "points": [[0.25, 10, 3, 20], [0.25, 100, 19, 20]],
         "line": [[10, 0.2, 0.0, 0.5], [50, None, 0.0, 0.9], [100, 0.9, 0.6, 1.0]],
     }  # fmt: skip
@@ -134,3 +134,7 @@ def test_numbers_beyond_floats_are_told():
     assert "10 to the power of -412" in text
     assert "this run had a chance of 50 %" in text
     assert "this run: 30" in text
+    under = {**curve, "unit": "tokens", "conditions": "among 1,000 keys"}
+    text = page(*case(findings=[sure | {"curve": under, "power_n": 77_000}]))
+    assert "With 77,000 tokens (among 1,000 keys) this run had a chance of 50 %" in text
+    assert "this run: 77,000" in text

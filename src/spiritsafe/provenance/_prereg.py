@@ -122,7 +122,7 @@ def register(case: Case, folder: Path, book: Ledger, *, now: int) -> dict[str, A
             "exposure": case.exposure,
             "target": case.target,
             "curves": _seal.digest(_power.committed()),
-            "tests": {name: _planned(name, case, asks, pairs, canaries) for name in case.tests},
+            "tests": {name: _planned(name, case, asks, pairs, canaries, reveal) for name in case.tests},
         },
         "files": {str(path.relative_to(folder)): _seal.file_digest(path) for path in files},
     }
@@ -340,11 +340,16 @@ def _texts(pairs: pa.Table, canaries: pa.Table, reveal: dict[str, Any]) -> pa.Ta
     return pa.concat_tables([*sides, pa.Table.from_pylist(rows, schema=TEXTS)])
 
 
-def _planned(name: str, case: Case, asks: pa.Table, pairs: pa.Table, canaries: pa.Table) -> dict[str, Any]:
+def _planned(
+    name: str, case: Case, asks: pa.Table, pairs: pa.Table, canaries: pa.Table, reveal: dict[str, Any]
+) -> dict[str, Any]:
     access = "logprobs" if case.suspect.score else "text"
+    answers = int(np.sum(asks["samples"].to_numpy()))
+    # Answers may end before their limit: of tokens this is the most.
+    tokens = round(answers * case.sampler["max_tokens"])
     known = {
         "pairs": pairs.num_rows, "canaries": len(set(canaries["canary_id"].to_pylist())), "prompts": asks.num_rows,
-        "answers": int(np.sum(asks["samples"].to_numpy())),
+        "answers": answers, "tokens": tokens, "said": tokens, "keys": len(reveal["keys"]),
     }  # fmt: skip
     return _power.outlook(
         _power.load(), name, access, exposure=case.exposure, target=case.target, counts=known

@@ -267,7 +267,7 @@ def _judge(
         final.append(replace(one, verdict=verdict, power=power.value))
         reasons.append(
             {"holm_p": p, "holm_log10_p": _finite(log), "reasons": why, "said_by_test": one.verdict,
-             "power_interval": [power.low, power.high], "curve": _curve(one, plan)}
+             "power_interval": [power.low, power.high], "power_n": _units(one), "curve": _curve(one, plan)}
         )  # fmt: skip
     return final, reasons
 
@@ -276,7 +276,20 @@ def _power_of(finding: Finding, plan: Mapping[str, Any]) -> _power.Estimate:
     curve = _power.load().get((finding.test, finding.access))
     if curve is None or not math.isclose(curve.alpha, finding.alpha):
         return _power.Estimate(None, 0.0, 1.0)
-    return curve.power(plan["power"]["exposure"], finding.n)
+    had = {"said": _tokens(finding), "keys": finding.counts.get("keys", 0)}
+    return curve.power(plan["power"]["exposure"], _units(finding), had)
+
+
+def _units(finding: Finding) -> int:
+    """How much the run had, in the unit of the test's curve; ``n`` where it has none."""
+    curve = _power.load().get((finding.test, finding.access))
+    return _tokens(finding) if curve and curve.unit == "tokens" else finding.n
+
+
+def _tokens(finding: Finding) -> int:
+    """Tokens that the suspect said, as far as the test tells: places where a mark was looked for, or the surrogate's text."""
+    told = finding.details.get("tokens of the suspect")
+    return told if isinstance(told, int) else finding.counts.get("windows in answers", 0)
 
 
 def _curve(finding: Finding, plan: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -31,12 +31,17 @@ def both(pairs: pa.Table, teacher: Teacher) -> tuple[Tokens, Tokens]:
     return (tokenized(pairs["first"], teacher.tokenizer), tokenized(pairs["second"], teacher.tokenizer))
 
 
+def corpus_of(speaker: Subject, teacher: Teacher) -> Tokens:
+    """Everything that was said."""
+    return tokenized(spoken(speaker.answers)["text"], teacher.tokenizer)
+
+
 def by_speaker(speaker: Subject, texts: tuple[Tokens, Tokens], teacher: Teacher) -> Floats | None:
     """How much likelier the first text is than the second in models of what was said, in nats, float64 (n,).
 
     None: nothing was said.
     """
-    corpus = tokenized(spoken(speaker.answers)["text"], teacher.tokenizer)
+    corpus = corpus_of(speaker, teacher)
     if not corpus.ids.size:
         return None
     return once(

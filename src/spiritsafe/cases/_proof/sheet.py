@@ -216,8 +216,8 @@ def _figures(
         figures.append(
             Figure(
                 "Power of this test, and of this run",
-                pictures.curve(drawn, one["n"], one["power"], target, width=_BROAD, key=f"c{at}"),
-                pictures.curve(drawn, one["n"], one["power"], target, width=_NARROW, key=f"cn{at}"),
+                pictures.curve(drawn, one["power_n"], one["power"], target, width=_BROAD, key=f"c{at}"),
+                pictures.curve(drawn, one["power_n"], one["power"], target, width=_NARROW, key=f"cn{at}"),
                 "",
                 f"The chance to find a copy whose training text was {share(drawn['exposure'])} ours. Dots: planted copies in "
                 "the bench; band: bounds that hold together in 95 of 100 cases; line: a fit between them.",
@@ -230,8 +230,10 @@ def _figures(
 def _power(one: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     if one["curve"] is None:
         return "No curve measured: how often this test finds a copy is not known for this access."
-    exposure, many = share(plan["power"]["exposure"]), f"{one['n']:,} {one['curve']['unit']}"
+    exposure, many = share(plan["power"]["exposure"]), f"{one['power_n']:,} {one['curve']['unit']}"
     low, high = (share(end) for end in one["power_interval"])
+    if under := clean(one["curve"]["conditions"]):
+        many += f" ({under})"
     if one["power"] is None:
         return f"With {many} the power was not measured; it is between {low} and {high}."
     return (
