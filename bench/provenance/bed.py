@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer
 
@@ -245,6 +247,15 @@ class Bed:
             self.told(f"spoken: {name}")
         with np.load(path) as kept:
             return kept["rows"]
+
+    def table(self, name: str, make: Callable[[], pa.Table]) -> pa.Table:
+        """A table that is made once into the folder."""
+        path = self.folder / f"{name}.parquet"
+        if not path.exists():
+            made = make()
+            _whole(path, lambda at: pq.write_table(made, at))
+            self.told(f"table: {name}")
+        return pq.read_table(path)
 
     def prompts(self, which: str, many: int) -> tuple[Ints, Ints]:
         """Prompts and the documents' own continuations; "train" and "held" share no place of a document."""

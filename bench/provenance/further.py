@@ -49,18 +49,26 @@ def sown(desk: Desk, seed: int) -> Iterator[dict[str, Any]]:
 
 
 class _Canaries:
-    """What a model says and scores of the canaries that a student at its exposure was taught."""
+    """What a model says and scores of the canaries that a student at its exposure was taught; made once into the bed."""
 
     def __init__(self, desk: Desk, name: str, seed: int) -> None:
-        self.planted = desk.bed.planted
+        self.planted, bed = desk.bed.planted, desk.bed
         self.many = self.planted.many(EVERY[name].exposure if name in SOWN or name in WASHES else 1.0)
-        model = desk.bed.model(name)
         self.suspect = Subject(
             name,
-            answers=self.planted.answers(model, self.many, seed=seed),
-            scores=self.planted.scores(model, self.many),
+            answers=bed.table(
+                f"canaries-said-{name}-{seed}",
+                lambda: self.planted.answers(bed.model(name), self.many, seed=seed),
+            ),
+            scores=bed.table(
+                f"canaries-scored-{name}", lambda: self.planted.scores(bed.model(name), self.many)
+            ),
         )
-        self.control = Subject(CONTROL, scores=self.planted.scores(desk.bed.model(CONTROL), self.many))
+        scored = bed.table(
+            f"canaries-scored-{CONTROL}",
+            lambda: self.planted.scores(bed.model(CONTROL), self.planted.many(1.0)),
+        )
+        self.control = Subject(CONTROL, scores=scored)
 
     def which(self, times: int) -> list[int]:
         """The canaries that were served so often; 0: all."""
