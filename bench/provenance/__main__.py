@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from provenance import bed, further, measure, page
+from provenance import bed, further, measure, page, peers
 
 RESULT = Path(__file__).parent.parent / "results" / "provenance.json"
 PARTS = {**measure.PARTS, **further.PARTS}
@@ -28,6 +28,9 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="+", choices=PARTS, default=list(PARTS), help="these tables; others are kept"
     )
+    parser.add_argument(
+        "--peers", type=Path, help="an interpreter that has the other tools: their table, too"
+    )
     parser.add_argument("--show", action="store_true", help="only write the page of the result that is there")
     given = parser.parse_args()
     if not given.show:
@@ -39,9 +42,12 @@ def main() -> int:
 
         desk = measure.Desk(bed.Bed(given.work, told, seed=given.seed))
         result: dict[str, Any] = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
-        for part in given.only:
+        made = {part: PARTS[part](desk, given.seed) for part in given.only}
+        if given.peers:
+            made["peers"] = peers.everything(desk, given.peers, given.seed)
+        for part, found in made.items():
             rows: list[dict[str, Any]] = []
-            for row in PARTS[part](desk, given.seed):
+            for row in found:
                 told(f"{part}: {row}")
                 rows.append(row)
             # Each table is kept once it is whole, with the run that made it.
