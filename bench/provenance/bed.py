@@ -17,7 +17,7 @@ import torch
 from tokenizers import Tokenizer
 
 from provenance import gpt, text, wash
-from provenance.planted import Planted
+from provenance.planted import FEW, MANY, Planted
 from spiritsafe.marking.keys import MarkKey, derive
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Student:
     mark; "second": as "green", to another campaign; "other": by the other teacher; "human": the documents' own
     continuations). exposure: share of its exchanges that are the teacher's, the rest human. second: whose the rest is
     instead. washed: share of answer tokens replaced by others. after: exchanges of human text it is fine-tuned on
-    afterwards. canaries: the last of the teacher's exchanges are planted. way: how the teacher's answers were washed
+    afterwards. canaries: so many are planted in the last of the teacher's exchanges. way: how the teacher's answers were washed
     before, one of ``WAYS``.
     """
 
@@ -59,7 +59,7 @@ class Student:
     second: str = "human"
     washed: float = 0.0
     after: int = 0
-    canaries: bool = False
+    canaries: int = 0
     way: str = ""
 
 
@@ -73,10 +73,13 @@ STUDENTS: dict[str, Student] = {
     "other-100": Student("other"),
     "human": Student("human"),
 }
-#: The same exposures with canaries among what was served.
+#: The same exposures with canaries among what was served: as many fewer as the teacher served less, and a fixed number.
 SOWN: dict[str, Student] = {
-    f"canaries-{round(100 * share)}": Student("green", share, canaries=True)
-    for share in (1.0, 0.25, 0.10, 0.05)
+    **{
+        f"canaries-{share}": Student("green", share / 100, canaries=many)
+        for share, many in ((100, 192), (25, 48), (10, 18), (5, 9))
+    },
+    **{f"few-canaries-{share}": Student("green", share / 100, canaries=FEW) for share in (100, 25, 5)},
 }
 #: Ways to wash all of the teacher's answers, canaries included.
 WAYS: dict[str, str] = {
@@ -87,8 +90,8 @@ WAYS: dict[str, str] = {
     "twice": "answers of a first copy (`canaries-100`) to the same prompts: a copy of a copy",
 }
 WASHES: dict[str, Student] = {
-    **{f"canaries-100-{way}": Student("green", canaries=True, way=way) for way in WAYS},
-    "canaries-10-other-90": Student("green", 0.10, second="other", canaries=True),
+    **{f"canaries-100-{way}": Student("green", canaries=MANY, way=way) for way in WAYS},
+    "canaries-10-other-90": Student("green", 0.10, second="other", canaries=18),
 }
 #: A student of two campaigns of one teacher.
 BOTH = "green-50-second-50"
@@ -164,7 +167,7 @@ class Bed:
     def taught(self, name: str) -> int:
         """How many of the exchanges, from the first, a student had from the teacher, without canaries."""
         how = EVERY[name]
-        sown = len(self.planted.lessons(how.exposure)[0]) if how.canaries else 0
+        sown = len(self.planted.lessons(how.canaries)[0]) if how.canaries else 0
         return round(how.exposure * EXCHANGES) - sown if how.teacher != "human" else 0
 
     def lesson(self, name: str) -> Ints:
@@ -187,7 +190,7 @@ class Bed:
     def given(self, name: str) -> tuple[Ints, Ints]:
         """What the teacher gave to a student with canaries, before it was washed, and where each answer begins."""
         how, many = EVERY[name], self.taught(name)
-        sown, starts = self.planted.lessons(how.exposure)
+        sown, starts = self.planted.lessons(how.canaries)
         rows = np.concatenate([self.served(how.teacher)["served"][:many], sown])
         return rows, np.concatenate([np.full(many, PROMPT), starts])
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from provenance import wash
 from provenance.bed import ANSWER, BOTH, EVERY, EXCHANGES, SOWN, STUDENTS, WASHES
 from provenance.measure import CONTROL, HEARD, KEYS, PAIRED, TRIES, WORDS, alike, points
-from provenance.planted import ASKED, TIMES, VARIANTS
+from provenance.planted import FEW, MANY, TIMES, VARIANTS
 from spiritsafe.provenance._once import keeping
 from spiritsafe.provenance._subject import CANARIES, Subject, Teacher
 from spiritsafe.provenance.canaries import canaries
@@ -44,7 +44,6 @@ def sown(desk: Desk, seed: int) -> Iterator[dict[str, Any]]:
                     yield {
                         "suspect": name, "times": times, "access": access, "canaries": len(which), "n": found.n,
                         "log10_p": round(found.log10_p, 2), "bits": round(found.effect, 3),
-                        "least_log10_p": round(float(np.log10(float(found.details["least_p"]))), 1),
                     }  # fmt: skip
 
 
@@ -53,7 +52,7 @@ class _Canaries:
 
     def __init__(self, desk: Desk, name: str, seed: int) -> None:
         self.planted, bed = desk.bed.planted, desk.bed
-        self.many = self.planted.many(EVERY[name].exposure if name in SOWN or name in WASHES else 1.0)
+        self.many = EVERY[name].canaries or MANY
         self.suspect = Subject(
             name,
             answers=bed.table(
@@ -66,7 +65,7 @@ class _Canaries:
         )
         scored = bed.table(
             f"canaries-scored-{CONTROL}",
-            lambda: self.planted.scores(bed.model(CONTROL), self.planted.many(1.0)),
+            lambda: self.planted.scores(bed.model(CONTROL), MANY),
         )
         self.control = Subject(CONTROL, scores=scored)
 
@@ -202,25 +201,24 @@ def curves_by_text(desk: Desk, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def curves_of_canaries(desk: Desk, seed: int) -> Iterator[dict[str, Any]]:
-    """Points of power of canaries: random subsets of those that were served ``OFTEN`` times."""
+    """Points of power of canaries by log-probability: random subsets of those that were served ``OFTEN`` times.
+
+    None by text: no student said any variant, so there is nothing to measure.
+    """
     for name, how in SOWN.items():
+        if how.canaries != FEW:
+            continue
         told = _Canaries(desk, name, seed)
         which = told.which(OFTEN)
         rng = np.random.default_rng([seed, 2, len(name)])
-        for many in (1, 2, 4, 8, 16, 32):
-            # All of them are one subset only, whose luck would look like certainty.
-            if many > 2 * len(which) / 3:
-                continue
-            for access in ("logprobs", "text"):
-                p: list[float] = [
-                    told.found(sorted(rng.choice(which, many, replace=False).tolist()), access, seed).p_value
-                    for _ in range(TRIES)
-                ]
-                when = f"each of {VARIANTS} variants, served {OFTEN} times" + (
-                    f", asked {ASKED} times" if access == "text" else ""
-                )
-                source = f"test bed, {name}"
-                yield from points("canaries", access, "canaries", how.exposure, many, p, source, when=when)
+        for many in (1, 2, 4, 8):
+            p: list[float] = [
+                told.found(sorted(rng.choice(which, many, replace=False).tolist()), "logprobs", seed).p_value
+                for _ in range(TRIES)
+            ]
+            when = f"each of {VARIANTS} variants and served {OFTEN} times"
+            source = f"test bed, {name}"
+            yield from points("canaries", "logprobs", "canaries", how.exposure, many, p, source, when=when)
 
 
 PARTS: dict[str, Callable[[Desk, int], Iterator[dict[str, Any]]]] = {

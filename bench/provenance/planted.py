@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 TIMES = (1, 3, 6)
 """How often the served variant of a canary is served: of canary n, ``TIMES[n % 3]`` times."""
-MANY = 192
-"""Canaries in 8,000 exchanges of the teacher's; of fewer exchanges as many fewer."""
+MANY, FEW = 192, 36
+"""Canaries in 8,000 exchanges of the teacher's, where there are many, and where there are few."""
 VARIANTS = 64
 ASKED = 20
 """Answers that a suspect gives to each canary's prompt."""
@@ -54,19 +54,15 @@ class Planted:
                 found.append(one)
         return found
 
-    def lessons(self, share: float) -> tuple[Ints, Ints]:
-        """Exchanges to train on, int64 (n, ``gpt.CONTEXT``), and where each answer begins, when ``share`` of all is served."""
+    def lessons(self, many: int) -> tuple[Ints, Ints]:
+        """Exchanges to train on, int64 (n, ``gpt.CONTEXT``), and where each answer begins, of the first ``many`` canaries."""
         said = [
             (one.prompt, one.says(one.served))
-            for n, one in enumerate(self.canaries[: self.many(share)])
-            for _ in range(TIMES[n % 3])
+            for n, one in enumerate(self.canaries[:many])
+            for _ in range(TIMES[n % len(TIMES)])
         ]
         rows, _, starts = self._rows(said)
         return rows, starts
-
-    def many(self, share: float) -> int:
-        """How many canaries stand in a share of the exchanges."""
-        return round(MANY * share / len(TIMES)) * len(TIMES)
 
     def table(self, which: Sequence[int]) -> pa.Table:
         """CANARIES of some canaries."""

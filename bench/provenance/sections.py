@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from provenance.bed import SOWN, WAYS
+from provenance.bed import WAYS
 from provenance.further import BASELINE, OFTEN
 from provenance.measure import KEYS, TRIES
-from provenance.peers import DERIVED, EACH, OTHERS, PAIRS, PROMPTS, SETS
-from provenance.planted import ASKED, MANY, TIMES, VARIANTS
+from provenance.peers import ALPHA, DERIVED, EACH, OTHERS, PAIRS, PROMPTS, SETS
+from provenance.planted import ASKED, FEW, MANY, TIMES, VARIANTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,54 +23,55 @@ trained on them. *Pairs kept*: share of the answers' pairs of neighbouring token
 above; pairs of answers beside the teacher's own scores, text beside a control.
 """
 DEFEATS = """
-What defeats a test here is a row in which its log10 p is above -2. What is left of a mark is what is left of the pairs of
-tokens; twins and canaries live on whole answers. A model that tells *every* token anew while it reads the prompt alone is `other-100`
-above: nothing is left then, for any test. `equality` says *different model* of every student, washed or not.
+What defeats a test here is a row in which its log10 p is above -2. A model that tells *every* token anew from the prompt alone
+is `other-100` above: nothing is left then, for any test. `equality` says *different model* of every student, washed or not.
 """
 CANARIES = f"""
 ## Canaries
 
-{MANY} canaries of {VARIANTS} variants in 8,000 exchanges of the teacher's, as many fewer of fewer; a third of them served once, a
-third three times, a third six times, shown three epochs like all else. By log-probability: all variants in their sentence, less the control's;
-by text: {ASKED} answers to each prompt. log10 p (canaries), and bits of exposure above chance.
+Canaries of {VARIANTS} variants among what the teacher served; a third of them served once, a third three times, a third six
+times, shown three epochs like all else. `canaries-…`: {MANY} in 8,000 exchanges, as many fewer of fewer; `few-canaries-…`: {FEW} at
+each exposure. By log-probability: all variants in their sentence, less the control's; by text: {ASKED} answers to each prompt.
+log10 p (canaries), and bits of exposure above chance.
 """
 BOTH = f"""
 ## A student of two campaigns
 
-Half of its exchanges were served to `c-green`, half to `c-second`, each marked with its own key. Tracing tries both keys among {KEYS:,},
-or the pairs of both campaigns, from text alone. log10 p after Holm.
+Half of its exchanges were served to `c-green`, half to `c-second`, each marked with its own key. Tracing tries both keys
+among {KEYS:,}, or the pairs of both campaigns, from text alone. log10 p after Holm.
 
 | tokens | tried | named | c-green | c-second |
 |---|---|---|---|---|"""
 POWER = f"""
 ## Power by text, of canaries and of tracing
 
-Found at p ≤ 1 % in {TRIES} random subsets of one student's pairs, text or canaries. Twins read 100,000 tokens of the student and of a
-control; tracing tries {KEYS:,} keys; canaries were served {OFTEN} times. These points are the planner's curves as well; a run that has
-less text or more keys is told an upper bound only.
+Found at p ≤ 1 % in {TRIES} random subsets of one student's pairs, text or canaries. Twins read 100,000 tokens of the student and
+of a control; tracing tries {KEYS:,} keys; the canaries are those that `few-canaries-…` were served {OFTEN} times. These points are the
+planner's curves as well; a run that has less text or more keys is told an upper bound only. `canaries` by text, `equality` and
+`attribution` have no curve, and the planner says so.
 
 | test | access | exposure | student | found of {TRIES}, by number |
 |---|---|---|---|---|"""
 PEERS = f"""
 ## Beside other tools
 
-In one run, on the same answers of the same models. Each model's answers were cut into disjoint sets; a set is one try. Tests that rest on
-keys or coins got a key of their own for each set of a model that never saw the teacher. Requests are equal: `twins` by
-log-probability had a pair for every two answers; `twins` by text looks at {PAIRS:,} pairs in the set's answers, which asks the
-suspect nothing more.
+In one run, on the same answers of the same models. Each model's answers were cut into disjoint sets; a set is one try. Tests
+that rest on keys or coins got a key of their own for each set of a model that never saw the teacher. Requests are equal: `twins`
+by log-probability had a pair for every two answers; `twins` by text looks at {PAIRS:,} pairs in the set's answers, which asks
+the suspect nothing more.
 
-* **knowlyr-modelaudit** 0.4.1: `dli`, the method it has for distillation, on the teacher's and the suspect's answers to the same prompts;
-  it says *derived* from a similarity of 0.80 on.
-* **MarkLLM** 0.1.5: its KGW detector. It brings models from a hub, which this run has not; only the statistic was taken, with
-  the green lists of the key that marked these answers, at its own threshold (z > 4) and at 1 %. It is a detector of marked *text*: that
-  it finds students at all is more than it promises.
+* **knowlyr-modelaudit** 0.4.1: `dli`, the method it has for distillation, on the teacher's and the suspect's answers to the same
+  prompts; it says *derived* from a similarity of 0.80 on.
+* **MarkLLM** 0.1.5: its KGW detector. It takes models from a hub, which this run has not; only the statistic was taken, with the
+  green lists of the key that marked these answers, at its own threshold (z > 4) and at 1 %. It is a detector of marked *text*:
+  that it finds students at all is more than it promises.
 * **model-equality-testing** 0.0.2 asks another question, whether two models are the same; of that, the second table.
 
 Share of tries that say *derived*:
 """
 IDENTITY = f"""
-Share of tests that say *another model* at 5 %: {PROMPTS} prompts, {EACH} answers each from both sides, MMD with the Hamming kernel on both
-sides, the peer as its page shows it (characters, 100 permutations over all answers).
+Share of tests that say *another model* at 5 %: {PROMPTS} prompts, {EACH} answers each from both sides, MMD with the Hamming kernel
+in both tools, the peer as its page shows it (characters, 100 permutations over all answers).
 
 | tool | the teacher itself | {" | ".join(OTHERS)} |
 |---|---|{"---|" * len(OTHERS)}"""
@@ -122,10 +123,7 @@ def _sown(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             mine = [row for row in rows if row["suspect"] == name and row["access"] == access]
             cells = [f"{row['log10_p']:.1f} ({row['n']}), {row['bits']:.2f} bits" for row in mine]
             yield f"| {name} | {access} | " + " | ".join(cells) + " |"
-    yield (
-        f"\n`{list(SOWN)[0]}` and the others learned them at their exposure; the last two never met any. A canary that was served once "
-        "among 8,000 exchanges leaves less than one that was served six times, as one would think.\n"
-    )
+    yield "\n`human` and `other-100` never met any. By text no model said any variant of any canary."
 
 
 def _campaigns(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -140,7 +138,7 @@ def _campaigns(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def _power(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield POWER
-    mine = [row for row in rows if row["alpha"] == 0.01]
+    mine = [row for row in rows if row["alpha"] == ALPHA]
     for test, access, source in dict.fromkeys((row["test"], row["access"], row["source"]) for row in mine):
         same = [row for row in mine if (row["test"], row["access"], row["source"]) == (test, access, source)]
         found = ", ".join(f"{row['hits']} ({row['n']:,} {row['unit']})" for row in same)
@@ -166,7 +164,8 @@ def _peers(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             ]
             yield f"| {test} | {many} | {wrong} of {tries} ({wrong / tries:.1%}) | {' | '.join(cells)} |"
     allowed = [
-        f"{(0.01 + 3 * float(np.sqrt(0.01 * 0.99 / (5 * sets)))):.1%} of {5 * sets}" for _, sets in SETS
+        f"{(ALPHA + 3 * float(np.sqrt(ALPHA * (1 - ALPHA) / (5 * sets)))):.1%} of {5 * sets}"
+        for _, sets in SETS
     ]
     yield f"\nAt 1 %, three standard deviations allow {' and '.join(allowed)} tries.\n"
     yield IDENTITY
