@@ -30,8 +30,8 @@ CANARIES = f"""
 ## Canaries
 
 Canaries of {VARIANTS} variants among what the teacher served; a third of them served once, a third three times, a third six
-times, shown three epochs like all else. `canaries-…`: {MANY} in 8,000 exchanges, as many fewer of fewer; `few-canaries-…`: {FEW} at
-each exposure. By log-probability: all variants in their sentence, less the control's; by text: {ASKED} answers to each prompt.
+times, shown three epochs like all else. `canaries-…`: {MANY} in 8,000 exchanges, as many fewer of fewer; `few-canaries-…`: {FEW}
+at each exposure. By log-probability: all variants in their sentence, less the control's; by text: {ASKED} answers to each prompt.
 log10 p (canaries), and bits of exposure above chance.
 """
 BOTH = f"""
@@ -46,9 +46,9 @@ POWER = f"""
 ## Power by text, of canaries and of tracing
 
 Found at p ≤ 1 % in {TRIES} random subsets of one student's pairs, text or canaries. Twins read 100,000 tokens of the student and
-of a control; tracing tries {KEYS:,} keys; the canaries are those that `few-canaries-…` were served {OFTEN} times. These points are the
-planner's curves as well; a run that has less text or more keys is told an upper bound only. `canaries` by text, `equality` and
-`attribution` have no curve, and the planner says so.
+of a control; tracing tries {KEYS:,} keys; the canaries are those that `few-canaries-…` were served {OFTEN} times. These points
+are the planner's curves as well; a run that has less text or more keys is told an upper bound only. `canaries` by text,
+`equality` and `attribution` have no curve, and the planner says so.
 
 | test | access | exposure | student | found of {TRIES}, by number |
 |---|---|---|---|---|"""
@@ -70,8 +70,8 @@ the suspect nothing more.
 Share of tries that say *derived*:
 """
 IDENTITY = f"""
-Share of tests that say *another model* at 5 %: {PROMPTS} prompts, {EACH} answers each from both sides, MMD with the Hamming kernel
-in both tools, the peer as its page shows it (characters, 100 permutations over all answers).
+Share of tests that say *another model* at 5 %: {PROMPTS} prompts, {EACH} answers each from both sides, MMD with the Hamming
+kernel in both tools, the peer as its page shows it (characters, 100 permutations over all answers).
 
 | tool | the teacher itself | {" | ".join(OTHERS)} |
 |---|---|{"---|" * len(OTHERS)}"""
