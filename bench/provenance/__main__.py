@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("bench-out") / "provenance")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--only", nargs="+", choices=PARTS, default=list(PARTS), help="these tables; others are kept"
+        "--only", nargs="*", choices=PARTS, default=list(PARTS), help="these tables; others are kept"
     )
     parser.add_argument(
         "--peers", type=Path, help="an interpreter that has the other tools: their table, too"
@@ -41,7 +41,6 @@ def main() -> int:
             print(f"{time.perf_counter() - begin:7.0f} s  {line}", file=sys.stderr, flush=True)
 
         desk = measure.Desk(bed.Bed(given.work, told, seed=given.seed))
-        result: dict[str, Any] = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
         made = {part: PARTS[part](desk, given.seed) for part in given.only}
         if given.peers:
             made["peers"] = peers.everything(desk, given.peers, given.seed)
@@ -51,6 +50,7 @@ def main() -> int:
                 told(f"{part}: {row}")
                 rows.append(row)
             # Each table is kept once it is whole, with the run that made it.
+            result: dict[str, Any] = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
             result[part] = rows
             result.setdefault("runs", {})[part] = {
                 "seed": given.seed,

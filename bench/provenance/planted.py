@@ -44,9 +44,13 @@ class Planted:
     @cached_property
     def canaries(self) -> list[Canary]:
         """``MANY`` of them, in their order."""
+        return self.first(MANY)
+
+    def first(self, many: int) -> list[Canary]:
+        """So many that fit."""
         found: list[Canary] = []
         number = 0
-        while len(found) < MANY:
+        while len(found) < many:
             name = f"{self.campaign}/canary-{number}"
             one = draw(_seal.secret(self.root, "canary", name), name, self.campaign, VARIANTS)
             number += 1
