@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer
 
-from provenance import gpt, text
+from provenance import gpt, text, wash
+from provenance.planted import FEW, MANY, Planted
 from spiritsafe.marking.keys import MarkKey, derive
 
 if TYPE_CHECKING:
@@ -43,9 +46,11 @@ class Student:
     """How a suspect was made.
 
     base: which model it begins from. teacher: whose answers ("green", "gumbel", "plain": served by the teacher with that
-    mark; "other": by the other teacher; "human": the documents' own continuations). exposure: share of its exchanges that
-    are the teacher's, the rest human. second: the rest is another teacher's instead. washed: share of answer tokens
-    replaced by others. after: exchanges of human text it is fine-tuned on afterwards.
+    mark; "second": as "green", to another campaign; "other": by the other teacher; "human": the documents' own
+    continuations). exposure: share of its exchanges that are the teacher's, the rest human. second: whose the rest is
+    instead. washed: share of answer tokens replaced by others. after: exchanges of human text it is fine-tuned on
+    afterwards. canaries: so many are planted in the last of the teacher's exchanges. way: how the teacher's answers were washed
+    before, one of ``WAYS``.
     """
 
     teacher: str
@@ -54,6 +59,8 @@ class Student:
     second: str = "human"
     washed: float = 0.0
     after: int = 0
+    canaries: int = 0
+    way: str = ""
 
 
 STUDENTS: dict[str, Student] = {
@@ -66,6 +73,29 @@ STUDENTS: dict[str, Student] = {
     "other-100": Student("other"),
     "human": Student("human"),
 }
+#: The same exposures with canaries among what was served: as many fewer as the teacher served less, and a fixed number.
+SOWN: dict[str, Student] = {
+    **{
+        f"canaries-{share}": Student("green", share / 100, canaries=many)
+        for share, many in ((100, 192), (25, 48), (10, 18), (5, 9))
+    },
+    **{f"few-canaries-{share}": Student("green", share / 100, canaries=FEW) for share in (100, 25, 5)},
+}
+#: Ways to wash all of the teacher's answers, canaries included.
+WAYS: dict[str, str] = {
+    "reworded": "synonyms for every word that has one, clauses in a new order",
+    "shuffled": "sentences and lines in a new order",
+    "cut": "the first half of each answer",
+    "retold": "every second run of eight tokens told anew by a model that never saw the teacher (`human`)",
+    "twice": "answers of a first copy (`canaries-100`) to the same prompts: a copy of a copy",
+}
+WASHES: dict[str, Student] = {
+    **{f"canaries-100-{way}": Student("green", canaries=MANY, way=way) for way in WAYS},
+    "canaries-10-other-90": Student("green", 0.10, second="other", canaries=18),
+}
+#: A student of two campaigns of one teacher.
+BOTH = "green-50-second-50"
+FURTHER: dict[str, Student] = {**SOWN, **WASHES, BOTH: Student("green", 0.5, second="second")}
 #: Models that never saw the teacher's answers, and in what they are near to it.
 INDEPENDENT: dict[str, str] = {
     "base": "the students' base, other documents of the same kind",
@@ -74,6 +104,9 @@ INDEPENDENT: dict[str, str] = {
     "other": "another teacher, other data of another era",
     "other-100": "a student of another teacher",
 }
+
+
+EVERY: dict[str, Student] = {**STUDENTS, **FURTHER}
 
 
 class Bed:
@@ -93,6 +126,7 @@ class Bed:
             "teacher": train[0::2], "sibling": train[0::2], "base": train[1::2], "other": text.halves(halves["b"])[0],
         }  # fmt: skip
         self._asked = train
+        self.planted = Planted(ROOT, self.words, "c-green")
 
     def model(self, name: str) -> gpt.GPT:
         """A trained model by name: a base model or a student."""
@@ -100,7 +134,7 @@ class Bed:
         model = gpt.GPT()
         if not path.exists():
             torch.manual_seed(_seed(self.seed, name))
-            made = self._student(name) if name in STUDENTS else self._base(name)
+            made = self._student(name) if name in EVERY else self._base(name)
             _whole(path, lambda at: torch.save(made.state_dict(), at))
         model.load_state_dict(torch.load(path, weights_only=True))
         return model.eval()
@@ -116,7 +150,7 @@ class Bed:
         return model
 
     def _student(self, name: str) -> gpt.GPT:
-        how = STUDENTS[name]
+        how = EVERY[name]
         model = self.model(how.base)
         ids = self.lesson(name)
         for rows, rate in (
@@ -131,28 +165,53 @@ class Bed:
         return model
 
     def taught(self, name: str) -> int:
-        """How many of the exchanges, from the first, a student had from the teacher."""
-        how = STUDENTS[name]
-        return round(how.exposure * EXCHANGES) if how.teacher != "human" else 0
+        """How many of the exchanges, from the first, a student had from the teacher, without canaries."""
+        how = EVERY[name]
+        sown = len(self.planted.lessons(how.canaries)[0]) if how.canaries else 0
+        return round(how.exposure * EXCHANGES) - sown if how.teacher != "human" else 0
 
     def lesson(self, name: str) -> Ints:
         """The exchanges a student was fine-tuned on, int64 (n, prompt + answer)."""
-        how = STUDENTS[name]
+        how = EVERY[name]
         many = self.taught(name)
         rows = self.served(how.second)["served"].copy()
         rows[:many] = self.served(how.teacher)["served"][:many]
+        if how.canaries:
+            served, starts = self.given(name)
+            rows[: len(served)] = (
+                self._told(how.way, served, starts, _seed(self.seed, name)) if how.way else served
+            )
         if how.washed:
             rng = np.random.default_rng(_seed(self.seed, name))
             gone = rng.random((len(rows), ANSWER)) < how.washed
             rows[:, PROMPT:][gone] = rng.integers(1, text.VOCABULARY, int(gone.sum()))
         return rows
 
+    def given(self, name: str) -> tuple[Ints, Ints]:
+        """What the teacher gave to a student with canaries, before it was washed, and where each answer begins."""
+        how, many = EVERY[name], self.taught(name)
+        sown, starts = self.planted.lessons(how.canaries)
+        rows = np.concatenate([self.served(how.teacher)["served"][:many], sown])
+        return rows, np.concatenate([np.full(many, PROMPT), starts])
+
+    def _told(self, way: str, rows: Ints, starts: Ints, seed: int) -> Ints:
+        rng = np.random.default_rng(seed)
+        if way == "reworded":
+            return wash.reworded(rows, starts, self.words, rng)
+        if way == "shuffled":
+            return wash.shuffled(rows, starts, self.words, rng)
+        if way == "cut":
+            return wash.cut(rows, starts)
+        by = self.model("canaries-100" if way == "twice" else "human")
+        return wash.retold(rows, starts, by, seed=seed, whole=way == "twice")
+
     def key(self, scheme: str) -> MarkKey | None:
-        """The campaign's key for a scheme; None for answers without a mark."""
-        if scheme not in ("green", "gumbel"):
+        """The campaign's key for a kind of answers; None for those without a mark."""
+        if scheme not in ("green", "gumbel", "second"):
             return None
         # One token of context, since a model with a thousand tokens learns pairs as one of a hundred thousand learns triples.
-        return derive(ROOT, f"c-{scheme}", 0, scheme=scheme, width=1, share=0.25, strength=2.0)
+        drawn = "gumbel" if scheme == "gumbel" else "green"
+        return derive(ROOT, f"c-{scheme}", 0, scheme=drawn, width=1, share=0.25, strength=2.0)
 
     def served(self, kind: str) -> dict[str, Ints]:
         """Served and ghost exchanges of a kind: "served" and "ghost" int64 (EXCHANGES, prompt + answer).
@@ -192,6 +251,15 @@ class Bed:
         with np.load(path) as kept:
             return kept["rows"]
 
+    def table(self, name: str, make: Callable[[], pa.Table]) -> pa.Table:
+        """A table that is made once into the folder."""
+        path = self.folder / f"{name}.parquet"
+        if not path.exists():
+            made = make()
+            _whole(path, lambda at: pq.write_table(made, at))
+            self.told(f"table: {name}")
+        return pq.read_table(path)
+
     def prompts(self, which: str, many: int) -> tuple[Ints, Ints]:
         """Prompts and the documents' own continuations; "train" and "held" share no place of a document."""
         rng = np.random.default_rng(_seed(self.seed, which))
@@ -227,7 +295,7 @@ def everything(bed: Bed) -> None:
         bed.model(name)
     for kind in ("human", "green"):
         bed.served(kind)
-    for name in (*STUDENTS, *INDEPENDENT):
+    for name in (*STUDENTS, *INDEPENDENT, *FURTHER):
         bed.model(name)
         bed.spoken(name)
     bed.spoken("teacher")

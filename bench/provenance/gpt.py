@@ -124,16 +124,20 @@ def windows(ids: NDArray[np.int64], *, rows: int, seed: int) -> Any:
 
 
 def rows_of(ids: NDArray[np.int64], prompt: int, *, rows: int, seed: int) -> Any:
-    """Batches of whole exchanges (n, length), each seen once an epoch; the loss counts the answer's tokens only."""
+    """Batches of whole exchanges (n, length), each seen once an epoch; the loss counts the answer's tokens only.
+
+    What is below 0 stands after an answer's end, and counts for nothing.
+    """
     rng = np.random.default_rng(seed)
-    tensor = torch.from_numpy(ids)
-    mask = torch.ones(rows, ids.shape[1] - 1)
-    mask[:, : prompt - 1] = 0.0
+    tensor = torch.from_numpy(np.maximum(ids, 0))
+    counted = torch.from_numpy((ids[:, 1:] >= 0).astype(np.float32))
+    counted[:, : prompt - 1] = 0.0
     order = [rng.permutation(len(ids)) for _ in range(64)]
     queue = np.concatenate(order)
 
     def batch(step: int) -> tuple[Any, Any]:
-        return tensor[queue[np.arange(step * rows, (step + 1) * rows) % len(queue)]], mask
+        at = queue[np.arange(step * rows, (step + 1) * rows) % len(queue)]
+        return tensor[at], counted[at]
 
     return batch
 
@@ -183,13 +187,36 @@ def _drawn(logits: Any, ids: Any, keys: Sequence[MarkKey | None] | None, made: A
 
 
 @torch.inference_mode()
+def fill(
+    model: GPT, ids: NDArray[np.int64], free: NDArray[np.bool_], *, seed: int, rows: int = 512
+) -> NDArray[np.int64]:
+    """The texts with their ``free`` places, bool (n, length), drawn anew, each given all before it; the first one stays."""
+    made = torch.Generator().manual_seed(seed)
+    out: list[NDArray[np.int64]] = []
+    for begin in range(0, len(ids), rows):
+        told = torch.from_numpy(ids[begin : begin + rows].copy())
+        drawn = torch.from_numpy(free[begin : begin + rows])
+        past: list[list[Any]] = [[] for _ in model.blocks]
+        for at in range(1, ids.shape[1]):
+            logits = model(told[:, at - 1 : at], past, at - 1)[:, -1]
+            told[:, at] = torch.where(drawn[:, at], _drawn(logits, told, None, made)[:, 0], told[:, at])
+        out.append(told.numpy())
+    return np.concatenate(out)
+
+
+@torch.inference_mode()
 def log_likelihood(
-    model: GPT, rows: NDArray[np.int64], prompt: int, *, batch: int = 512
+    model: GPT, rows: NDArray[np.int64], prompt: int | NDArray[np.int64], *, batch: int = 512
 ) -> NDArray[np.float64]:
-    """Log-probability in nats, float64 (n,), of what follows the first ``prompt`` tokens of each row (n, length)."""
+    """Log-probability in nats, float64 (n,), of what follows the first ``prompt`` tokens of each row (n, length).
+
+    What is below 0 stands after a text's end.
+    """
     found: list[NDArray[np.float64]] = []
+    place = np.arange(1, rows.shape[1])
+    counted = (place >= np.reshape(prompt, (-1, 1))) & (rows[:, 1:] >= 0)
     for begin in range(0, len(rows), batch):
-        ids = torch.from_numpy(rows[begin : begin + batch])
-        logs = torch.log_softmax(model(ids[:, :-1]), dim=2).gather(2, ids[:, 1:, None])[..., 0]
-        found.append(logs[:, prompt - 1 :].double().sum(dim=1).numpy())
+        ids = torch.from_numpy(np.maximum(rows[begin : begin + batch], 0))
+        logs = torch.log_softmax(model(ids[:, :-1]), dim=2).gather(2, ids[:, 1:, None])[..., 0].double()
+        found.append((logs * torch.from_numpy(counted[begin : begin + batch])).sum(dim=1).numpy())
     return np.concatenate(found)

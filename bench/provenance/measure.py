@@ -10,7 +10,7 @@ import pyarrow as pa
 from scipy.stats import kstest
 
 from provenance import gpt
-from provenance.bed import ANSWER, EXCHANGES, INDEPENDENT, PROMPT, ROOT, STUDENTS, Bed
+from provenance.bed import ANSWER, EVERY, EXCHANGES, INDEPENDENT, PROMPT, ROOT, STUDENTS, Bed
 from spiritsafe.marking.keys import derive
 from spiritsafe.provenance._heard import heard
 from spiritsafe.provenance._holm import holm
@@ -73,7 +73,7 @@ class Desk:
 
     def kind(self, suspect: str) -> str:
         """Which served answers a suspect is tested with: those it learned from, else the green ones."""
-        how = STUDENTS.get(suspect)
+        how = EVERY.get(suspect)
         return how.teacher if how is not None and how.teacher in ("green", "gumbel", "plain") else "green"
 
     def teacher(self, kind: str, rows: Ints, *, seed: int, scored: bool = True) -> Teacher:
@@ -247,7 +247,7 @@ def curves(desk: Desk, seed: int) -> Iterator[dict[str, Any]]:
                 rows = rng.choice(taught, many, replace=False)
                 teacher = desk.teacher(kind, rows, seed=int(rng.integers(1 << 30)))
                 p.append(twins(desk.scoring(name, kind, teacher, rows), teacher, (), seed=seed).p_value)
-            yield from _points("twins", "logprobs", "pairs", how.exposure, many, p, source)
+            yield from points("twins", "logprobs", "pairs", how.exposure, many, p, source)
         if kind == "plain":
             continue
         whole, control = desk.speaking(name, max(WORDS)), desk.speaking(CONTROL, HEARD)
@@ -258,21 +258,29 @@ def curves(desk: Desk, seed: int) -> Iterator[dict[str, Any]]:
                 mine = rng.choice(whole.answers.num_rows, tokens // ANSWER, replace=False)
                 suspect = replace(whole, answers=whole.answers.take(pa.array(mine)))
                 p.append(radioactivity(suspect, teacher, (control,), seed=seed, fresh=0).p_value)
-            yield from _points("radioactivity", "text", "tokens", how.exposure, tokens, p, source)
+            yield from points("radioactivity", "text", "tokens", how.exposure, tokens, p, source)
 
 
-def _points(
-    test: str, access: str, unit: str, exposure: float, n: int, p: list[float], source: str
+def points(
+    test: str,
+    access: str,
+    unit: str,
+    exposure: float,
+    n: int,
+    p: list[float],
+    source: str,
+    **conditions: Any,
 ) -> Iterator[dict[str, Any]]:
+    """A point of power for the planner at each alpha; ``conditions`` as in ``spiritsafe.provenance._power``."""
     for alpha in (0.01, 1e-6):
         yield {
             "test": test, "access": access, "unit": unit, "alpha": alpha, "exposure": exposure, "n": n,
-            "hits": int(sum(one <= alpha for one in p)), "runs": len(p), "source": source,
+            "hits": int(sum(one <= alpha for one in p)), "runs": len(p), "source": source, **conditions,
         }  # fmt: skip
 
 
-def identity(desk: Desk, seed: int, many: int = 6) -> Iterator[dict[str, Any]]:
-    """Model equality: the teacher against another sample of itself, its family, students and others."""
+def alike(desk: Desk, name: str, seed: int, *, draw: int = 1, many: int = 6) -> Finding:
+    """Model equality of a model and the teacher: ``many`` answers of each to 200 held-out prompts."""
     bed = desk.bed
     prompts = np.repeat(bed.prompts("held", 200)[0], many, axis=0)
 
@@ -290,19 +298,19 @@ def identity(desk: Desk, seed: int, many: int = 6) -> Iterator[dict[str, Any]]:
         )
 
     teacher = Teacher("teacher", answers=answers("teacher", 0), tokenizer=bed.words)
+    return equality(Subject(name, answers=answers(name, draw)), teacher, (), seed=seed)
+
+
+def identity(desk: Desk, seed: int) -> Iterator[dict[str, Any]]:
+    """Model equality: the teacher against another sample of itself, its family, students and others."""
     for number, name in enumerate(("teacher", "sibling", "green-100", "plain-100", "base", "other")):
-        told = equality(Subject(name, answers=answers(name, 1 + number)), teacher, (), seed=seed)
+        told = alike(desk, name, seed, draw=1 + number)
         yield {"suspect": name, "log10_p": round(told.log10_p, 2), "verdict": told.verdict, "n": told.n}
 
 
-def everything(desk: Desk, seed: int, told: Callable[[str], None]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """All rows of all tables, each with the table's name, as they are found."""
-    for row in strength(desk, seed):
-        told(
-            f"{row.suspect}: {row.test} by {row.access}, {row.pairs} pairs, {row.tokens} tokens: 1e{row.log10_p:.1f}"
-        )
-        yield "strength", asdict(row)
-    for name, rows in (("identity", identity), ("validity", validity), ("curves", curves)):
-        told(name)
-        for row in rows(desk, seed):
-            yield name, row
+PARTS: dict[str, Callable[[Desk, int], Iterator[dict[str, Any]]]] = {
+    "strength": lambda desk, seed: map(asdict, strength(desk, seed)),
+    "identity": identity,
+    "validity": validity,
+    "curves": curves,
+}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from golden.charts import Chart, Line, draw
 from power import INTO, merged
+from provenance import sections
 from provenance.bed import ANSWER, EXCHANGES, INDEPENDENT, STUDENTS, WASHED
 from provenance.measure import FAMILY, KEYS, SET, TEXT_SET, TRIES
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALPHA = 0.01
+CURVES = ("curves", "curves_by_text", "curves_of_canaries")
 INTRO = f"""\
 # How strong the provenance tests are
 
@@ -60,7 +62,8 @@ def write(result: dict[str, Any], page: Path, pictures: Path) -> None:
     """The page, its picture beside the others, and ``power.json``."""
     pictures.joinpath("provenance-power.svg").write_text(draw(_chart(result["curves"])), "utf-8")
     page.write_text("\n".join(_lines(result)) + "\n", "utf-8")
-    points = [row for row in result["curves"] if row["alpha"] == ALPHA]
+    measured = [row for part in CURVES for row in result.get(part, ())]
+    points = [row for row in measured if row["alpha"] == ALPHA]
     rows = merged(json.loads(INTO.read_text("utf-8"))["points"], points)
     lines = ",\n".join("  " + json.dumps(row, sort_keys=True) for row in rows)
     INTO.write_text('{"schema": 1, "points": [\n' + lines + "\n]}\n", "utf-8")
@@ -89,7 +92,6 @@ def _chart(curves: Sequence[dict[str, Any]]) -> Chart:
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
-    run = result["run"]
     return [
         INTRO,
         *_strength(result["strength"]),
@@ -99,9 +101,18 @@ def _lines(result: dict[str, Any]) -> list[str]:
         *_verdict(result["validity"]),
         IDENTITY,
         *[f"| {row['suspect']} | {row['log10_p']:.2f} | {row['verdict']} |" for row in result["identity"]],
-        "",
-        f"Python {run['python']}, {run['cpus']} cores, load {run['load_average']}.",
+        *sections.lines(result),
+        *_runs(result),
     ]
+
+
+def _runs(result: dict[str, Any]) -> list[str]:
+    """On what each table was made; tables that were made together are told together."""
+    parts: dict[str, list[str]] = {}
+    for name, run in result["runs"].items():
+        told = f"Python {run['python']}, {run['cpus']} cores, load {run['load_average']} at its end"
+        parts.setdefault(told, []).append(name)
+    return ["", *(f"{', '.join(f'`{name}`' for name in names)}: {told}." for told, names in parts.items())]
 
 
 def _strength(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -105,6 +105,6 @@ class Words:
         """Token ids of each text."""
         return [row.ids for row in self._inner.encode_batch(list(texts))]
 
-    def decode(self, rows: NDArray[np.int64]) -> list[str]:
+    def decode(self, rows: NDArray[np.int64] | Sequence[NDArray[np.int64]]) -> list[str]:
         """Text of each row of ids (n, length)."""
-        return self._inner.decode_batch(rows.tolist())
+        return self._inner.decode_batch([row.tolist() for row in rows])

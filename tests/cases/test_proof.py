@@ -16,9 +16,16 @@ def finding(**more: Any) -> dict[str, Any]:
     return {
         "test": "twins", "tier": "A", "verdict": "inconclusive", "null_hypothesis": "chance alone", "p_value": 0.4,
         "log10_p": -0.4, "holm_p": 0.8, "holm_log10_p": -0.1, "effect": 0.01, "interval": [None, 0.2],
-        "effect_unit": "nats", "n": 30, "access": "text", "power": None, "power_interval": [0.0, 1.0], "curve": None,
-        "e_value": None, "reasons": ["the power of this run is not known"], "counts": {"used": 30}, "details": {},
+        "effect_unit": "nats", "n": 30, "access": "text", "power": None, "power_interval": [0.0, 1.0], "power_n": 30,
+        "curve": None, "e_value": None, "reasons": ["the power of this run is not known"], "counts": {"used": 30}, "details": {},
         "defeaters": ["paraphrase"],
+    } | more  # fmt: skip
+
+
+def control(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "test": "twins", "suspect": name, "p_value": 0.5, "log10_p": -0.3, "n": 30, "access": "text", "verdict": "inconclusive",
+        "by_text": None, "by_readings": None, "readings": 0,
     } | more  # fmt: skip
 
 
@@ -27,7 +34,7 @@ def case(word: str = "X", **more: Any) -> tuple[dict[str, Any], dict[str, Any], 
     result = {
         "case": word, "claim": word, "plan": "ab" * 32, "suspect": word, "teacher": "ours", "campaigns": [word],
         "alpha": 0.01, "gave_up": None, "complete": True, "verdict": "inconclusive", "findings": [finding()],
-        "controls": [{"test": "twins", "suspect": word, "log10_p": -0.3}],
+        "controls": [control(word)],
         "false_labels": [{"test": "twins", "suspect": word, "log10_p": None}],
         "sound": {"quiet": True, "why": [], "controls_found": [], "false_labels": {}}, "commitments_checked": 3,
         "answers": {word: {"answers": none | {"ok": 5, "refused": 2}, "scores": none | {"failed": 4}, "readings": none}},
@@ -76,9 +83,46 @@ def test_hostile_text_stays_text(place: str):
     assert len(re.findall("</title>", text.partition("<body>")[0])) == 1
 
 
+def test_controls_are_told_one_by_one_and_with_what_was_read():
+    read = control(
+        "beta",
+        test="radioactivity",
+        by_text=-1.0,
+        by_readings=-2.0,
+        readings=1204,
+        verdict="does not support derivation",
+    )
+    plain = control("alpha", n=77, access="logprobs")
+    result, plan, entries = case(
+        findings=[finding(), finding(test="radioactivity")],
+        controls=[plain, read, control("gamma", test="other")],
+    )
+    none = dict.fromkeys(("ok", "truncated", "refused", "empty", "failed"), 0)
+    result["answers"] = {
+        "X": {
+            "answers": none | {"ok": 5},
+            "scores": none | {"ok": 6},
+            "readings": none | {"ok": 8, "failed": 1},
+        },
+        "beta": {"answers": none | {"empty": 5}, "scores": none, "readings": none | {"ok": 9}},
+    }
+    text = page(result, plan, entries)
+    first, _, second = text.partition('id="test-1"')
+    assert re.search(r"<bdi>alpha</bdi>.*0\.5.*>77<.*log-probabilities", first)
+    assert "beta" not in first.partition('id="test-0"')[2]
+    assert re.search(
+        r"<bdi>beta</bdi>.*by text 0\.1; by 1,204 readings 0\.01.*does not support derivation", second
+    )
+    told = re.findall(r"<bdi>([^<]*)</bdi></th><td class=\"num\" data-label=\"Asked\">([^<]*)<", text)
+    assert told == [
+        ("X, answers", "5"), ("X, log-probabilities", "6"), ("X, marked texts read", "9"),
+        ("beta, answers", "5"), ("beta, marked texts read", "9"),
+    ]  # fmt: skip
+
+
 def test_numbers_beyond_floats_are_told():
     curve = {
-        "unit": "pairs", "alpha": 0.01, "exposure": 0.25, "sources": ["bench"],
+        "unit": "pairs", "alpha": 0.01, "exposure": 0.25, "sources": ["bench"], "conditions": "",
         "points": [[0.25, 10, 3, 20], [0.25, 100, 19, 20]],
         "line": [[10, 0.2, 0.0, 0.5], [50, None, 0.0, 0.9], [100, 0.9, 0.6, 1.0]],
     }  # fmt: skip
@@ -90,3 +134,7 @@ def test_numbers_beyond_floats_are_told():
     assert "10 to the power of -412" in text
     assert "this run had a chance of 50 %" in text
     assert "this run: 30" in text
+    under = {**curve, "unit": "tokens", "conditions": "among 1,000 keys"}
+    text = page(*case(findings=[sure | {"curve": under, "power_n": 77_000}]))
+    assert "With 77,000 tokens (among 1,000 keys) this run had a chance of 50 %" in text
+    assert "this run: 77,000" in text

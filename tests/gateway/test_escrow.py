@@ -28,7 +28,7 @@ from spiritsafe.marking.keyring import read_keyring
 from spiritsafe.marking.keys import new_root, read_root
 from spiritsafe.model import Order
 from spiritsafe.orders import approvals, snapshot
-from spiritsafe.provenance import _escrow, _escrowed
+from spiritsafe.provenance import _escrow, _escrowed, _marks
 from spiritsafe.provenance._endpoint import Budget, Endpoint
 from spiritsafe.provenance._ghosts import draw_ghosts
 from spiritsafe.provenance._lines import read as read_lines
@@ -199,6 +199,9 @@ ESCROW = (
     '[marks]\nroot = "marks/root.key"\nkeyring = "marks/keyring.toml"\n'
     '[escrow]\nfolder = "marks/escrow"\nledger = "ledger.jsonl"\n'
 )
+
+
+HEAD = '[identity]\ntrusted = ["unix"]\naccount = "a"\n[log]\nfolder = "log"\non_failure = "open"\n'
 
 
 @pytest.fixture
@@ -446,6 +449,7 @@ def test_a_disk_that_refuses_is_told_and_a_new_batch_begun_when_it_takes_again(h
         safe.wait(lambda: "escrow.lost" in safe.counts())
         assert answer.status_code == (200 if on_failure == "open" else 503)
         assert any("the escrow is not written" in one for one in safe.gateway.works.complaints())
+        safe.wait(lambda: bool(safe.records()))  # the answer may be here before its record
         assert safe.records()[0]["status"] == answer.status_code
         assert "otters" not in "".join(safe.gateway.works.complaints())
         assert safe.ask("Tell me about eagles").status_code == 200
@@ -482,19 +486,66 @@ def test_batches_of_several_workers_stand_side_by_side(tmp_path: Path):
     [
         ('[escrow]\nfolder = "e"\nledger = "l"\n', 1, "needs the root key"),
         ('[marks]\nkeyring = "k"\n', 1, "needs root"),
-        ('[marks]\nroot = "r"\n[escrow]\nledger = "l"\n', 3, "needs folder"),
+        ('[marks]\nroot = "r"\n[escrow]\nfolder = "e"\n', 3, "needs ledger"),
         ('[marks]\nroot = "r"\n[escrow]\nfolder = "e"\nledger = "l"\nshare = 2\n', 6, "share"),
         ('[marks]\nroot = "r"\n[escrow]\nfolder = "e"\nledger = "l"\ncampaigns = "al"\n', 6, "campaigns"),
         ('[marks]\nroot = "r"\n[escrow]\nfolder = "e"\nledger = "l"\nshares = 1\n', 6, "shares"),
     ],
 )
 def test_the_policy_is_checked(tmp_path: Path, text: str, line: int, told: str):
-    head = '[identity]\ntrusted = ["unix"]\naccount = "a"\n[log]\nfolder = "log"\non_failure = "open"\n'
     path = tmp_path / "policy.toml"
-    path.write_text(head + text)
+    path.write_text(HEAD + text)
     with pytest.raises(UsageError, match=told) as raised:
         policies.read(path)
     assert raised.value.where == f"{path}:{6 + line}"
+
+
+def plan_of(folder: Path) -> Path:
+    """A plan of marks that keeps 2 % and two suspected campaigns, and where its [escrow] stands."""
+    _marks.write(
+        folder, ["c-0"], now=0, epochs=1, lasts="1d", scheme="green", canaries=0, variants=4, decoys=0, share=0.02,
+        suspected=["c-1", "c-2"],
+    )  # fmt: skip
+    path = folder / "plan.toml"
+    path.write_text(path.read_text().replace("batch = 10000", "batch = 64"))
+    return path
+
+
+@pytest.mark.parametrize(
+    "more", ["", "share = 0.02\n", 'campaigns = ["c-2", "c-1"]\n', 'folder = "marks/../marks/escrow"\n']
+)
+def test_the_plan_of_marks_says_what_is_kept_and_the_policy_may_repeat_it(tmp_path: Path, more: str):
+    plan_of(tmp_path / "marks")
+    path = tmp_path / "policy.toml"
+    path.write_text(HEAD + '[marks]\nroot = "marks/root.key"\n[escrow]\nledger = "l"\n' + more)
+    kept = policies.read(path).escrow
+    assert kept is not None
+    assert (kept.folder, kept.share, kept.batch) == (tmp_path / "marks" / "escrow", 0.02, 64)
+    assert kept.campaigns == {"c-1", "c-2"}
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("share = 0.01", "share is 0.01 here and 0.02 in the plan"),
+        ('campaigns = "all"', r"campaigns is all here and \['c-1', 'c-2'\] in the plan"),
+        ('campaigns = "none"', "campaigns is none here"),
+        ('folder = "elsewhere"', "folder is .*elsewhere here and .*escrow in the plan"),
+    ],
+)
+def test_a_policy_that_differs_from_the_plan_is_refused_with_both_lines(tmp_path: Path, said: str, told: str):
+    plan = plan_of(tmp_path / "marks")
+    path = tmp_path / "policy.toml"
+    path.write_text(HEAD + f'[marks]\nroot = "marks/root.key"\n[escrow]\nledger = "l"\n{said}\n')
+    with pytest.raises(UsageError, match=told) as raised:
+        policies.read(path)
+    assert raised.value.where == f"{path}:11"
+    key = said.partition(" ")[0]
+    lines = plan.read_text().splitlines()
+    at = next(
+        (n for n, line in enumerate(lines, 1) if line.startswith(f"{key} ")), lines.index("[escrow]") + 1
+    )
+    assert f"{plan}:{at} says it" in str(raised.value.hint)
 
 
 def test_another_server_has_no_escrow_of_ours(tmp_path: Path):

@@ -43,8 +43,9 @@ def planned(folder: Path, **more: Any) -> _marks.Plan:
         "canaries": 3,
         "variants": 16,
         "decoys": 5,
+        "suspected": ["c-2"],
     }
-    return _marks.write(folder, ["c-1"], now=NOW, share=0.005, suspected=["c-2"], **(how | more))
+    return _marks.write(folder, ["c-1"], now=NOW, share=0.005, **(how | more))
 
 
 @pytest.fixture
@@ -83,6 +84,27 @@ def test_the_root_key_is_made_once_for_its_owners_eyes_and_a_plan_is_not_overwri
 
 
 @pytest.mark.parametrize(
+    ("suspected", "word", "kept"),
+    [
+        ([], '"all"', None),
+        (["c-2"], '"suspected"', frozenset({"c-2"})),
+        (["c-2"], '"none"', frozenset[str]()),
+        (["c-2"], '"all"', None),
+        (["c-2"], "", frozenset({"c-2"})),
+    ],
+)
+def test_the_plan_says_whose_exchanges_are_kept(
+    tmp_path: Path, suspected: list[str], word: str, kept: frozenset[str] | None
+):
+    plan = planned(tmp_path / "m", suspected=suspected)
+    assert plan.kept == (frozenset(suspected) if suspected else None)
+    path = tmp_path / "m" / "plan.toml"
+    line = f"campaigns = {word}" if word else ""
+    path.write_text(re.sub("(?m)^campaigns = .*$", line, path.read_text()))
+    assert _marks.read(tmp_path / "m").kept == kept
+
+
+@pytest.mark.parametrize(
     ("change", "needle"),
     [
         ('scheme = "green"', 'scheme = "gren"'),
@@ -91,6 +113,7 @@ def test_the_root_key_is_made_once_for_its_owners_eyes_and_a_plan_is_not_overwri
         ("epochs = 2", "epochs = 1.5"),
         ('id = "c-2"', 'id = "c-1"'),
         ("canaries = 3", "canary = 3"),
+        ('campaigns = "suspected"', 'campaigns = "some"'),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused_with_its_line(tmp_path: Path, change: str, needle: str):
@@ -219,7 +242,7 @@ def kept(
 ) -> list[_escrow.Ticket]:
     tickets: list[_escrow.Ticket] = []
     with _escrow.Escrow(
-        folder, book, root=bytes(32), share=0.01, suspected=frozenset({"c-2"}), batch=4
+        folder, book, root=bytes(32), share=0.01, campaigns=frozenset({"c-2"}), batch=4
     ) as escrow:
         for text in texts:
             ticket = escrow.ticket()
@@ -249,9 +272,12 @@ def test_coins_are_in_the_ledger_before_the_first_answer_and_are_even(tmp_path: 
 
 def test_a_share_of_all_and_everything_of_a_suspected_campaign_is_wanted(tmp_path: Path):
     escrow = _escrow.Escrow(
-        tmp_path, tmp_path / "l", root=bytes(32), share=0.01, suspected=frozenset({"c-2"})
+        tmp_path, tmp_path / "l", root=bytes(32), share=0.01, campaigns=frozenset({"c-2"})
     )
     assert all(escrow.wants(f"x-{at}", "c-2") for at in range(50))
+    every = _escrow.Escrow(tmp_path, tmp_path / "l", root=bytes(32), share=0.0, campaigns=None)
+    assert all(every.wants(f"x-{at}", f"c-{at}") for at in range(50))
+    assert not any(every.wants(f"x-{at}", None) for at in range(50))
     chosen = sum(escrow.wants(f"x-{at}", None) for at in range(50_000))
     assert stats.binomtest(chosen, 50_000, 0.01).pvalue > 1e-4
     assert not list(tmp_path.iterdir())

@@ -114,6 +114,33 @@ def test_points_in_two_units_are_no_curve_and_a_broken_file_is_told():
         _power.load(b"[]")
 
 
+def test_conditions_are_told_and_a_run_that_lacks_them_has_no_lower_bound():
+    rows = [
+        one | {"said": 100_000, "keys": 50, "when": "by daylight"}
+        for one in measured(np.random.default_rng(6))
+    ]
+    curves = _power.gather(rows)
+    curve = curves["t", "text"]
+    assert curve.conditions == "from 100,000 tokens that the suspect says, among 50 keys, by daylight"
+    whole = curve.power(1.0, 300)
+    assert whole.value is not None
+    assert (
+        curve.power(1.0, 300, {"said": 100_000, "keys": 50}) == curve.power(1.0, 300, {"pairs": 300}) == whole
+    )
+    for had in ({"said": 99_999, "keys": 1}, {"said": 10**6, "keys": 51}):
+        assert curve.power(1.0, 300, had) == _power.Estimate(None, 0.0, whole.high)
+    counts = {"pairs": 300, "said": 5}
+    told = _power.outlook(curves, "t", "text", exposure=0.25, target=0.5, counts=counts)
+    assert told["said"].endswith(f"exposure of 0.25, {curve.conditions}")
+    assert (told["power"]["value"], told["power"]["low"]) == (None, 0.0)
+    with pytest.raises(InputError, match="conditions"):
+        _power.gather([rows[0], {**rows[1], "said": 5}])
+    assert (
+        "conditions"
+        not in _power.gather([{k: v for k, v in rows[0].items() if k != "when"}])["t", "text"].conditions
+    )
+
+
 def test_the_committed_points_make_curves():
     assert all(curve.points for curve in _power.load().values())
 

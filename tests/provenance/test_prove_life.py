@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 NOW = 1_800_000_000_000_000
 SNAPSHOT = _escrow.snapshot("m", {"temperature": 1.0}, None)
 PAIRS = 24
+ASKED = 2 + PAIRS + 2 * PAIRS
+"""Of the suspect: two prompts and those of the pairs to answer, both sides of each pair to score; no canary is looked for."""
 CASE = """
 [case]
 name = "a test"
@@ -178,7 +180,7 @@ def test_a_copy_is_found_reported_and_computed_again_by_a_stranger(
     assert (
         counts["suspect"]
         == counts["control-0"]
-        == {"ok": 2 + 1 + PAIRS + 2 * PAIRS + 4, "truncated": 0, "refused": 0, "empty": 0, "failed": 0}
+        == {"ok": ASKED, "truncated": 0, "refused": 0, "empty": 0, "failed": 0}
     )
     assert {one["authorization"] for one in copy.headers} == {"Bearer sk-very-secret"}
     assert command("prove", "query", folder, "--ledger", book).returncode == 2
@@ -305,7 +307,7 @@ def test_a_coin_that_is_not_the_committed_one_is_refused(bench: Bench, model_ser
 
     reveal = _reveal.load(bench.case / "teacher" / "reveal.json")
     teacher = _tables.teacher(bench.case, plan, reveal)
-    assert _reveal.check(reveal, found, teacher.pairs, teacher.canaries) == 1 + 3 + 1 + 1 + PAIRS
+    assert _reveal.check(reveal, found, teacher.pairs, teacher.canaries) == 1 + 3 + 1 + PAIRS
     false = false_labels(teacher, ["pairs", "canaries"], seed=1)
     assert false is not None
     for pairs, canaries in ((false.pairs, teacher.canaries),):
@@ -314,6 +316,25 @@ def test_a_coin_that_is_not_the_committed_one_is_refused(bench: Bench, model_ser
     key = {**reveal["keys"][0], "secret": "00" * 16}
     with pytest.raises(LedgerError, match="the key c-1#0 is not"):
         _reveal.check({**reveal, "keys": [key]}, found, teacher.pairs, teacher.canaries)
+
+
+def test_canaries_that_no_test_looks_for_are_neither_asked_nor_given_away(
+    bench: Bench, model_server: Callable[..., Any]
+):
+    root = _marks.root_key(bench.folder / "marks")
+    (canary,) = _marks.read(bench.folder / "marks").canaries(root)
+    model = model_server(known=bench.served)
+    plan = bench.plan(model.url)
+    bench.query()
+    assert plan["asked"]["texts"] == 2 * PAIRS
+    told = json.dumps([body for _, body in model.seen])
+    kept = b"".join(path.read_bytes() for path in bench.case.rglob("*") if path.is_file()).decode(
+        "utf-8", "replace"
+    )
+    assert canary.prompt not in told + kept
+    assert canary.answers[canary.served] not in told + kept
+    assert json.loads((bench.case / "teacher" / "reveal.json").read_bytes())["canaries"] == []
+    assert bench.run()["commitments_checked"] == 1 + 3 + 1 + PAIRS
 
 
 def test_a_query_killed_at_any_moment_goes_on_and_asks_nothing_twice(
@@ -350,7 +371,7 @@ def test_a_query_killed_at_any_moment_goes_on_and_asks_nothing_twice(
     bench.query()
     rows = read_lines(path)
     keys = [_gather.key_of(row) for row in rows]
-    assert len(keys) == len(set(keys)) == 2 + 1 + PAIRS + 2 * PAIRS + 4
+    assert len(keys) == len(set(keys)) == ASKED
     # What was on its way when the process was killed is asked again; nothing that was put down is.
     assert len(model.seen) <= len(keys) + 2
     assert bench.run()["verdict"] == "supports derivation"
@@ -372,18 +393,18 @@ def test_an_endpoint_that_fails_half_way_ends_the_run_and_gives_up_only_with_a_r
         assert _gather.close(bench.case, plan, ledger, now=NOW) is None
         body = _gather.close(bench.case, plan, ledger, now=NOW, gave_up="it blocked us")
     assert body is not None
-    assert body["missing"] == {"suspect": 2 + 1 + PAIRS + 2 * PAIRS + 4 - 10}
+    assert body["missing"] == {"suspect": ASKED - 10}
     result = bench.run()
     assert result["gave_up"] == "it blocked us"
     assert not result["complete"]
-    assert result["answers"]["suspect"]["scores"]["failed"] == 2 * PAIRS + 4
+    assert result["answers"]["suspect"]["scores"]["failed"] == 2 * PAIRS
     assert (result["verdict"], result["findings"][0]["p_value"]) == ("inconclusive", 1.0)
 
 
 def test_with_e_values_one_may_look_before_the_end_and_only_they_count(
     bench: Bench, model_server: Callable[..., Any]
 ):
-    model = model_server(known=bench.served, fail_after=2 + 1 + PAIRS + PAIRS + 10)
+    model = model_server(known=bench.served, fail_after=2 + PAIRS + PAIRS + 10)
     bench.plan(model.url, stopping='seed = 7\nstopping = "e-process"')
     with pytest.raises(Unreachable):
         bench.query()
@@ -445,7 +466,7 @@ def test_missing_log_probabilities_are_counted_and_inconclusive(
     bench: Bench, model_server: Callable[..., Any]
 ):
     bench.plan(model_server(known=bench.served, logprobs=False).url)
-    assert bench.query()["suspect"]["failed"] == 2 * PAIRS + 4
+    assert bench.query()["suspect"]["failed"] == 2 * PAIRS
     result = bench.run()
     (finding,) = result["findings"]
     assert (finding["verdict"], finding["p_value"], finding["n"]) == ("inconclusive", 1.0, 0)
@@ -459,7 +480,7 @@ def test_trouble_that_passes_is_tried_again_and_what_the_endpoint_rejects_is_rec
     bench.plan(model.url)
     counts = bench.query()["suspect"]
     assert counts["failed"] == 1
-    assert sum(counts.values()) == 2 + 1 + PAIRS + 2 * PAIRS + 4
+    assert sum(counts.values()) == ASKED
     failed = [row for row in read_lines(_gather.file_of(bench.case, "suspect")) if row["status"] == "failed"]
     assert failed[0]["detail"].startswith("status 400")
 
@@ -544,11 +565,11 @@ def test_a_file_of_answers_is_a_suspect_too_and_what_is_not_in_it_failed(bench: 
     with Ledger(bench.book) as ledger:
         _prereg.register(_casefile.read(bench.folder / "case.toml"), bench.case, ledger, now=NOW)
     assert bench.query()["suspect"] == {
-        "ok": 1, "truncated": 1, "refused": 1, "empty": 1, "failed": 2 + 1 + PAIRS + 2 * PAIRS + 4 - 4,
+        "ok": 1, "truncated": 1, "refused": 1, "empty": 1, "failed": ASKED - 4,
     }  # fmt: skip
     plan, _ = _prereg.open_plan(bench.case, bench.book)
     subject = _tables.subject(bench.case, plan["suspect"])
-    assert subject.answers.num_rows == 2 + 1 + PAIRS
+    assert subject.answers.num_rows == 2 + PAIRS
     assert subject.answers.filter(subject.answers["text"].is_valid())["text"].to_pylist() == ["hi", "cut"]
     assert bench.run()["verdict"] == "inconclusive"
 
@@ -669,7 +690,7 @@ def test_under_false_labels_p_is_uniform_even_for_a_copy(bench: Bench, model_ser
 def test_false_labels_change_what_a_test_needs_and_nothing_else(
     bench: Bench, model_server: Callable[..., Any]
 ):
-    bench.plan(model_server().url)
+    bench.plan(model_server().url, tests='tests = ["tiny_signs", "canaries"]')
     plan, _ = _prereg.open_plan(bench.case, bench.book)
     from spiritsafe.provenance import _reveal  # noqa: PLC0415
 
@@ -737,6 +758,7 @@ def test_the_tests_of_the_house_run_in_a_case(bench: Bench, model_server: Callab
     # No tokenizer was given, so nobody can look for marks; the campaign is named by its pairs.
     assert found["radioactivity"]["verdict"] == "inconclusive"
     assert (found["tracing"]["verdict"], found["tracing"]["campaign_id"]) == ("supports derivation", "c-1")
+    assert result["answers"]["suspect"]["scores"]["ok"] == 2 * PAIRS + 4
     assert result["sound"]["quiet"]
     assert {one["test"] for one in result["false_labels"]} == {
         "twins",

@@ -14,9 +14,10 @@ from spiritsafe.marking import prf
 from spiritsafe.marking.choice import Words
 from spiritsafe.marking.keys import MarkKey, derive
 from spiritsafe.provenance._grams import expected, grams, totals, weights
+from spiritsafe.provenance._heard import heard
 from spiritsafe.provenance._subject import ANSWERS, READINGS, Subject, Teacher
 from spiritsafe.provenance._words import numbered
-from spiritsafe.provenance.radioactivity import radioactivity
+from spiritsafe.provenance.radioactivity import _least, radioactivity
 from spiritsafe.simulate import load_corpus
 
 if TYPE_CHECKING:
@@ -216,6 +217,26 @@ def test_a_text_that_any_key_fits_supports_nothing(monkeypatch: pytest.MonkeyPat
     finding = radioactivity(Subject("s", answers(speaks(None, 20, exposure=0))), teacher(key), [], seed=1)
     assert finding.verdict == "inconclusive"
     assert "never used" in str(finding.details["why"])
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_the_least_p_counts_what_speaks_against_the_mark(reads: bool):
+    """A pair that is said too rarely weighs against the mark: the best key leaves it unmarked, with its own chance."""
+    (key,) = keys("green")
+    control = Subject("control", answers(["1 2 3 4"] * 40 + ["1 2 3 5"] * 40))
+    table = readings(key, 3, marked=1.0) if reads else readings(key, 0, marked=1.0)
+    suspect = Subject("s", answers(["1 2 3 4"] * 30 + ["1 2 3 5"]), readings=table)
+    found = heard(suspect, [control], Numbers(), [key.width])
+    pairs, weight = found.text[key.width]
+    assert (weight > 0).sum() == (weight < 0).sum() == 1
+    every = [np.log10(0.25) + np.log10(0.75), *([3 * np.log10(0.25)] if reads else [])]
+    assert _least(found, key) == pytest.approx(min(every) + np.log10(len(every)))
+    # Nothing that a key makes of the text has a smaller tail.
+    many = totals(pairs, weight, keys("green", 200))
+    assert min(one.tail.log10 for one in many) == pytest.approx(every[0])
+    finding = radioactivity(suspect, teacher(key), [control], seed=1)
+    assert finding.verdict == "inconclusive"
+    assert "so few pairs" in str(finding.details["why"])
 
 
 def test_a_control_sharpens_and_is_not_needed():

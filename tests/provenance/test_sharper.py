@@ -191,6 +191,8 @@ def test_a_case_gathers_the_teachers_scores_and_what_the_suspect_predicts(
     assert found["radioactivity"]["access"] == "logprobs"
     assert found["radioactivity"]["counts"]["readings used"] == readings.num_rows
     assert result["answers"]["our model"]["scores"]["ok"] == 2 * PAIRS
+    (beside,) = [one for one in result["controls"] if one["test"] == "radioactivity"]
+    assert (beside["readings"], beside["by_readings"], beside["access"]) == (0, None, "text")
     # The control has other tokens: none of its readings counts, and the page says so.
     assert result["answers"]["control"]["readings"]["failed"] == 2 * PAIRS
     assert command("prove", "report", folder).returncode == 0

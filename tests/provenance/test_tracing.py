@@ -68,6 +68,18 @@ def test_the_campaign_is_named_among_many_and_alone():
     assert finding.interval[0] > 0
 
 
+def test_two_campaigns_of_one_suspect_are_both_named_and_no_third():
+    all_keys = keys(100)
+    texts = marked(all_keys[31], 0.3) + marked(all_keys[77], 0.3)
+    told = Teacher("t", keys=all_keys, decoys=keys(20, bytes(32)), tokenizer=Words())
+    finding = tracing(Subject("copy", answers(texts)), told, [], seed=1)
+    assert sorted(str(finding.details["named"]).split(", ")) == ["c-31", "c-77"]
+    assert finding.campaign_id in {"c-31", "c-77"}
+    adjusted = [value for name, value in finding.details.items() if name.startswith(("c-31 by", "c-77 by"))]
+    assert len(adjusted) == 2
+    assert all(float(str(value)) <= -2 for value in adjusted)
+
+
 def test_an_innocent_suspect_is_named_no_oftener_than_alpha():
     # 100 families of 20 keys at alpha = 10 %: with exact p-values about ten name somebody.
     innocent = Subject("innocent", answers(TEXTS))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spiritsafe import tomlfile
 from spiritsafe.errors import UsageError
+from spiritsafe.provenance import _marks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +34,7 @@ class Escrowed:
     ledger: Path
     share: float = 0.001
     campaigns: frozenset[str] | None = None
+    batch: int = 10_000
 
 
 def marks(table: Table, base: Path) -> Marks:
@@ -45,7 +48,11 @@ def marks(table: Table, base: Path) -> Marks:
 
 
 def escrow(whole: Table, base: Path) -> Escrowed:
-    """The table [escrow] of a whole policy, which must have [marks], too."""
+    """The table [escrow] of a whole policy, which must have [marks], too.
+
+    Where the plan of marks stands beside the root key, it says share, campaigns and batch, and the escrow is in its folder:
+    what is kept is what was committed. A policy may repeat it, and is refused if it says anything else.
+    """
     table = whole.table("escrow")
     table.only(ESCROW, "[escrow]")
     if "marks" not in whole.values:
@@ -54,11 +61,36 @@ def escrow(whole: Table, base: Path) -> Escrowed:
             where=table.place(),
             hint='[marks] root = "marks/root.key"',
         )
-    folder = base / table.needed("folder", 'folder = "marks/escrow"')
+    home = marks(whole.table("marks"), base).root.parent
+    named = table.text("folder", None)
+    folder = base / named if named else home / "escrow"
     ledger = base / table.needed("ledger", 'ledger = "ledger.jsonl"')
-    share = table.number("share", 0.001, most=1.0)
-    named = table.values.get("campaigns", "all")
-    if isinstance(named, str):
-        word = table.word("campaigns", ("all", "none"), "all")
-        return Escrowed(folder, ledger, share, None if word == "all" else frozenset())
-    return Escrowed(folder, ledger, share, frozenset(table.strings("campaigns")))
+    own = Escrowed(folder, ledger, table.number("share", 0.001, most=1.0), _campaigns(table))
+    if not (home / "plan.toml").exists():
+        return own
+    plan = _marks.read(home)
+    planned = Escrowed(home / "escrow", ledger, plan.share, plan.kept, plan.batch)
+    for key, here, there in (
+        ("folder", own.folder.resolve(), planned.folder.resolve()),
+        ("share", own.share, planned.share),
+        ("campaigns", own.campaigns, planned.campaigns),
+    ):
+        if key in table.values and here != there:
+            raise UsageError(
+                f"{key} is {_said(here)} here and {_said(there)} in the plan of marks",
+                where=table.place(key),
+                hint=f"leave it out here; {tomlfile.read(home / 'plan.toml').table('escrow').place(key)} says it",
+            )
+    return planned
+
+
+def _campaigns(table: Table) -> frozenset[str] | None:
+    if isinstance(table.values.get("campaigns", "all"), str):
+        return None if table.word("campaigns", ("all", "none"), "all") == "all" else frozenset()
+    return frozenset(table.strings("campaigns"))
+
+
+def _said(value: Path | float | frozenset[str] | None) -> str:
+    if isinstance(value, frozenset):
+        return f"{sorted(value)}" if value else "none"
+    return "all" if value is None else f"{value:g}" if isinstance(value, float) else f"{value}"

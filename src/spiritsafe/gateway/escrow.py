@@ -119,8 +119,11 @@ class Keeper:
     """
 
     def __init__(self, policy: Escrowed, marks: Marks, *, closed: bool, counts: Figures) -> None:
-        self._policy, self._closed, self._counts = policy, closed, counts
-        self._escrow = Escrow(policy.folder, policy.ledger, root=read_root(marks.root), share=policy.share)
+        self._closed, self._counts = closed, counts
+        self._escrow = Escrow(
+            policy.folder, policy.ledger, root=read_root(marks.root), share=policy.share,
+            campaigns=policy.campaigns, batch=policy.batch,
+        )  # fmt: skip
         self._thread = ThreadPoolExecutor(1, "escrow")
         self._ready: deque[Ticket] = deque()
         self._refilling: asyncio.Future[None] | None = None
@@ -142,10 +145,7 @@ class Keeper:
 
     def wants(self, exchange_id: str, campaign_id: str | None) -> bool:
         """Whether an exchange belongs in the escrow, by what is known before it is answered."""
-        suspected = self._policy.campaigns
-        if campaign_id is not None and (suspected is None or campaign_id in suspected):
-            return True
-        return self._escrow.wants(exchange_id)
+        return self._escrow.wants(exchange_id, campaign_id)
 
     def outcome(self, name: str) -> None:
         """Count what became of an exchange that was wanted."""

@@ -69,16 +69,18 @@ def snapshot(model: str, sampler: Mapping[str, Any], fingerprint: str | None = N
 class Escrow:
     """Writes one process's batches into ``folder``. Safe for threads; ``keep`` waits for the disk.
 
-    ``share``: of all traffic, chosen by a keyed hash of the exchange's id; of ``suspected`` campaigns everything is kept.
+    ``share``: of all traffic, chosen by a keyed hash of the exchange's id; of ``campaigns`` (None: of every one) everything
+    is kept. A plan of marks says both (``share`` and ``kept``), and ``batch``.
     ``clock``: microseconds since the epoch, UTC.
     """
 
     def __init__(
-        self, folder: Path, book: Path, *, root: bytes, share: float, suspected: frozenset[str] = frozenset(),
-        batch: int = 10_000, clock: Callable[[], int] = lambda: time.time_ns() // 1_000,
+        self, folder: Path, book: Path, *, root: bytes, share: float,
+        campaigns: frozenset[str] | None = frozenset(), batch: int = 10_000,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:  # fmt: skip
         self._folder, self._book, self._root, self._size, self._clock = folder, book, root, batch, clock
-        self._suspected, self._bar = suspected, round(share * 2**64)
+        self._campaigns, self._bar = campaigns, round(share * 2**64)
         self._choice = _seal.secret(root, "escrow share")
         self._lock = threading.Lock()
         self._name, self._secret, self._used = "", b"", 0
@@ -92,7 +94,7 @@ class Escrow:
 
     def wants(self, exchange_id: str, campaign_id: str | None = None) -> bool:
         """Whether this exchange belongs in the escrow."""
-        if campaign_id in self._suspected:
+        if campaign_id is not None and (self._campaigns is None or campaign_id in self._campaigns):
             return True
         chosen = hmac.new(self._choice, exchange_id.encode(), hashlib.sha256).digest()[:8]
         return int.from_bytes(chosen) < self._bar

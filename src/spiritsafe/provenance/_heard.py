@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from spiritsafe.provenance._grams import Grams, Total, expected, grams, totals, unite, weights
+from spiritsafe.provenance._once import once
 from spiritsafe.provenance._subject import spoken, statuses
-from spiritsafe.provenance._words import numbered, tokenized
+from spiritsafe.provenance._words import encoded, joined, numbered, tokenized
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -73,6 +73,9 @@ class Heard:
     read: Mapping[int, tuple[Grams, Floats]]
     beside: int
     counts: Mapping[str, int] = field(hash=False)
+    _found: dict[tuple[Hashable, ...], Evidence] = field(
+        default_factory=dict["tuple[Hashable, ...]", "Evidence"], init=False, repr=False, compare=False
+    )
 
     @property
     def empty(self) -> bool:
@@ -80,20 +83,22 @@ class Heard:
         return not any(len(one) for one, _ in (*self.text.values(), *self.read.values()))
 
     def evidence(self, keys: Sequence[MarkKey]) -> list[Evidence]:
-        """What each key finds. Where there are both text and readings, the smaller p is doubled."""
-        found: dict[int, Evidence] = {}
-        for width in {key.width for key in keys}:
-            at = [n for n, key in enumerate(keys) if key.width == width]
-            mine = [keys[n] for n in at]
+        """What each key finds. Where there are both text and readings, the smaller p is doubled.
+
+        A key is looked for once: false labels give the same secrets to other campaigns.
+        """
+        new = {_drawn(key): key for key in keys if _drawn(key) not in self._found}
+        for width in {key.width for key in new.values()}:
+            mine = [key for key in new.values() if key.width == width]
             texts, readings = (
                 totals(pairs, weight, mine) if len(pairs) else [None] * len(mine)
                 for pairs, weight in (self.text[width], self.read[width])
             )
-            for n, text, reading in zip(at, texts, readings, strict=True):
+            for key, text, reading in zip(mine, texts, readings, strict=True):
                 tails = [one.tail.log10 for one in (text, reading) if one is not None]
                 log10_p = min(0.0, min(tails, default=0.0) + float(np.log10(max(1, len(tails)))))
-                found[n] = Evidence(text, reading, log10_p)
-        return [found[n] for n in range(len(keys))]
+                self._found[_drawn(key)] = Evidence(text, reading, log10_p)
+        return [self._found[_drawn(key)] for key in keys]
 
     def effect(self, key: MarkKey, seen: Evidence) -> Effect:
         """Of a key's text or readings, the one with the smaller p."""
@@ -116,19 +121,30 @@ def heard(
 
     What the controls said tells what was to be expected of the suspect.
     """
+    tables = (suspect.answers, suspect.readings, tokenizer, *(control.answers for control in controls))
+    wanted = tuple(sorted(set(widths)))
+    return once("heard", tables, lambda: _heard(suspect, controls, tokenizer, wanted), by=wanted)
+
+
+def _drawn(key: MarkKey) -> tuple[Hashable, ...]:
+    """What a key's numbers follow from; its campaign is only a name."""
+    return key.secret, key.scheme, key.width, key.share
+
+
+def _heard(
+    suspect: Subject, controls: Sequence[Subject], tokenizer: Tokenizer | None, widths: tuple[int, ...]
+) -> Heard:
     told = spoken(suspect.answers)
-    texts = tokenizer.encode(pc.fill_null(told["text"], "").to_pylist()) if tokenizer is not None else []
-    asked = tokenizer.encode(pc.fill_null(told["prompt"], "").to_pylist()) if tokenizer is not None else []
+    texts = encoded(told["text"], tokenizer) if tokenizer is not None else []
+    asked = encoded(told["prompt"], tokenizer) if tokenizer is not None else []
     counts = {f"answers {name}": number for name, number in statuses(suspect.answers).items()}
-    shortest = min(widths, default=1)
-    text = {width: grams(texts, asked, width) for width in set(widths)}
-    read = {width: _read(suspect, width) for width in set(widths)}
+    text = {width: grams(texts, asked, width) for width in widths}
+    read = {width: _read(suspect, width) for width in widths}
     said = [spoken(control.answers)["text"] for control in controls] if tokenizer is not None else []
     beside = sum(map(len, said))
-    others = (
-        tokenized(pa.concat_arrays([c for one in said for c in one.chunks]), tokenizer) if beside else None
-    )
+    others = joined([tokenized(one, tokenizer) for one in said]) if beside else None
     if widths:
+        shortest = widths[0]
         counts["windows in answers"] = text[shortest].windows
         counts["windows also in the prompt"] = text[shortest].excluded
         fresh = _fresh(suspect, shortest)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from spiritsafe.ledger import Entry, Ledger
 
 KIND, STAMP = "marks", "marks-timestamp"
+KEPT = ("all", "suspected", "none")
 _MOST = 10_000  # keys, decoys or canaries of one plan
 
 
@@ -43,7 +44,11 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What ``plan.toml`` says. ``decoys``: keys that are committed and never used; ``share``: of traffic, for escrow."""
+    """What ``plan.toml`` says. ``decoys``: keys that are committed and never used.
+
+    For the escrow: ``share`` of all traffic, and everything of the campaigns ``kept`` (None: of every one); ``batch`` coins
+    committed at a time.
+    """
 
     folder: Path
     digest: str
@@ -55,12 +60,8 @@ class Plan:
     variants: int
     share: float
     batch: int
+    kept: frozenset[str] | None
     campaigns: tuple[Campaign, ...]
-
-    @property
-    def suspected(self) -> frozenset[str]:
-        """Campaigns all of whose exchanges go to the escrow."""
-        return frozenset(one.campaign_id for one in self.campaigns if one.suspected)
 
     def keys(self, root: bytes) -> list[MarkKey]:
         """The key of each campaign and epoch."""
@@ -137,7 +138,9 @@ def write(
         f"variants = {variants}       # of each canary; one of them is served",
         "",
         "[escrow]",
-        f"share = {share!r}        # of all traffic; of suspected campaigns everything is kept",
+        f"share = {share!r}        # of all traffic",
+        # One that is found later has no place in this file, so all are kept unless a person names some.
+        f'campaigns = "{"suspected" if suspected else "all"}"   # everything of these: "all" that are found, "suspected", "none"',
         "batch = 10000        # coins committed at a time",
     ]
     for name in listed:
@@ -176,7 +179,8 @@ def read(folder: Path) -> Plan:
     marks, canaries, escrow = (table.table(name) for name in ("marks", "canaries", "escrow"))
     marks.only(("scheme", "width", "green", "strength", "decoys"), "[marks]")
     canaries.only(("variants",), "[canaries]")
-    escrow.only(("share", "batch"), "[escrow]")
+    escrow.only(("share", "campaigns", "batch"), "[escrow]")
+    word = escrow.word("campaigns", KEPT, "suspected")
     campaigns = tuple(_campaign(one) for one in _listed(table, "campaign"))
     names = [one.campaign_id for one in campaigns]
     for number, name in enumerate(names):
@@ -184,13 +188,15 @@ def read(folder: Path) -> Plan:
             raise UsageError(
                 f"the campaign {name!r} cannot be listed here", where=table.place("campaign", number)
             )
-    # 0 leaves the escrow to suspected campaigns; the design's range is 0.1 to 1 %.
+    suspected = frozenset(one.campaign_id for one in campaigns if one.suspected and word == "suspected")
+    # 0 leaves the escrow to campaigns; the design's range is 0.1 to 1 %.
     share = escrow.number("share", 0.005, most=1.0)
     return Plan(
         folder, _seal.file_digest(path), cast("Scheme", marks.word("scheme", SCHEMES, "green")),
         _whole(marks, "width", 3, 1, 8), marks.number("green", 0.25, least=0.01, most=0.99),
         marks.number("strength", 2.0, most=20.0), _whole(marks, "decoys", 99, 0, _MOST),
-        _whole(canaries, "variants", 64, 2, 500), share, _whole(escrow, "batch", 10_000, 1, 10_000_000), campaigns,
+        _whole(canaries, "variants", 64, 2, 500), share, _whole(escrow, "batch", 10_000, 1, 10_000_000),
+        None if word == "all" else suspected, campaigns,
     )  # fmt: skip
 
 

@@ -4,6 +4,10 @@ A point is ``hits`` of ``runs`` planted copies of an ``exposure`` (share of the 
 found at ``alpha`` with ``n`` units. Power does not fall when exposure or n grows; that alone gives the bounds: the best
 Clopper–Pearson lower bound among points that had no more of either, the best upper bound among points that had no less.
 Inside them the estimate is a probit fit in log n and log exposure. Where nothing was measured, nothing is said.
+
+What else bears on power is a condition of the points: ``said``, tokens that the suspect said at least; ``keys`` that were
+tried at most; ``when``, in words, what only a person can know. A run that does not fulfil one has less power, not more: of it
+only the upper bound is told.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
 UNITS = ("pairs", "canaries", "prompts", "answers", "tokens")
 LEVEL = 0.95
+CONDITIONS = ("said", "keys", "when")
 _FIELDS = ("test", "access", "unit", "alpha", "exposure", "n", "hits", "runs", "source")
 
 
@@ -50,7 +55,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """All points of one test at one access. ``sources``: where each was measured."""
+    """All points of one test at one access. ``sources``: where each was measured; ``said``, ``keys``, ``when``: see above."""
 
     test: str
     access: str
@@ -58,10 +63,26 @@ class Curve:
     alpha: float
     points: tuple[Point, ...]
     sources: tuple[str, ...]
+    said: int | None = None
+    keys: int | None = None
+    when: str = ""
 
-    def power(self, exposure: float, n: float) -> Estimate:
-        """The power with ``n`` units at ``exposure``."""
+    @property
+    def conditions(self) -> str:
+        """Under which the points were measured, in words; empty when under none."""
+        told = [
+            f"from {self.said:,} tokens that the suspect says" if self.said else "",
+            f"among {self.keys:,} keys" if self.keys else "",
+            self.when,
+        ]
+        return ", ".join(one for one in told if one)
+
+    def power(self, exposure: float, n: float, had: Mapping[str, float] | None = None) -> Estimate:
+        """The power with ``n`` units at ``exposure``. ``had``: ``said`` and ``keys`` of the run, where they are known."""
         low, high = self._bounds(exposure, n)
+        had = had or {}
+        if had.get("said", np.inf) < (self.said or 0) or had.get("keys", 0) > (self.keys or np.inf):
+            return Estimate(None, 0.0, high)
         # Beyond the largest run only the bounds hold: power does not fall, and nobody saw how far it rises.
         known = [one.n for one in self.points]
         if not self.reaches(exposure) or not min(known) <= n <= max(known):
@@ -91,6 +112,7 @@ class Curve:
         found = [(int(n), self.power(exposure, int(n))) for n in at]
         return {
             "unit": self.unit, "alpha": self.alpha, "exposure": exposure, "sources": list(self.sources),
+            "conditions": self.conditions,
             "line": [[n, one.value, one.low, one.high] for n, one in found],
             "points": [[one.exposure, one.n, one.hits, one.runs] for one in self.points],
         }  # fmt: skip
@@ -152,7 +174,7 @@ def gather(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Curve]:
     grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for number, row in enumerate(rows):
         if (
-            set(row) != set(_FIELDS)
+            set(row) - set(CONDITIONS) != set(_FIELDS)
             or row["unit"] not in UNITS
             or not (
                 0 < row["exposure"] <= 1
@@ -169,9 +191,12 @@ def gather(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Curve]:
 
 
 def _curve(key: tuple[str, str], rows: Sequence[Mapping[str, Any]]) -> Curve:
-    units, alphas = {str(one["unit"]) for one in rows}, {float(one["alpha"]) for one in rows}
-    if len(units) > 1 or len(alphas) > 1:
-        raise InputError(f"the points of {key[0]} ({key[1]}) differ in unit or alpha", where="power.json")
+    alike = {tuple(one.get(name) for name in ("unit", "alpha", *CONDITIONS)) for one in rows}
+    if len(alike) > 1:
+        raise InputError(
+            f"the points of {key[0]} ({key[1]}) differ in unit, alpha or conditions", where="power.json"
+        )
+    ((unit, _, said, keys, when),) = alike
     added: dict[tuple[float, int], list[int]] = {}
     for one in rows:
         sums = added.setdefault((float(one["exposure"]), int(one["n"])), [0, 0])
@@ -179,14 +204,17 @@ def _curve(key: tuple[str, str], rows: Sequence[Mapping[str, Any]]) -> Curve:
         sums[1] += int(one["runs"])
     points = tuple(Point(*at, *sums) for at, sums in sorted(added.items()))
     sources = tuple(sorted({str(one["source"]) for one in rows}))
-    return Curve(*key, units.pop(), alphas.pop(), points, sources)
+    return Curve(*key, str(unit), float(rows[0]["alpha"]), points, sources, said, keys, str(when or ""))
 
 
 def outlook(
     curves: Mapping[tuple[str, str], Curve], test: str, access: str, *, exposure: float, target: float,
     counts: Mapping[str, int],
 ) -> dict[str, Any]:  # fmt: skip
-    """What may be expected of a test: n as planned, its power, and how many would be needed; or that none was measured."""
+    """What may be expected of a test: n as planned, its power, and how many would be needed; or that none was measured.
+
+    ``counts``: n in each unit, and ``said`` and ``keys`` where they are known.
+    """
     curve = curves.get((test, access))
     if curve is None:
         return {"access": access, "said": "no curve measured"}
@@ -194,6 +222,7 @@ def outlook(
     told: dict[str, Any] = {
         "access": access, "unit": curve.unit, "alpha": curve.alpha, "exposure": exposure, "target": target,
         "needed": need, "needed_at_lower_bound": sure, "sources": list(curve.sources),
+        "conditions": curve.conditions,
     }  # fmt: skip
     if not curve.reaches(exposure):
         told["said"] = f"not measured at an exposure of {exposure:g}"
@@ -201,6 +230,8 @@ def outlook(
         told["said"] = f"not reached with up to {max(one.n for one in curve.points):,} {curve.unit}"
     else:
         told["said"] = f"{need:,} {curve.unit} for {target:.0%} power at an exposure of {exposure:g}"
+    if curve.conditions and need is not None:
+        told["said"] += f", {curve.conditions}"
     if curve.unit in counts:
-        told |= {"n": counts[curve.unit], "power": asdict(curve.power(exposure, counts[curve.unit]))}
+        told |= {"n": counts[curve.unit], "power": asdict(curve.power(exposure, counts[curve.unit], counts))}
     return told

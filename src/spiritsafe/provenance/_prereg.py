@@ -122,7 +122,7 @@ def register(case: Case, folder: Path, book: Ledger, *, now: int) -> dict[str, A
             "exposure": case.exposure,
             "target": case.target,
             "curves": _seal.digest(_power.committed()),
-            "tests": {name: _planned(name, case, asks, pairs, canaries) for name in case.tests},
+            "tests": {name: _planned(name, case, asks, pairs, canaries, reveal) for name in case.tests},
         },
         "files": {str(path.relative_to(folder)): _seal.file_digest(path) for path in files},
     }
@@ -240,9 +240,7 @@ def _able(case: Case, reveal: dict[str, Any]) -> tuple[Model, tuple[Model, ...],
     Marked text is read only where a registered test looks for keys, there are keys, and the teacher's tokens are known.
     Without a scorer of its own, the file of the teacher's answers is one if it holds scores.
     """
-    known = extensions("provenance")
-    keyed = any("keys" in getattr(known[name].module, "NEEDS", ()) for name in case.tests)
-    reads = keyed and bool(reveal["keys"]) and case.tokenizer is not None
+    reads = "keys" in _needs(case.tests) and bool(reveal["keys"]) and case.tokenizer is not None
     suspect, *controls = (replace(one, read=one.read and reads) for one in case.models)
     scorer = case.scorer
     if (
@@ -256,6 +254,12 @@ def _able(case: Case, reveal: dict[str, Any]) -> tuple[Model, tuple[Model, ...],
     if scorer and scorer.name in {one.name for one in case.models}:
         raise UsageError("the teacher and another model have one name", where=str(case.path))
     return suspect, tuple(controls), scorer
+
+
+def _needs(tests: Iterable[str]) -> set[str]:
+    """The labels that any of the registered tests looks at."""
+    known = extensions("provenance")
+    return {need for name in tests for need in getattr(known[name].module, "NEEDS", ())}
 
 
 def _marked(case: Case, book: Ledger) -> tuple[pa.Table, pa.Table, dict[str, Any], dict[str, int]]:
@@ -272,7 +276,10 @@ def _marked(case: Case, book: Ledger) -> tuple[pa.Table, pa.Table, dict[str, Any
         pairs = pairs.take(pa.array(np.sort(chosen)))
     used = {name.rpartition("-")[0] for name in pairs["pair_id"].to_pylist()}
     secrets = {name: value for name, value in secrets.items() if name in used}
-    reveal, canaries = _reveal.shown(plan, root, book.path, case.campaigns, secrets)
+    # A canary that nobody looks for is neither asked nor given away with the folder.
+    reveal, canaries = _reveal.shown(
+        plan, root, book.path, case.campaigns, secrets, canaries="canaries" in _needs(case.tests)
+    )
     return pairs, canaries, reveal, counts
 
 
@@ -333,11 +340,16 @@ def _texts(pairs: pa.Table, canaries: pa.Table, reveal: dict[str, Any]) -> pa.Ta
     return pa.concat_tables([*sides, pa.Table.from_pylist(rows, schema=TEXTS)])
 
 
-def _planned(name: str, case: Case, asks: pa.Table, pairs: pa.Table, canaries: pa.Table) -> dict[str, Any]:
+def _planned(
+    name: str, case: Case, asks: pa.Table, pairs: pa.Table, canaries: pa.Table, reveal: dict[str, Any]
+) -> dict[str, Any]:
     access = "logprobs" if case.suspect.score else "text"
+    answers = int(np.sum(asks["samples"].to_numpy()))
+    # Answers may end before their limit: of tokens this is the most.
+    tokens = round(answers * case.sampler["max_tokens"])
     known = {
         "pairs": pairs.num_rows, "canaries": len(set(canaries["canary_id"].to_pylist())), "prompts": asks.num_rows,
-        "answers": int(np.sum(asks["samples"].to_numpy())),
+        "answers": answers, "tokens": tokens, "said": tokens, "keys": len(reveal["keys"]),
     }  # fmt: skip
     return _power.outlook(
         _power.load(), name, access, exposure=case.exposure, target=case.target, counts=known

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 
 def shown(
-    plan: _marks.Plan, root: bytes, book: Path, campaigns: Sequence[str], batches: Mapping[str, str]
-) -> tuple[dict[str, Any], pa.Table]:
+    plan: _marks.Plan, root: bytes, book: Path, campaigns: Sequence[str], batches: Mapping[str, str], *,
+    canaries: bool = True,
+) -> tuple[dict[str, Any], pa.Table]:  # fmt: skip
     """The reveal (JSON) and the table of canaries of some campaigns; all when ``campaigns`` is empty.
 
-    Only keys that were committed are in it, decoys included. A canary is ``committed`` when the ledger had it before its
-    campaign began.
+    Only keys that were committed are in it, decoys included; of canaries nothing, unless ``canaries``. A canary is
+    ``committed`` when the ledger had it before its campaign began.
     Raises UsageError for a campaign that the plan does not have, or when nothing was committed.
     """
     begins = {one.campaign_id: one.begins for one in plan.campaigns}
@@ -57,18 +58,18 @@ def shown(
         rows = ({**_key(key), "proof": proof(kind, _marks.key_name(key))} for key in keys)
         return [row for row in rows if row["proof"] is not None]
 
-    canaries = [one for one in plan.canaries(root) if one.campaign_id in wanted]
-    proofs = {one.canary_id: proof("canary", one.canary_id) for one in canaries}
+    planted = [one for one in plan.canaries(root) if canaries and one.campaign_id in wanted]
+    proofs = {one.canary_id: proof("canary", one.canary_id) for one in planted}
     reveal = {
         "schema": 1,
         "keys": told("key", (one for one in plan.keys(root) if one.campaign_id in wanted)),
         "decoys": told("decoy", plan.decoy_keys(root)),
-        "canaries": [{**asdict(one), "proof": proofs[one.canary_id]} for one in canaries],
+        "canaries": [{**asdict(one), "proof": proofs[one.canary_id]} for one in planted],
         "batches": dict(sorted(batches.items())),
     }
     early = {name: made is not None and made["time"] <= begins[c.campaign_id]
-             for c in canaries for name, made in [(c.canary_id, proofs[c.canary_id])]}  # fmt: skip
-    return reveal, _table(canaries, early)
+             for c in planted for name, made in [(c.canary_id, proofs[c.canary_id])]}  # fmt: skip
+    return reveal, _table(planted, early)
 
 
 def _table(canaries: Sequence[Canary], early: Mapping[str, bool]) -> pa.Table:

@@ -23,6 +23,7 @@ from spiritsafe.model import Finding
 from spiritsafe.orders.snapshot import replace_file
 from spiritsafe.provenance import _gather, _power, _prereg, _reveal, _seal, _tables
 from spiritsafe.provenance._holm import holm
+from spiritsafe.provenance._once import keeping
 from spiritsafe.provenance._reruns import false_labels
 from spiritsafe.registry import extensions
 
@@ -47,6 +48,7 @@ ALTERNATIVES = (
 )
 
 
+@keeping()
 def compute(
     folder: Path,
     plan: Mapping[str, Any],
@@ -265,7 +267,7 @@ def _judge(
         final.append(replace(one, verdict=verdict, power=power.value))
         reasons.append(
             {"holm_p": p, "holm_log10_p": _finite(log), "reasons": why, "said_by_test": one.verdict,
-             "power_interval": [power.low, power.high], "curve": _curve(one, plan)}
+             "power_interval": [power.low, power.high], "power_n": _units(one), "curve": _curve(one, plan)}
         )  # fmt: skip
     return final, reasons
 
@@ -274,7 +276,20 @@ def _power_of(finding: Finding, plan: Mapping[str, Any]) -> _power.Estimate:
     curve = _power.load().get((finding.test, finding.access))
     if curve is None or not math.isclose(curve.alpha, finding.alpha):
         return _power.Estimate(None, 0.0, 1.0)
-    return curve.power(plan["power"]["exposure"], finding.n)
+    had = {"said": _tokens(finding), "keys": finding.counts.get("keys", 0)}
+    return curve.power(plan["power"]["exposure"], _units(finding), had)
+
+
+def _units(finding: Finding) -> int:
+    """How much the run had, in the unit of the test's curve; ``n`` where it has none."""
+    curve = _power.load().get((finding.test, finding.access))
+    return _tokens(finding) if curve and curve.unit == "tokens" else finding.n
+
+
+def _tokens(finding: Finding) -> int:
+    """Tokens that the suspect said, as far as the test tells: places where a mark was looked for, or the surrogate's text."""
+    told = finding.details.get("tokens of the suspect")
+    return told if isinstance(told, int) else finding.counts.get("windows in answers", 0)
 
 
 def _curve(finding: Finding, plan: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -316,8 +331,16 @@ def _told(finding: Finding) -> dict[str, Any]:
 def _brief(finding: Finding) -> dict[str, Any]:
     return {
         "test": finding.test, "suspect": finding.suspect, "p_value": finding.p_value,
-        "log10_p": _finite(finding.log10_p), "verdict": finding.verdict, "n": finding.n,
+        "log10_p": _finite(finding.log10_p), "verdict": finding.verdict, "n": finding.n, "access": finding.access,
+        # Where a test looks at text and at readings, what each told by itself.
+        "by_text": _log_of(finding, "text log10 p"), "by_readings": _log_of(finding, "readings log10 p"),
+        "readings": finding.counts.get("readings used", 0),
     }  # fmt: skip
+
+
+def _log_of(finding: Finding, name: str) -> float | None:
+    value = finding.details.get(name)
+    return _finite(value) if isinstance(value, float) else None
 
 
 def _finite(value: float) -> float | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from spiritsafe.provenance._ngrams import Ngrams
+from spiritsafe.provenance._once import once
 from spiritsafe.provenance._subject import spoken
 from spiritsafe.provenance._words import Tokens, joined, tokenized
 
@@ -30,15 +31,28 @@ def both(pairs: pa.Table, teacher: Teacher) -> tuple[Tokens, Tokens]:
     return (tokenized(pairs["first"], teacher.tokenizer), tokenized(pairs["second"], teacher.tokenizer))
 
 
+def corpus_of(speaker: Subject, teacher: Teacher) -> Tokens:
+    """Everything that was said."""
+    return tokenized(spoken(speaker.answers)["text"], teacher.tokenizer)
+
+
 def by_speaker(speaker: Subject, texts: tuple[Tokens, Tokens], teacher: Teacher) -> Floats | None:
     """How much likelier the first text is than the second in models of what was said, in nats, float64 (n,).
 
     None: nothing was said.
     """
-    corpus = tokenized(spoken(speaker.answers)["text"], teacher.tokenizer)
+    corpus = corpus_of(speaker, teacher)
     if not corpus.ids.size:
         return None
-    return np.mean([_differences(Ngrams(corpus, order=order), texts) for order in ORDERS], axis=0)
+    return once(
+        "by speaker",
+        (corpus, *texts),
+        lambda: np.mean([_differences(_model(corpus, order), texts) for order in ORDERS], axis=0),
+    )
+
+
+def _model(corpus: Tokens, order: int) -> Ngrams:
+    return once("surrogate", (corpus,), lambda: Ngrams(corpus, order=order), by=(order,))
 
 
 def by_pool(first: Tokens, second: Tokens) -> list[Floats]:
@@ -46,6 +60,10 @@ def by_pool(first: Tokens, second: Tokens) -> list[Floats]:
 
     One column for each length of runs.
     """
+    return once("by pool", (first, second), lambda: _by_pool(first, second))
+
+
+def _by_pool(first: Tokens, second: Tokens) -> list[Floats]:
     fold = np.arange(first.offsets.size - 1) % 2 == 0
     found = np.zeros((len(ORDERS), fold.size))
     for part in (fold, ~fold):

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spiritsafe.marking import prf
+from spiritsafe.provenance._once import once_of_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,8 +79,14 @@ def tokenized(texts: Any, tokenizer: Tokenizer | None) -> Tokens:
     """Tokens of an Arrow array of strings; null is the empty text."""
     texts = pc.fill_null(texts, "")
     if tokenizer is None:
-        return _split(texts)
-    return numbered(tokenizer.encode(texts.to_pylist()))
+        return once_of_texts("split", texts, (), lambda: _split(texts))
+    return once_of_texts("tokens", texts, (tokenizer,), lambda: numbered(encoded(texts, tokenizer)))
+
+
+def encoded(texts: Any, tokenizer: Tokenizer) -> list[list[int]]:
+    """Token ids of each string of an Arrow array; null is the empty text."""
+    texts = pc.fill_null(texts, "")
+    return once_of_texts("ids", texts, (tokenizer,), lambda: tokenizer.encode(texts.to_pylist()))
 
 
 def numbered(rows: Sequence[Sequence[int]]) -> Tokens:

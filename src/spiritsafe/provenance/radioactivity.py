@@ -164,8 +164,15 @@ def _shown(found: Heard, key: MarkKey, seen: Evidence) -> dict[str, Value]:
 
 
 def _least(found: Heard, key: MarkKey) -> float:
-    """The smallest log10 p that the pairs allow; nothing bounds it under "gumbel"."""
+    """The smallest log10 p that the pairs allow; nothing bounds it under "gumbel".
+
+    All pairs that count for the mark are marked then, and none that counts against it (its weight is below zero).
+    """
     if key.scheme == "gumbel":
         return -np.inf
-    pairs = max(len(found.text[key.width][0]), len(found.read[key.width][0]))
-    return float(pairs * np.log10(key.share))
+    weighed = [weight for pairs, weight in (found.text[key.width], found.read[key.width]) if len(pairs)]
+    least = [
+        int((weight > 0).sum()) * np.log10(key.share) + int((weight < 0).sum()) * np.log10(1.0 - key.share)
+        for weight in weighed
+    ]
+    return float(min(least) + np.log10(len(least)))

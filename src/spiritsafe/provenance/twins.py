@@ -19,7 +19,7 @@ from spiritsafe.model import Finding
 from spiritsafe.provenance import _tails
 from spiritsafe.provenance._pairs import advantage, bounded, residual, sides, usable
 from spiritsafe.provenance._subject import statuses
-from spiritsafe.provenance._surrogate import both, by_pool, by_speaker
+from spiritsafe.provenance._surrogate import both, by_pool, by_speaker, corpus_of
 from spiritsafe.provenance._wealth import wealth
 
 if TYPE_CHECKING:
@@ -58,13 +58,15 @@ PAIRS_EACH: Final = 10
 class _Seen:
     """What is known of the usable pairs without their coins, and which of them tell something (``used``).
 
-    ``nuisance``: float64 (n, k), what counts most first; ``size``: mean tokens of a pair's sides.
+    ``nuisance``: float64 (n, k), what counts most first; ``size``: mean tokens of a pair's sides; ``said``: tokens of the
+    suspect's that the surrogate is fitted on.
     """
 
     difference: Floats
     nuisance: Floats
     size: Floats
     used: Flags
+    said: int = 0
 
 
 def twins(
@@ -131,6 +133,7 @@ def twins(
             **{f"scores {name}": number for name, number in statuses(suspect.scores).items()},
         },
         details=_details(tail, told, spread, float(seen.size[use].sum()), alpha)
+        | ({"tokens of the suspect": seen.said} if access == "text" else {})
         | ({"log10_e": float(money[-1] / np.log(10.0))} if money.size else {})
         | _why(access, total, int(use.sum()), told, alpha),
         defeaters=DEFEATERS,
@@ -171,7 +174,8 @@ def _by_text(pairs: pa.Table, suspect: Subject, teacher: Teacher, controls: Sequ
         *_by_others(pairs, (teacher,)),
         *(one for one in others if one is not None),
     ]
-    return _Seen(difference, np.stack(nuisance, axis=1), lengths.mean(axis=1), used)
+    said = int(corpus_of(suspect, teacher).ids.size)
+    return _Seen(difference, np.stack(nuisance, axis=1), lengths.mean(axis=1), used, said)
 
 
 def _by_others(pairs: pa.Table, others: Sequence[Subject | Teacher]) -> list[Floats]:

@@ -21,6 +21,8 @@ _TIER = {
     "C": "a lead, never proof",
 }
 _ACCESS = {"text": "the suspect's text only", "logprobs": "the suspect's log-probabilities"}
+_STATUSES = ("ok", "truncated", "refused", "empty", "failed")
+_ASKED = (("answers", "answers"), ("scores", "log-probabilities"), ("readings", "marked texts read"))
 _P_VALUE = (
     "A p-value says how often the null hypothesis would give a result at least this extreme. It is not the chance that the "
     "suspect is innocent."
@@ -51,6 +53,7 @@ class Test:
     details: list[tuple[str, str]]
     defeaters: list[str]
     figures: list[Figure]
+    controls: list[tuple[str, str, str, str, str]]
     power: str
 
 
@@ -99,7 +102,7 @@ def sheet(result: Mapping[str, Any], plan: Mapping[str, Any], entries: Sequence[
         else_=[clean(one).capitalize() + "." for one in result["alternatives"]],
         missing=_missing(result, plan),
         tests=[_test(one, at, result, plan) for at, one in enumerate(result["findings"])],
-        asked=[_asked(name, one) for name, one in result["answers"].items()],
+        asked=[row for name, one in result["answers"].items() for row in _asked(name, one)],
         steps=_steps(result, entries),
         registered=_registered(result, plan),
         made_with=", ".join(f"{clean(name)} {clean(value)}" for name, value in result["made_with"].items()),
@@ -182,6 +185,7 @@ def _test(one: Mapping[str, Any], at: int, result: Mapping[str, Any], plan: Mapp
         ],
         defeaters=[clean(why, limit=500) for why in one["defeaters"]],
         figures=_figures(one, at, result, plan),
+        controls=[_control(other) for other in result["controls"] if other["test"] == one["test"]],
         power=_power(one, plan),
     )
 
@@ -212,8 +216,8 @@ def _figures(
         figures.append(
             Figure(
                 "Power of this test, and of this run",
-                pictures.curve(drawn, one["n"], one["power"], target, width=_BROAD, key=f"c{at}"),
-                pictures.curve(drawn, one["n"], one["power"], target, width=_NARROW, key=f"cn{at}"),
+                pictures.curve(drawn, one["power_n"], one["power"], target, width=_BROAD, key=f"c{at}"),
+                pictures.curve(drawn, one["power_n"], one["power"], target, width=_NARROW, key=f"cn{at}"),
                 "",
                 f"The chance to find a copy whose training text was {share(drawn['exposure'])} ours. Dots: planted copies in "
                 "the bench; band: bounds that hold together in 95 of 100 cases; line: a fit between them.",
@@ -226,8 +230,10 @@ def _figures(
 def _power(one: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     if one["curve"] is None:
         return "No curve measured: how often this test finds a copy is not known for this access."
-    exposure, many = share(plan["power"]["exposure"]), f"{one['n']:,} {one['curve']['unit']}"
+    exposure, many = share(plan["power"]["exposure"]), f"{one['power_n']:,} {one['curve']['unit']}"
     low, high = (share(end) for end in one["power_interval"])
+    if under := clean(one["curve"]["conditions"]):
+        many += f" ({under})"
     if one["power"] is None:
         return f"With {many} the power was not measured; it is between {low} and {high}."
     return (
@@ -236,16 +242,34 @@ def _power(one: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     )
 
 
-def _asked(name: str, one: Mapping[str, Any]) -> tuple[str, str, list[tuple[str, str]]]:
-    answers, scores = one["answers"], one["scores"]
+def _control(one: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    """A control by one test: name, p, n, what it rests on, verdict."""
+    parts = [
+        f"{what} {_p(10.0 ** one[key], one[key])}"
+        for what, key in (("by text", "by_text"), (f"by {one['readings']:,} readings", "by_readings"))
+        if one[key] is not None
+    ]
+    seen = "; ".join(parts) or ("text" if one["access"] == "text" else "log-probabilities")
     return (
-        clean(name),
-        f"{sum(answers.values()):,}",
-        [
-            (kind, f"{answers[kind]:,}" + (f" + {scores[kind]:,}" if scores.get(kind) else ""))
-            for kind in ("ok", "truncated", "refused", "empty", "failed")
-        ],
+        clean(one["suspect"]),
+        _p(one["p_value"], one["log10_p"]),
+        f"{one['n']:,}",
+        seen,
+        clean(one["verdict"]),
     )
+
+
+def _asked(name: str, one: Mapping[str, Any]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """What became of everything that a model was asked; answers always, the other kinds where there were any."""
+    return [
+        (
+            f"{clean(name)}, {what}",
+            f"{sum(one[kind].values()):,}",
+            [(status, f"{one[kind][status]:,}") for status in _STATUSES],
+        )
+        for kind, what in _ASKED
+        if kind == "answers" or sum(one[kind].values())
+    ]
 
 
 def _steps(result: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
