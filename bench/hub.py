@@ -75,6 +75,12 @@ medallion.register_blueprints(app)
 import logging; logging.getLogger("werkzeug").setLevel(logging.ERROR)
 app.run(host="127.0.0.1", port=int(sys.argv[2]), threaded=False)
 """
+OPENTAXII = """
+import logging, sys
+from opentaxii.http import app
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+app.run(host="127.0.0.1", port=int(sys.argv[1]), threaded=False)
+"""
 
 
 @dataclass
@@ -84,6 +90,7 @@ class Server:
     process: subprocess.Popen[bytes]
     port: int
     credentials: Callable[[str, str, bytes], str]
+    path: str = PATH
 
     def cpu(self) -> float:
         """Seconds of processor time that it has used."""
@@ -206,6 +213,56 @@ def _medallion(folder: Path, python: str) -> Generator[Server]:
         yield _up(Server(process, port, lambda *_: basic))
 
 
+@contextmanager
+def _opentaxii(folder: Path, python: str) -> Generator[Server]:
+    """OpenTAXII 0.9 on SQLite, as its own commands set it up; behind Flask's server, as medallion is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    programs = Path(python).parent
+    store = {"db_connection": f"sqlite:///{folder}/data.db", "create_tables": True}
+    configuration = {
+        "domain": "localhost",
+        "support_basic_auth": True,
+        "auth_api": {
+            "class": "opentaxii.auth.sqldb.SQLDatabaseAPI",
+            "parameters": {"db_connection": f"sqlite:///{folder}/auth.db", "create_tables": True, "secret": "s" * 32},
+        },
+        "taxii1": None,
+        "taxii2": {
+            "title": "Bench", "description": "", "contact": "", "max_content_length": 100_000_000, "public_discovery": True,
+            "max_pagination_limit": BATCH,
+            "persistence_api": {"class": "opentaxii.persistence.sqldb.Taxii2SQLDatabaseAPI", "parameters": store},
+        },
+        "logging": {"opentaxii": "error"},
+    }  # fmt: skip
+    (folder / "opentaxii.yml").write_text(json.dumps(configuration))  # JSON is YAML
+    environment = {**os.environ, "OPENTAXII_CONFIG": str(folder / "opentaxii.yml")}
+
+    def run(name: str, *arguments: str) -> str:
+        line = [str(programs / f"opentaxii-{name}"), *arguments]
+        return subprocess.run(line, env=environment, check=True, capture_output=True, text=True).stdout
+
+    if not (folder / "auth.db").exists():
+        run("create-account", "--username", "bench", "--password", "word", "--admin")
+        run("add-api-root", "-t", "bench", "--default")
+        known = run("add-collection", "--help")
+        root = known[known.index("{") + 1 : known.index("}")]
+        run("add-collection", "-r", root, "-t", "signals", "-a", "signals", "--public", "--public-write")
+        (folder / "root").write_text(root)
+    port = _port()
+    process = subprocess.Popen(
+        [python, "-c", OPENTAXII, str(port)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    basic = f"Basic {base64.b64encode(b'bench:word').decode()}"
+    root = (folder / "root").read_text()
+    with _ended(process):
+        server = Server(process, port, lambda *_: basic)
+        server.path = f"/taxii2/{root}/collections/signals/objects/"
+        yield _up(server)
+
+
 def _port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return free.getsockname()[1]
@@ -243,7 +300,7 @@ def _added(server: Server, batches: Sequence[bytes]) -> dict[str, float]:
     connection = server.connected()
     cpu, begun = server.cpu(), time.perf_counter()
     for body in batches:
-        status, answer, _ = server.ask(connection, "POST", PATH, body)
+        status, answer, _ = server.ask(connection, "POST", server.path, body)
         if status != 202 or json.loads(answer).get("failure_count"):
             raise SystemExit(f"an add failed with {status}: {answer[:300]!r}")
     count = len(batches) * BATCH
@@ -265,7 +322,7 @@ def _polled(server: Server, expected: int, page: int) -> dict[str, float]:
     seen, place = 0, ""
     cpu, begun = server.cpu(), time.perf_counter()
     while True:
-        status, answer, _ = server.ask(connection, "GET", f"{PATH}?limit={page}{place}")
+        status, answer, _ = server.ask(connection, "GET", f"{server.path}?limit={page}{place}")
         if status != 200:
             raise SystemExit(f"a page failed with {status}: {answer[:300]!r}")
         seen += answer.count(b'"pattern_type"')
@@ -284,7 +341,7 @@ def _latency(server: Server, times: Sequence[str], page: int) -> dict[str, float
     taken: list[float] = []
     for after in times:
         begun = time.perf_counter()
-        status, _, _ = server.ask(connection, "GET", f"{PATH}?limit={page}&added_after={after}")
+        status, _, _ = server.ask(connection, "GET", f"{server.path}?limit={page}&added_after={after}")
         taken.append(1_000 * (time.perf_counter() - begun))
         if status != 200:
             raise SystemExit(f"a page failed with {status}")
@@ -330,7 +387,7 @@ def _growth(folder: Path, most: int) -> list[dict[str, Any]]:
             connection = server.connected()
             cpu, begun, before = server.cpu(), time.perf_counter(), size
             for body in _batches(mark - size - 10_000 if mark > 10_000 else 0, mark):
-                status, answer, _ = server.ask(connection, "POST", PATH, body)
+                status, answer, _ = server.ask(connection, "POST", server.path, body)
                 if status != 202:
                     raise SystemExit(f"an add failed: {answer[:300]!r}")
                 size += BATCH

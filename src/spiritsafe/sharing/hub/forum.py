@@ -167,7 +167,7 @@ async def audit(call: Call, tx: Tx) -> Answer:
     """The audit behind position ``after``: all of it for operators, for others what they did and what touched their objects.
 
     Of what another member asked one is told when, what kind of request, and of how many of one's own objects it can have
-    been; never the question.
+    been; never the question. ``next`` is where to go on; absent at the end.
     """
     asked = _parameters(call.query, {"after", "count"})
     after = _number(asked, "after", -1)
@@ -175,21 +175,25 @@ async def audit(call: Call, tx: Tx) -> Answer:
     if call.member.may("operator"):
         sql = f"SELECT {_ENTRY}, hash FROM audit LEFT JOIN members ON number = member WHERE seq > $1 ORDER BY seq LIMIT $2"
         rows = await tx.all(sql, after, count)
-        return _json({"entries": [_entry(row) | {"hash": row[-1].hex()} for row in rows]})
-    return _json({"entries": await _mine(tx, call.member.number, after, count)})
+        found = [_entry(row) | {"hash": row[-1].hex()} for row in rows]
+    else:
+        rows = await tx.all(_MINE, call.member.number, after, count)
+        found = _mine(rows, call.member.number)
+    return _json({"entries": found} | ({"next": rows[-1][0]} if len(rows) == count and rows else {}))
 
 
-async def _mine(tx: Tx, me: int, after: int, count: int) -> list[dict[str, Any]]:
-    # Pages of objects are ranges of times of adding; nothing that is asked of the index is wider than one of them.
-    own = (
-        "(SELECT COUNT(*) FROM (SELECT 1 FROM objects WHERE objects.collection = audit.collection AND owner = $1 "
-        "AND added BETWEEN earliest AND latest LIMIT 1000) AS few)"
-    )
-    rows = await tx.all(
-        f"SELECT {_ENTRY}, member, CASE WHEN earliest IS NULL OR member = $1 THEN 0 ELSE {own} END AS yours "
-        "FROM audit LEFT JOIN members ON number = member WHERE seq > $2 ORDER BY seq LIMIT $3",
-        me, after, count,
-    )  # fmt: skip
+# A page of objects is a range of times of adding; of a member's own objects in it at most a thousand are counted.
+_YOURS: Final = (
+    "(SELECT COUNT(*) FROM (SELECT 1 FROM objects WHERE objects.collection = audit.collection AND owner = $1 "
+    "AND added BETWEEN earliest AND latest LIMIT 1000) AS few)"
+)
+_MINE: Final = (
+    f"SELECT {_ENTRY}, member, CASE WHEN earliest IS NULL OR member = $1 THEN 0 ELSE {_YOURS} END AS yours "
+    "FROM audit LEFT JOIN members ON number = member WHERE seq > $2 ORDER BY seq LIMIT $3"
+)
+
+
+def _mine(rows: list[Row], me: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for row in rows:
         member, yours = row[-2:]

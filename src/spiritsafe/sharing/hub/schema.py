@@ -47,6 +47,7 @@ CREATE TABLE objects (
   body {bytes} NOT NULL){strict};
 CREATE UNIQUE INDEX objects_id ON objects (collection, id, version);
 CREATE INDEX objects_added ON objects (collection, added);
+CREATE INDEX objects_owner ON objects (collection, owner, added);
 CREATE INDEX objects_current ON objects (collection, added) WHERE current = 1;
 CREATE INDEX objects_type ON objects (collection, type, added) WHERE current = 1;
 CREATE INDEX objects_expiry ON objects (expires) WHERE expires IS NOT NULL;
