@@ -91,6 +91,8 @@ class Server:
     port: int
     credentials: Callable[[str, str, bytes], str]
     path: str = PATH
+    taken: tuple[int, ...] = (202,)
+    """Statuses after which the objects are there."""
 
     def cpu(self) -> float:
         """Seconds of processor time that it has used."""
@@ -249,17 +251,17 @@ def _opentaxii(folder: Path, python: str) -> Generator[Server]:
         run("add-collection", "-r", root, "-t", "signals", "-a", "signals", "--public", "--public-write")
         (folder / "root").write_text(root)
     port = _port()
-    process = subprocess.Popen(
-        [python, "-c", OPENTAXII, str(port)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    line, null = [python, "-c", OPENTAXII, str(port)], subprocess.DEVNULL
+    process = subprocess.Popen(line, env=environment, stdout=null, stderr=null)
     basic = f"Basic {base64.b64encode(b'bench:word').decode()}"
     root = (folder / "root").read_text()
     with _ended(process):
         server = Server(process, port, lambda *_: basic)
         server.path = f"/taxii2/{root}/collections/signals/objects/"
+        server.taken = (
+            202,
+            500,
+        )  # 0.9.3 stores the objects, and then fails to answer; polling shows that all are there
         yield _up(server)
 
 
@@ -301,7 +303,7 @@ def _added(server: Server, batches: Sequence[bytes]) -> dict[str, float]:
     cpu, begun = server.cpu(), time.perf_counter()
     for body in batches:
         status, answer, _ = server.ask(connection, "POST", server.path, body)
-        if status != 202 or json.loads(answer).get("failure_count"):
+        if status not in server.taken or (status == 202 and json.loads(answer).get("failure_count")):
             raise SystemExit(f"an add failed with {status}: {answer[:300]!r}")
     count = len(batches) * BATCH
     return _rates(count, server.cpu() - cpu, time.perf_counter() - begun)
@@ -349,30 +351,34 @@ def _latency(server: Server, times: Sequence[str], page: int) -> dict[str, float
     return {"p50_ms": round(statistics.median(taken), 2), "p99_ms": round(taken[int(len(taken) * 0.99)], 2)}
 
 
-def _beside(folder: Path, count: int, medallion: str) -> dict[str, Any]:
+def _beside(folder: Path, count: int, medallion: str, opentaxii: str) -> dict[str, Any]:
     """Adding ``count`` objects and polling some, at each server in turn; the same objects."""
     batches = list(_batches(count, 1))
     few = POLLED_BESIDE // BATCH
     found: dict[str, Any] = {}
-    servers = {
-        "hub": lambda: _hub(_made(folder / f"hub{count}")),
-        "medallion": lambda: _medallion(folder / "m", medallion),
+    numbers = itertools.count()
+    servers: dict[str, Callable[[], Any]] = {
+        "hub": lambda: _hub(_made(folder / f"hub{next(numbers)}")),
+        "medallion": lambda: _medallion(folder / f"medallion{next(numbers)}", medallion),
     }
+    if opentaxii:
+        servers["opentaxii"] = lambda: _opentaxii(folder / f"opentaxii{next(numbers)}", opentaxii)
     for name, make in servers.items():
         with make() as server:
-            polled_from = _added(server, batches[:few])
+            _added(server, batches[:few])
             found[name] = {"polled": _polled(server, POLLED_BESIDE, BATCH)}
-            found[name]["first_adds"] = polled_from
-        with _hub(_made(folder / "again")) if name == "hub" else make() as server:
+        with make() as server:
             found[name]["added"] = _added(server, batches)
             found[name]["memory_mb"] = round(server.memory() / 1e6)
-            if name == "hub":
+            if name != "medallion":  # whose time grows with the square: at 10,000 objects it does not end
                 found[name]["polled_all"] = _polled(server, count, 2_000)
         print(name, json.dumps(found[name]), flush=True)
     for what in ("added", "polled"):
-        found[f"{what}_ratio"] = round(
-            found["hub"][what]["per_cpu_s"] / found["medallion"][what]["per_cpu_s"], 1
-        )
+        found[f"{what}_ratio"] = {
+            name: round(found["hub"][what]["per_cpu_s"] / found[name][what]["per_cpu_s"], 1)
+            for name in servers
+            if name != "hub"
+        }
     return found
 
 
@@ -429,6 +435,9 @@ def main() -> None:
     words.add_argument("--objects", type=int, default=10_000)
     words.add_argument("--grow", type=int, default=1_000_000)
     words.add_argument("--medallion", default="")
+    words.add_argument(
+        "--opentaxii", default="", help="python of an environment with opentaxii and sqlalchemy<2"
+    )
     words.add_argument("--save", action="store_true")
     words.add_argument("--serve", nargs=2, metavar=("DATABASE", "PORT"), help=argparse.SUPPRESS)
     given = words.parse_args()
@@ -442,7 +451,7 @@ def main() -> None:
             "machine": f"{platform.machine()}, {os.cpu_count()} processors",
             "python": platform.python_version(),
             "load_before": os.getloadavg()[0],
-            "beside": _beside(folder, given.objects, medallion),
+            "beside": _beside(folder, given.objects, medallion, given.opentaxii),
             "growth": _growth(folder, given.grow),
             "load_after": os.getloadavg()[0],
             "client_cpu_s": round(resource.getrusage(resource.RUSAGE_SELF).ru_utime),
