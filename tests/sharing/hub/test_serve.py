@@ -244,7 +244,7 @@ def test_the_commands_from_the_first_to_the_last(tmp_path: Path):  # noqa: PLR09
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     program = (
-        "import sys, spiritsafe._hub_cli as door; door._gate = lambda: (lambda objects: None);"
+        "import spiritsafe._hub_cli.running as door; door.gate = lambda: (lambda objects: None);"
         "from spiritsafe.cli import main; main()"
     )
     line = [sys.executable, "-c", program, "hub", "serve", str(hub), "--port", str(port)]
