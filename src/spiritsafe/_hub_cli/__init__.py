@@ -6,12 +6,12 @@ from importlib.util import find_spec
 
 import typer
 
-from spiritsafe._hub_cli import books, members
+from spiritsafe._hub_cli import people, running
 from spiritsafe.errors import UsageError
 
 app = typer.Typer(help="Run the forum's hub: members, objects, log, audit.", no_args_is_help=True)
-for verb in (*members.VERBS, *books.VERBS):
-    app.command(name=verb.__name__.rstrip("_"))(verb)
+for verb in (*running.VERBS, *people.VERBS):
+    app.command(verb.__name__.rstrip("_"))(verb)
 
 
 @app.callback()

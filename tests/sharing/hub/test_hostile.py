@@ -21,19 +21,20 @@ from hypothesis import strategies as st
 
 from spiritsafe.attest import dsse, keys
 from spiritsafe.errors import SharingError
-from spiritsafe.sharing.hub import ed25519, identities, intake, query
+from spiritsafe.sharing.hub import ed25519, intake, query
 from spiritsafe.sharing.hub.intake import Author, Item, Refused, Unprocessable
 from spiritsafe.sharing.hub.reception import Limits
 from spiritsafe.sharing.hub.store import opened
 from spiritsafe.sharing.hub.verify import verify
 from spiritsafe.sharing.signed import EXTENSION, sign_object
+from spiritsafe.sharing.stix import ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 OBJECTS = f"/api/collections/{SIGNED}/objects/"
 KEY = Ed25519PrivateKey.from_private_bytes(b"m" * 32)
-AUTHOR = Author(identities.identity_id(keys.public(KEY)), {keys.keyid(KEY.public_key()): KEY.public_key()})
+AUTHOR = Author(ids.identity_id(keys.public(KEY)), {keys.keyid(KEY.public_key()): KEY.public_key()})
 MUTATIONS = 3_000
 JUNK: tuple[Any, ...] = (
     None, True, 0, -1, 1.5, 2**53, 10**400, "", "x", "\x00", "\u202e", "é" * 200, [], {}, [[]], {"a": {}}, "2026-01-01", [1] * 50,

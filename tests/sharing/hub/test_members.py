@@ -11,10 +11,11 @@ from hubs import ORIGIN, PLAIN, SIGNED, TAXII, Running, Someone, running
 
 from spiritsafe.attest import dsse, keys
 from spiritsafe.errors import SharingError, UsageError
-from spiritsafe.sharing.hub import enrolling, housekeeping, identities, members, tokens
+from spiritsafe.sharing.hub import enrolling, housekeeping, members, tokens
 from spiritsafe.sharing.hub.members import Quota
 from spiritsafe.sharing.hub.reception import Meter, Problem
 from spiritsafe.sharing.hub.store import opened
+from spiritsafe.sharing.stix import ids
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,7 +47,7 @@ def _post(hub: Running, envelope: Any) -> httpx.Response:
 def test_a_member_is_a_pseudonym_made_from_its_key(hub: Running):
     someone = hub.enrol("member", "keyholder")
     public = keys.public(someone.key)
-    assert someone.identity == identities.identity_id(public)
+    assert someone.identity == ids.identity_id(public)
     assert someone.pseudonym == f"member-{keys.keyid(someone.key.public_key())[:6]}"
     found = {one["pseudonym"]: one for one in someone.ask("GET", "/forum/members").json()["members"]}[
         someone.pseudonym
@@ -60,7 +61,7 @@ def test_a_member_is_a_pseudonym_made_from_its_key(hub: Running):
         (public, "sign", None)
     ]
     fixed = keys.public(Ed25519PrivateKey.from_private_bytes(b"1" * 32))
-    assert identities.identity_id(fixed) == "identity--c4fbccc7-1aee-5f87-9f52-4871e00615f9"
+    assert ids.identity_id(fixed) == "identity--c4fbccc7-1aee-5f87-9f52-4871e00615f9"
 
 
 def test_an_invitation_opens_once_and_only_for_who_holds_the_key(hub: Running):
@@ -111,7 +112,7 @@ def test_the_command_of_who_enrols(hub: Running):
     found = enrolling.enrol(
         hub.url, key, hub.invitation("member"), now=hub.clock(), others={"seal": OTHER_SEAL}
     )
-    assert found["identity"] == identities.identity_id(keys.public(key))
+    assert found["identity"] == ids.identity_id(keys.public(key))
     assert (found["origin"], found["log_key"]) == (ORIGIN, keys.public(hub.key))
     with pytest.raises(SharingError, match="the hub refuses: no such invitation"):
         enrolling.enrol(hub.url, key, "x", now=hub.clock())

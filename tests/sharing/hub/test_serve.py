@@ -33,6 +33,10 @@ from spiritsafe.sharing.hub import enrolling, members, serve, settings
 from spiritsafe.sharing.hub.app import app
 from spiritsafe.sharing.hub.serve import Address, server
 from spiritsafe.sharing.hub.store import opened
+from spiritsafe.sharing.signed import sign_object
+from spiritsafe.sharing.stix.build import Maker
+from spiritsafe.sharing.stix.ids import object_id
+from spiritsafe.sharing.stix.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -225,6 +229,18 @@ def _run(*words: str, code: int = 0) -> str:
     return result.output
 
 
+def _shared(member: Someone, count: int) -> list[dict[str, Any]]:
+    """Objects as members share them: these pass the real gate."""
+    now = member.hub.clock()
+    maker = Maker(member.identity, now, Terms())
+    campaign = object_id("campaign", member.identity, {"campaign": "one"})
+    made = (
+        maker.indicator(str(n), campaign, [str(64_500 + n)], {"kind": "asn"}, valid_from=now)
+        for n in range(count)
+    )
+    return [sign_object(stix, member.key) for stix in made]
+
+
 def test_the_commands_from_the_first_to_the_last(tmp_path: Path):  # noqa: PLR0915 - one story
     hub, copy = tmp_path / "hub", tmp_path / "backup.db"
     told = json.loads(_run("init", str(hub), "--origin", ORIGIN, "--title", 'The "forum"', "--json"))
@@ -243,10 +259,7 @@ def test_the_commands_from_the_first_to_the_last(tmp_path: Path):  # noqa: PLR09
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    program = (
-        "from spiritsafe._hub_cli import shown as door; import sys; door.gate = lambda: (lambda objects: None);"
-        "from spiritsafe.cli import main; main()"
-    )
+    program = "from spiritsafe.cli import main; main()"
     line = [sys.executable, "-c", program, "hub", "serve", str(hub), "--port", str(port)]
     with subprocess.Popen(line, env=environment, stderr=subprocess.PIPE) as process:
         url = f"http://127.0.0.1:{port}"
@@ -265,20 +278,23 @@ def test_the_commands_from_the_first_to_the_last(tmp_path: Path):  # noqa: PLR09
                 Running(url, "", http, Clock(), log_key()), keys.load(key), me["identity"], me["pseudonym"]
             )
             path = f"/distillation/collections/{told['collection']}/objects/"
-            mine = [member.indicator(number) for number in range(5)]
+            mine = _shared(member, 5)
+            assert (
+                member.ask("POST", path, {"objects": [member.indicator(1)]}).json()["failure_count"] == 1
+            )  # not in scope
             assert member.ask("POST", path, {"objects": mine}).json()["success_count"] == 5
             assert member.ask("GET", "/distillation/collections/feeds/").json()["id"] == plain
             assert "all agree" in _run("backup", str(hub), str(copy))
             assert "1 objects retired" in _run("retire", str(hub), mine[0]["id"], "--reason", "an error")
             assert len(member.ask("GET", path).json()["objects"]) == 4
             assert "objects per day 7" in _run("quota", str(hub), me["pseudonym"], "--objects", "7")
-            assert (
-                member.ask("POST", path, {"objects": [member.indicator(n) for n in range(9, 15)]}).status_code
-                == 429
-            )
+            assert member.ask("POST", path, {"objects": _shared(member, 8)}).status_code == 429
             assert "no such member" in _run("quota", str(hub), "member-000000", "--requests", "1", code=2)
             _run("member", str(hub), me["pseudonym"], "--state", "suspended", "--reason", "an inquiry")
             assert member.ask("GET", path).status_code == 401
+            assert (
+                http.get("/forum/match/epochs").status_code == 401
+            )  # private matching is there, for members
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0, process.stderr.read() if process.stderr else b""
     head = tmp_path / "head.txt"

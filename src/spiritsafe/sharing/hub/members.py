@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from spiritsafe.attest import dsse, keys
 from spiritsafe.attest.canonical import jcs, read
 from spiritsafe.errors import AttestError, SharingError
-from spiritsafe.sharing.hub import identities
+from spiritsafe.sharing.stix import ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -172,13 +172,13 @@ async def enrol(tx: Tx, envelope: object, *, audience: str, quota: Quota, now: i
     )
     if row is None:
         raise SharingError("no such invitation is open", hint="ask the operator of the hub for a new one")
-    name = identities.pseudonym(key.public_bytes_raw())
+    name = ids.pseudonym(key.public_bytes_raw())
     if await tx.one("SELECT 1 FROM members WHERE pseudonym = $1", name):
         raise SharingError("a member with this pseudonym exists", hint="make another key")
     number = (await tx.one("SELECT COALESCE(MAX(number), 0) + 1 FROM members") or (1,))[0]
     await tx.run(
         f"INSERT INTO members ({_MEMBER}, state, joined) VALUES ($1, $2, $3, $4, $5, $6, $7, 'active', $8)",
-        number, name, identities.identity_id(public), row[0], quota.objects_per_day, quota.bytes_per_day,
+        number, name, ids.identity_id(public), row[0], quota.objects_per_day, quota.bytes_per_day,
         quota.requests_per_minute, now,
     )  # fmt: skip
     await tx.run(

@@ -1,4 +1,4 @@
-"""What the verbs of ``spiritsafe hub`` have in common: options, the hub's database, what is printed."""
+"""What the verbs of ``spiritsafe hub`` share: their common options, and how they reach the hub's database."""
 
 from __future__ import annotations
 
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the hub.", show_default=False)]
-Seen = Annotated[
-    Path | None,
-    typer.Option(
-        "--seen", help="A signed head kept from earlier: the log must go on from it.", show_default=False
-    ),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
@@ -47,7 +41,7 @@ async def noted(
     return await store.write(job)
 
 
-def on(found: Settings, job: Callable[[Store], Awaitable[T]], *, patience: float = 60.0) -> T:
+def run(found: Settings, job: Callable[[Store], Awaitable[T]], *, patience: float = 60.0) -> T:
     """Run a job on the hub's database, its tables made ready."""
     from spiritsafe.sharing.hub.schema import prepare  # noqa: PLC0415 - a fast --help
     from spiritsafe.sharing.hub.store import opened  # noqa: PLC0415
@@ -63,15 +57,8 @@ def on(found: Settings, job: Callable[[Store], Awaitable[T]], *, patience: float
     return asyncio.run(run())
 
 
-def gate() -> Any:
-    """The scope gate, as it stands at a hub."""
-    from importlib import import_module  # noqa: PLC0415 - only when serving
-
-    check = import_module("spiritsafe.sharing.scope").check
-    return lambda objects: check(objects, at="hub")
-
-
-def text(path: Path | None) -> str | None:
+def text_of(path: Path | None) -> str | None:
+    """The text of a small file; None without a path. Raises UsageError."""
     if path is None:
         return None
     try:
@@ -80,16 +67,11 @@ def text(path: Path | None) -> str | None:
         raise UsageError("this file cannot be read", where=str(path)) from error
 
 
-def checked(report: Any) -> str:
-    return (
-        f"{report.leaves:,} leaves, {report.objects:,} objects here and {report.retired:,} retired, "
-        f"{report.entries:,} audit entries: all agree"
-    )
-
-
 def tell(result: dict[str, Any], text: str, as_json: bool) -> None:
+    """Print the result, as JSON or in words."""
     sys.stdout.write((json.dumps(result, sort_keys=True) if as_json else text) + "\n")
 
 
 def now() -> int:
+    """Microseconds since the epoch."""
     return time.time_ns() // 1_000
