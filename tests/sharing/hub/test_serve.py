@@ -33,6 +33,7 @@ from spiritsafe.sharing.hub import enrolling, members, serve, settings
 from spiritsafe.sharing.hub.app import app
 from spiritsafe.sharing.hub.serve import Address, server
 from spiritsafe.sharing.hub.store import opened
+from spiritsafe.sharing.matching.remote import Remote
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -260,6 +261,8 @@ def test_the_commands_from_the_first_to_the_last(tmp_path: Path):  # noqa: PLR09
         me = json.loads(_run("enrol", url, "--key", str(key), "--invitation", code, "--json"))
         assert me["log_key"] == told["log_key"]
         assert "no such invitation" in _run("enrol", url, "--key", str(key), "--invitation", code, code=2)
+        with Remote(url, keys.load(key), Clock(), log_key=told["log_key"]) as remote:
+            assert remote.epochs() == []  # the relay of private matching is mounted
         with httpx.Client(base_url=url) as http:
             member = Someone(
                 Running(url, "", http, Clock(), log_key()), keys.load(key), me["identity"], me["pseudonym"]
