@@ -37,6 +37,7 @@ from spiritsafe.sharing.signed import sign_object
 from spiritsafe.sharing.stix.build import Maker
 from spiritsafe.sharing.stix.ids import object_id
 from spiritsafe.sharing.stix.terms import Terms
+from spiritsafe.sharing.matching.remote import Remote
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -273,6 +274,8 @@ def test_the_commands_from_the_first_to_the_last(tmp_path: Path):  # noqa: PLR09
         me = json.loads(_run("enrol", url, "--key", str(key), "--invitation", code, "--json"))
         assert me["log_key"] == told["log_key"]
         assert "no such invitation" in _run("enrol", url, "--key", str(key), "--invitation", code, code=2)
+        with Remote(url, keys.load(key), Clock(), log_key=told["log_key"]) as remote:
+            assert remote.epochs() == []  # the relay of private matching is mounted
         with httpx.Client(base_url=url) as http:
             member = Someone(
                 Running(url, "", http, Clock(), log_key()), keys.load(key), me["identity"], me["pseudonym"]
