@@ -67,11 +67,14 @@ def serve(
     from spiritsafe.sharing.hub import settings  # noqa: PLC0415
     from spiritsafe.sharing.hub.app import app as hub_app  # noqa: PLC0415
     from spiritsafe.sharing.hub.store import opened  # noqa: PLC0415
+    from spiritsafe.sharing.matching import relay  # noqa: PLC0415
 
     found = settings.read(folder)
+    key = keys.load(found.key)
     served = hub_app(
-        opened(found.database), origin=found.origin, key=keys.load(found.key), clock=shown.now, gate=shown.gate(),
-        limits=found.limits, quota=found.quota, url=found.url, title=found.title, contact=found.contact,
+        opened(found.database), origin=found.origin, key=key, clock=shown.now, gate=shown.gate(),
+        mounts={"match": relay.app(clock=shown.now, key=key)}, limits=found.limits, quota=found.quota, url=found.url,
+        title=found.title, contact=found.contact,
     )  # fmt: skip
     address = replace(
         found.address, host=host or found.address.host, port=found.address.port if port is None else port
