@@ -5,6 +5,7 @@
 #
 # While working: make lint, make types, make walls, make unit (the parts of make test), make fix, make clean.
 #
+#   make forum-demo  three providers, a hub and a campaign that none of them sees alone, on this machine
 #   make bench       the golden benchmark in some minutes: docs/benchmark.md, bench/results/golden.json, pictures
 #   make bench-full  all of it, about an hour; goes on where it was stopped. CORPUS=DIR SEED=N for other texts and seeds
 #   make bench-scan  time and memory of a scan
@@ -23,7 +24,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test fix lint types walls unit bench bench-full bench-scan clean
+.PHONY: help demo forum-demo test fix lint types walls unit bench bench-full bench-scan clean
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
@@ -60,6 +61,14 @@ demo: $(VENV)/.installed
 	@echo '==> spiritsafe scan demo/logs --out $(OUT)'
 	@$(BIN)/spiritsafe scan demo/logs --out $(OUT)
 
+$(VENV)/.installed-forum: pyproject.toml | $(BIN)/python
+	@echo '==> installing spiritsafe and what its forum needs'
+	@$(PIP) install -e '.[transparency]' | $(BRIEF)
+	@touch $@ $(VENV)/.installed
+
+forum-demo: $(VENV)/.installed-forum
+	@$(BIN)/python demo/forum.py --out forum-demo-out
+
 test: lint types walls unit
 
 fix: $(VENV)/.installed-dev
@@ -91,5 +100,5 @@ bench-scan: $(VENV)/.installed-bench
 	$(BIN)/python bench/scan.py --exchanges 100000 --exchanges 1000000
 
 clean:
-	rm -rf $(VENV) $(VENV)-litellm demo-out bench-out build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-litellm demo-out forum-demo-out bench-out build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

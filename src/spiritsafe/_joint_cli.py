@@ -177,10 +177,15 @@ def record(
 
 
 def transparency(
-    objects: Annotated[list[Path], typer.Argument(help="STIX bundles or lines of objects, all versions.")],
     members: Members,
     start: Annotated[str, typer.Option("--from", help="First day of the period, 2026-01-01.")],
     end: Annotated[str, typer.Option("--to", help="Day after the period.")],
+    objects: Annotated[
+        list[Path] | None, typer.Argument(help="STIX bundles or lines of objects; absent: what was pulled.")
+    ] = None,
+    config: Annotated[Path, typer.Option(help="This member's settings, for what was pulled.")] = Path(
+        "share.toml"
+    ),
     out: Annotated[Path | None, typer.Option(help="Write the page: .md for Markdown, else JSON.")] = None,
     decision: Annotated[
         list[Path] | None, typer.Option(help="Joint decisions of the period.", show_default=False)
@@ -204,7 +209,7 @@ def transparency(
 
     period = room.Period(start, end)
     known = len(files.members(members))
-    everything = files.objects(objects)
+    everything = files.objects(objects) if objects else _pulled(config)
     if not public:
         rounds = [files.envelope(path) for path in decision or ()]
         page = room.among_members(everything, period, members=known, rounds=rounds)
@@ -230,6 +235,14 @@ def transparency(
         plain = json.dumps(page, indent=1, sort_keys=True) + "\n"
         replace_file(out, (room.as_text(page) if out.suffix == ".md" else plain).encode())
     _tell(page, room.as_text(page), as_json)
+
+
+def _pulled(config: Path) -> list[dict[str, Any]]:
+    from spiritsafe.sharing.client import settings  # noqa: PLC0415 - a fast --help
+    from spiritsafe.sharing.client.state import State  # noqa: PLC0415
+
+    with State(settings.read(config).needs_folder()) as state:
+        return [dict(one.stix) for one in state.everything()]
 
 
 def _rules(path: Path | None) -> Rules:

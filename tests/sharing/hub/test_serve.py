@@ -33,11 +33,11 @@ from spiritsafe.sharing.hub import enrolling, members, serve, settings
 from spiritsafe.sharing.hub.app import app
 from spiritsafe.sharing.hub.serve import Address, server
 from spiritsafe.sharing.hub.store import opened
+from spiritsafe.sharing.matching.remote import Remote
 from spiritsafe.sharing.signed import sign_object
 from spiritsafe.sharing.stix.build import Maker
 from spiritsafe.sharing.stix.ids import object_id
 from spiritsafe.sharing.stix.terms import Terms
-from spiritsafe.sharing.matching.remote import Remote
 
 if TYPE_CHECKING:
     from collections.abc import Generator

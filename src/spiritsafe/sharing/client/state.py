@@ -264,6 +264,13 @@ class State:
         rows = self._db.execute("SELECT body, author, taken FROM objects WHERE here = 1 ORDER BY id")
         return [Kept(orjson.loads(body), author, taken) for body, author, taken in rows]
 
+    def everything(self) -> list[Kept]:
+        """The newest version of each object, also of those that the hub has no more."""
+        rows = self._db.execute(
+            "SELECT body, author, taken, MAX(version) FROM objects GROUP BY id ORDER BY id"
+        )
+        return [Kept(orjson.loads(body), author, taken) for body, author, taken, _ in rows]
+
     def object(self, key: str) -> Kept | None:
         """The newest version of one object, whether the hub still has it or not."""
         row = self._db.execute(
