@@ -597,6 +597,8 @@ def main() -> int:
     args = parser.parse_args()
     out = args.out.absolute()
     if out.exists():
+        if not (out / "letters").is_dir():
+            parser.error(f"{out} is there and no earlier play: name another folder")
         shutil.rmtree(out)
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:
