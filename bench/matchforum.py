@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from spiritsafe.attest import keys
-from spiritsafe.sharing.hub import identities
 from spiritsafe.sharing.matching import ceremony, evaluation, sealed, tags
 from spiritsafe.sharing.matching.classes import hashed
 from spiritsafe.sharing.matching.counts import Counts
@@ -19,6 +18,7 @@ from spiritsafe.sharing.matching.holder import Holder
 from spiritsafe.sharing.matching.roster import HOLDER, Member, Roster
 from spiritsafe.sharing.matching.tags import Place
 from spiritsafe.sharing.matching.tree import Tree
+from spiritsafe.sharing.stix import ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,12 +37,12 @@ def signer(name: str) -> Ed25519PrivateKey:
 
 def identity(name: str) -> str:
     """The identity of the member with this name."""
-    return identities.identity_id(keys.public(signer(name)))
+    return ids.identity_id(keys.public(signer(name)))
 
 
 def pseudonym(name: str) -> str:
     """The name that the forum gives it."""
-    return identities.pseudonym(signer(name).public_key().public_bytes_raw())
+    return ids.pseudonym(signer(name).public_key().public_bytes_raw())
 
 
 def member(name: str, *roles: str) -> Member:
