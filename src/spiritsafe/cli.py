@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from spiritsafe import __version__, _gateway_cli, _orders_cli, _provenance_cli
+from spiritsafe import __version__, _cases_cli, _gateway_cli, _orders_cli, _provenance_cli
 from spiritsafe.errors import SpiritsafeError, UsageError
 from spiritsafe.settings import Settings
 
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(_orders_cli.app, name="orders")
 app.add_typer(_gateway_cli.app, name="gateway")
+app.add_typer(_cases_cli.app, name="case")
 app.add_typer(_provenance_cli.marks, name="marks")
 app.add_typer(_provenance_cli.prove, name="prove")
 
