@@ -53,18 +53,22 @@ def recompute(
     """
     limits = settings or Settings()
     told: list[Again] = []
-    parts = {one.name: one for one in checked.parts}
     for entry in checked.entries:
         body = entry["body"]
-        own = {name: one for name, one in parts.items() if name.startswith(f"{body.get('item')}/")}
-        if body.get("kind") == "campaign":
-            told += _campaign(bundle, body, own, limits, progress)
-        elif body.get("kind") == "finding":
-            told.append(_finding(bundle, body, own, progress))
-        elif body.get("kind") == "loss":
-            told.append(_loss(bundle, body, own))
-        elif body.get("kind") == "orders":
-            told.append(_orders(bundle, body, own))
+        own = {one.name: one for one in checked.parts if one.name.startswith(f"{body.get('item')}/")}
+        try:
+            if body.get("kind") == "campaign":
+                told += _campaign(bundle, body, own, limits, progress)
+            elif body.get("kind") == "finding":
+                told.append(_finding(bundle, body, own, progress))
+            elif body.get("kind") == "loss":
+                told.append(_loss(bundle, body, own))
+            elif body.get("kind") == "orders":
+                told.append(_orders(bundle, body, own))
+        except (KeyError, TypeError, ValueError) as error:
+            raise AttestError(
+                f"what was sealed lacks or confuses {error}", where=str(body["item"])
+            ) from error
     return told
 
 
@@ -72,11 +76,10 @@ def _campaign(
     bundle: Path, body: Mapping[str, Any], own: Mapping[str, Part], limits: Settings, progress: Progress
 ) -> list[Again]:
     item, names = body["item"], [one["id"] for one in body["about"]["campaigns"]]
-    why = _prevents(
-        item, own, CAMPAIGNS, FACTS_FILE, *([CALIBRATION] if f"{item}/{CALIBRATION}" in own else [])
-    )
     if not body["about"]["records"]:
-        why = "no records were sealed with it"
+        return [Again(item, name, same=False, why="no records were sealed with it") for name in names]
+    more = [CALIBRATION] if f"{item}/{CALIBRATION}" in own else []
+    why = _prevents(item, own, CAMPAIGNS, FACTS_FILE, *more)
     if why:
         return [Again(item, name, same=False, why=why) for name in names]
     with TemporaryDirectory(prefix="spiritsafe-") as scratch:
