@@ -312,6 +312,33 @@ def verify(
     _tell(table, text.rstrip("\n"), as_json)
 
 
+@app.command("loss")
+def estimate_loss(
+    case: Folder,
+    prices: Annotated[Path, typer.Option(help="Your price book (docs/loss.md).")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    by: Annotated[str | None, typer.Option(help="Who does this; with --why the estimate is added.")] = None,
+    why: Annotated[str | None, typer.Option(help="Why, for the case's ledger.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what was taken, by four methods, as ranges. With --by and --why it becomes part of the case."""
+    from spiritsafe.cases import folder, loss  # noqa: PLC0415
+    from spiritsafe.cases import prices as room  # noqa: PLC0415
+
+    if (by is None) != (why is None):
+        raise UsageError(
+            "--by and --why go together", hint="both add the estimate to the case, neither shows it"
+        )
+    found, book = folder.open_case(case), room.read(prices)
+    usage = loss.usage_of(found)
+    result = loss.estimate(usage, book, seed=seed)
+    text = "\n".join(loss.words(result))
+    if by and why:
+        made = loss.add(case, usage, result, prices, by=by, why=why, now=_now())
+        text += f"\nadded as {made.name}"
+    _tell(result, text, as_json)
+
+
 def _file(case: Path, kind: str, file: Path, by: str, why: str) -> Item:
     from spiritsafe.cases import folder  # noqa: PLC0415
 

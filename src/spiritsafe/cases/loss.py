@@ -7,19 +7,24 @@ Figures come from the provider's price book with their sources; membership of ac
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spiritsafe.cases import folder
 from spiritsafe.cases.taken import QUANTITIES, sampled, split
+from spiritsafe.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
+    from spiritsafe.cases.folder import Case, Item
     from spiritsafe.cases.prices import Book, Figure
 
-FILE, BOOK, TAKEN = "loss.json", "prices.toml", "taken.json"
+FILE, BOOK, TAKEN, USAGE = "loss.json", "prices.toml", "taken.json", "usage.json"
 DRAWS = 4_000
 LEVEL = 0.9
 """Of the intervals: their ends are quantiles of the draws."""
@@ -115,12 +120,48 @@ def estimate(usage: Mapping[str, Any], book: Book, *, seed: int, draws: int = DR
         "licensed": licensed,
         "licensed_relations": list(book.licensed),
         "methods": methods,
+        "received": known["received.amount"].told() if "received.amount" in known else None,
         "figures": used,
         "notes": [
             "The methods overlap: they are ways to look at one loss and must not be added.",
             *(["The price book is an example with fictional figures."] if book.example else []),
         ],
     }
+
+
+def usage_of(case: Case) -> dict[str, Any]:
+    """What the campaigns of a case took, together. Raises UsageError when no campaign was added with its records."""
+    rows: list[dict[str, Any]] = []
+    for item in case.of("campaign"):
+        path = case.path(f"{item.name}/{USAGE}")
+        if path.exists():
+            rows += json.loads(path.read_bytes())["rows"]
+    if not rows:
+        raise UsageError(
+            "no campaign of this case has its records",
+            where=str(case.folder),
+            hint="case add campaign --records",
+        )
+    return {"schema": 1, "rows": rows}
+
+
+def add(
+    case: Path,
+    usage: Mapping[str, Any],
+    result: Mapping[str, Any],
+    book: Path,
+    *,
+    by: str,
+    why: str,
+    now: int,
+) -> Item:
+    """Add an estimate with what it rests on: usage, price book, result. Raises StorageError."""
+    data = {TAKEN: usage, FILE: result}
+    parts: dict[str, Path | bytes] = {
+        name: json.dumps(one, sort_keys=True).encode() for name, one in data.items()
+    }
+    about = {"currency": result["currency"], "book": result["book"], "seed": result["seed"]}
+    return folder.add(case, "loss", by=by, why=why, now=now, about=about, files={**parts, BOOK: book})
 
 
 _TOLD = {"exchanges": "exchanges", "input": "tokens sent", "output": "tokens drawn"}
@@ -149,6 +190,9 @@ def words(result: Mapping[str, Any]) -> list[str]:
             f"  most depends on {row['figure']}: {_rounded(row['low'], row['high'])} {money}" for row in first
         ]
         rows += [f"  assumed: {text}" for text in one["assumptions"]]
+    if paid := result["received"]:
+        amount = paid.get("value", f"{paid.get('low')} to {paid.get('high')}")
+        rows.append(f"already received, not subtracted: {amount} {money} ({paid['source']})")
     return [*rows, *result["notes"]]
 
 

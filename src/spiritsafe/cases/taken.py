@@ -123,5 +123,5 @@ def sampled(amount: Amount, groups: Any, *, draws: int, rng: np.random.Generator
     doubtful = np.flatnonzero(chance < 1)
     for part in np.array_split(doubtful, max(1, doubtful.size // 512)):  # bounded memory
         belongs = (rng.random((draws, part.size)) < chance[part]).astype(float)
-        total += (belongs @ each[part].reshape(part.size, -1)).reshape(draws, count, width)
+        total += (belongs @ each[part].reshape(part.size, count * width)).reshape(draws, count, width)
     return total
