@@ -37,6 +37,8 @@ def test_no_file_is_long_and_most_are_short():
         for path in FILES
         if path.name != "__init__.py"
     }
+    # What a stranger copies and reads alone is one file, which imports nothing of ours (ADR 17).
+    assert lengths.pop("cases/verify.py") <= 650
     assert {name: length for name, length in lengths.items() if length > 400} == {}
     assert median(lengths.values()) <= 200
 
@@ -47,7 +49,7 @@ def test_no_file_has_a_name_that_says_nothing():
 
 
 def test_verify_imports_the_standard_library_and_cryptography_only():
-    # An outsider must be able to read cases/verify in one sitting. True of nothing until the file exists.
+    # An outsider must be able to read cases/verify in one sitting.
     allowed = {*sys.stdlib_module_names, "cryptography"}
     for path in [*PACKAGE.glob("cases/verify.py"), *PACKAGE.glob("cases/verify/*.py")]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

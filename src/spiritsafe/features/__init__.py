@@ -19,6 +19,13 @@ def sketch(batch: Any, *, threads: int = 1) -> Any:
     return _sketch.sketch(batch, threads=threads)
 
 
+def packed(made: Any) -> Any:
+    """One string for each row of a sketch: values of the canonical column ``sketch``, which stands in place of text."""
+    from spiritsafe.features import _packed  # noqa: PLC0415
+
+    return _packed.pack(made)
+
+
 def minhash(texts: Any, *, threads: int = 1) -> Any:
     """MinHash signatures, uint32 (rows, 128), of the masked 3-token shingles of an Arrow text array."""
     from spiritsafe.features import _text, kernel  # noqa: PLC0415
