@@ -189,7 +189,7 @@ def _differ(ours: Any, theirs: Any, where: str) -> int:
         if len(rows) == len(others):
             pairs = enumerate(zip(rows, others, strict=True))
             return sum(_differ(one, other, f"{where}, {at}") for at, (one, other) in pairs)
-    elif _same(cast("Any", ours), cast("Any", theirs)):
+    elif _same(cast("Any", ours), theirs):
         return int(_number(cast("Any", ours)))
     raise AttestError(
         f"computed anew, it is another: {str(cast('Any', theirs))[:60]} and not {str(cast('Any', ours))[:60]}",
