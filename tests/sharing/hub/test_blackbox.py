@@ -602,6 +602,7 @@ def test_default_backend_and_page(tmp_path: Path):
         member = hub.enrol()
         empty = member.ask("GET", f"/api/collections/{READ}/objects/")
         assert (empty.status_code, empty.json()) == (200, {})
+        assert member.ask("GET", "/forum/log/head").status_code == 404
     assert Limits().page == 2_000
 
 

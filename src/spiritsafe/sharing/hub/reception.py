@@ -7,6 +7,7 @@ import base64
 import hashlib
 import logging
 import secrets
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -290,15 +291,18 @@ class Meter:
 
     def __init__(self) -> None:
         self._left: dict[int, tuple[float, int]] = {}
+        self._lock = threading.Lock()  # readers' threads count, too
 
     def take(self, member: Member, now: int) -> None:
         """Count one. Raises Problem 429."""
         most = member.quota.requests_per_minute
-        left, since = self._left.get(member.number, (float(most), now))
-        left = min(most, left + max(0, now - since) * most / 60_000_000)
-        if left < 1:
-            raise too_many("too many requests", max(1, round(60 / most)))
-        self._left[member.number] = (left - 1, now)
+        with self._lock:
+            left, since = self._left.get(member.number, (float(most), now))
+            left = min(most, left + max(0, now - since) * most / 60_000_000)
+            if left >= 1:
+                self._left[member.number] = (left - 1, now)
+                return
+        raise too_many("too many requests", max(1, round(60 / most)))
 
 
 def _later(seconds: int) -> tuple[tuple[bytes, bytes], ...]:
