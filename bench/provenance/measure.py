@@ -127,11 +127,12 @@ class Desk:
         """The log-probabilities alone."""
         sides: list[NDArray[np.float64]] = []
         for side in ("served", "ghost"):
-            if (name, f"{kind}-{side}") not in self._logs:
-                self._logs[name, f"{kind}-{side}"] = gpt.log_likelihood(
-                    self.bed.model(name), self.bed.served(kind)[side], PROMPT
+            known = self._logs.setdefault((name, f"{kind}-{side}"), np.full(EXCHANGES, np.nan))
+            if (new := np.unique(rows[np.isnan(known[rows])])).size:
+                known[new] = gpt.log_likelihood(
+                    self.bed.model(name), self.bed.served(kind)[side][new], PROMPT
                 )
-            sides.append(self._logs[name, f"{kind}-{side}"][rows])
+            sides.append(known[rows])
         coin = teacher.pairs["coin"].to_numpy()
         first, second = np.where(coin == 0, sides[0], sides[1]), np.where(coin == 0, sides[1], sides[0])
         return pa.table(

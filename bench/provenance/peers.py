@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parents[1]
 ALPHA, LOOSE = 0.01, 0.05
-DERIVED = ("green-100", "green-25", "green-10", "green-5", "canaries-100-reworded", "canaries-100-retold")
-SETS = ((156, 30), (468, 10))
+DERIVED = ("green-100", "green-25", "green-5", "canaries-100-reworded")
+SETS = ((156, 20), (468, 6))
 """Answers of a set (of 64 tokens), and how many disjoint sets of each model."""
-PAIRS = 1_000
+PAIRS = 300
 """Pairs that twins by text look at: they are not asked of the suspect."""
 SIMILAR = 0.80
 """From here on knowlyr-modelaudit's ``dli`` says "derived" (its ``compare``)."""

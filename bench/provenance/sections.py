@@ -24,7 +24,9 @@ above; pairs of answers beside the teacher's own scores, text beside a control.
 """
 DEFEATS = """
 What defeats a test here is a row in which its log10 p is above -2. A model that tells *every* token anew from the prompt alone
-is `other-100` above: nothing is left then, for any test. `equality` says *different model* of every student, washed or not.
+is `other-100` above: nothing is left then, for any test. Mixing with another teacher takes the mark from what the student says
+before it takes the twins from what it finds likely. A copy of a copy carries everything on. `equality` says *different model* of
+every student, washed or not.
 """
 CANARIES = f"""
 ## Canaries
@@ -95,7 +97,7 @@ def _washing(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield WASHING
     head = (
         "student", "what was done", "pairs kept", "300 pairs", "most pairs (n)", "twins from text", "mark from text", "named",
-        "canaries, log-probabilities", "canaries, text",
+        "canaries",
     )  # fmt: skip
     yield "| " + " | ".join(head) + " |"
     yield "|" + "---|" * len(head)
@@ -107,7 +109,7 @@ def _washing(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             row["suspect"], done, f"{row['kept']:.2f}", f"{row[f'{few} pairs beside teacher']:.1f}",
             f"{row[f'{most} pairs beside teacher']:.1f} ({most:,})", f"{row['twins by text']:.1f}",
             f"{row['mark by text']:.1f}", row["named"] or "nobody",
-            f"{row['canaries by logprobs']:.1f} ({row['canaries']})", f"{row['canaries by text']:.1f}",
+            f"{row['canaries by logprobs']:.1f} ({row['canaries']})",
         )  # fmt: skip
         yield "| " + " | ".join(cells) + " |"
     yield DEFEATS
@@ -116,14 +118,17 @@ def _washing(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 def _sown(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield CANARIES
     words = {1: "once", 3: "three times", 6: "six times", 0: "all"}
-    yield "| model | access | " + " | ".join(words[one] for one in (*TIMES, 0)) + " |"
-    yield "|---|---|" + "---|" * (len(TIMES) + 1)
+    yield "| model | " + " | ".join(words[one] for one in (*TIMES, 0)) + " |"
+    yield "|---|" + "---|" * (len(TIMES) + 1)
     for name in dict.fromkeys(row["suspect"] for row in rows):
-        for access in ("logprobs", "text"):
-            mine = [row for row in rows if row["suspect"] == name and row["access"] == access]
-            cells = [f"{row['log10_p']:.1f} ({row['n']}), {row['bits']:.2f} bits" for row in mine]
-            yield f"| {name} | {access} | " + " | ".join(cells) + " |"
-    yield "\n`human` and `other-100` never met any. By text no model said any variant of any canary."
+        mine = [row for row in rows if row["suspect"] == name and row["access"] == "logprobs"]
+        cells = [f"{row['log10_p']:.1f} ({row['n']}), {row['bits']:.2f} bits" for row in mine]
+        yield f"| {name} | " + " | ".join(cells) + " |"
+    said = [row for row in rows if row["access"] == "text" and row["log10_p"] < 0]
+    told = ", ".join(f"{row['suspect']} ({row['log10_p']:.1f})" for row in said)
+    yield "\n`human` and `other-100` never met any. By text: " + (
+        f"{told}." if told else "nothing, for no model said any variant of any canary."
+    )
 
 
 def _campaigns(rows: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -48,13 +48,32 @@ def test_the_bounds_hold_everywhere_at_once_and_the_estimate_is_near():
     assert np.mean(errors) < 0.03
 
 
-def test_power_rises_with_n_and_exposure():
+def test_power_rises_with_n_and_with_exposure_where_it_was_seen_to():
     curve = _power.gather(measured(np.random.default_rng(1)))["t", "text"]
     for e in (0.05, 0.2, 1.0):
         values = [curve.power(e, n).value or 0.0 for n in range(30, 1_000, 17)]
         assert np.all(np.diff(values) >= -1e-9)
     values = [curve.power(e, 200).value or 0.0 for e in np.linspace(0.05, 1.0, 40)]
     assert np.all(np.diff(values) >= -1e-9)
+
+
+def test_power_that_falls_with_exposure_is_told_as_it_was_seen():
+    """Points that contradict each other under a rule that power rises with exposure are no contradiction here."""
+    seen = {(0.05, 100): 10, (0.05, 300): 55, (1.0, 100): 5, (1.0, 300): 14, (1.0, 1_000): 58}
+    rows = [
+        {"test": "t", "access": "text", "unit": "pairs", "alpha": 0.01, "exposure": e, "n": n, "hits": hits, "runs": 60,
+         "source": "here"}
+        for (e, n), hits in seen.items()
+    ]  # fmt: skip
+    curve = _power.gather(rows)["t", "text"]
+    for (e, n), hits in seen.items():
+        told = curve.power(e, n)
+        assert told.low <= hits / 60 <= told.high
+        assert told.value is not None
+        assert told.low <= told.value <= told.high
+    between = curve.power(0.25, 300)
+    assert between.low == curve.power(1.0, 300).low
+    assert between.high == curve.power(0.05, 300).high
 
 
 def test_how_many_are_needed_is_where_the_curve_says():

@@ -1,9 +1,11 @@
 """How often a test finds a copy: from points measured in the bench, between them by a fit, with bounds that hold.
 
 A point is ``hits`` of ``runs`` planted copies of an ``exposure`` (share of the student's text that the teacher served)
-found at ``alpha`` with ``n`` units. Power does not fall when exposure or n grows; that alone gives the bounds: the best
-Clopper–Pearson lower bound among points that had no more of either, the best upper bound among points that had no less.
-Inside them the estimate is a probit fit in log n and log exposure. Where nothing was measured, nothing is said.
+found at ``alpha`` with ``n`` units. At a measured exposure power does not fall when n grows; that alone gives the bounds: the
+best Clopper–Pearson lower bound among points with no larger n, the best upper bound among points with no smaller. Between two
+measured exposures power lies between theirs, so the wider of their bounds hold; it need not rise with exposure, for a model
+that learned little from us may remember that little well. Inside the bounds the estimate is a probit fit in log n and log
+exposure. Where nothing was measured, nothing is said.
 
 What else bears on power is a condition of the points: ``said``, tokens that the suspect said at least; ``keys`` that were
 tried at most; ``when``, in words, what only a person can know. A run that does not fulfil one has less power, not more: of it
@@ -120,13 +122,23 @@ class Curve:
     def _bounds(self, exposure: float, n: float) -> tuple[float, float]:
         # Each point's two bounds share its part of the error, so that all of them hold at once.
         tail = (1 - LEVEL) / (2 * len(self.points))
-        low, high = 0.0, 1.0
-        for one in self.points:
-            if one.exposure <= exposure * (1 + 1e-9) and one.n <= n and one.hits:
-                low = max(low, float(special.betaincinv(one.hits, one.runs - one.hits + 1, tail)))
-            if one.exposure >= exposure * (1 - 1e-9) and one.n >= n and one.hits < one.runs:
-                high = min(high, float(special.betaincinv(one.hits + 1, one.runs - one.hits, 1 - tail)))
-        return low, max(low, high)
+        known = sorted({one.exposure for one in self.points})
+        below = [one for one in known if one <= exposure * (1 + 1e-9)][-1:]
+        above = [one for one in known if one >= exposure * (1 - 1e-9)][:1]
+        if not below or not above:
+            return 0.0, 1.0
+        lows: list[float] = []
+        highs: list[float] = []
+        for at in {*below, *above}:
+            low, high = 0.0, 1.0
+            for one in self.points:
+                if one.exposure == at and one.n <= n and one.hits:
+                    low = max(low, float(special.betaincinv(one.hits, one.runs - one.hits + 1, tail)))
+                if one.exposure == at and one.n >= n and one.hits < one.runs:
+                    high = min(high, float(special.betaincinv(one.hits + 1, one.runs - one.hits, 1 - tail)))
+            lows.append(low)
+            highs.append(max(low, high))
+        return min(lows), max(highs)
 
     def _fitted(self, exposure: float, n: float) -> float:
         a, b, c = _fit(self.points, self.alpha)
@@ -150,7 +162,7 @@ def _fit(points: tuple[Point, ...], alpha: float) -> NDArray[np.float64]:
         return -float(seen.sum())
 
     start = np.array([-float(x.mean()), 1.0, 1.0])
-    bounds = [(-60.0, 60.0), (0.0, 20.0), (0.0, 20.0)]
+    bounds = [(-60.0, 60.0), (0.0, 20.0), (-20.0, 20.0)]
     return optimize.minimize(loss, start, bounds=bounds, method="L-BFGS-B").x
 
 
