@@ -370,12 +370,15 @@ def _beside(folder: Path, count: int, medallion: str, opentaxii: str) -> dict[st
         with make() as server:
             found[name]["added"] = _added(server, batches)
             found[name]["memory_mb"] = round(server.memory() / 1e6)
-            if name == "hub":  # the time of the others grows with the square: at 10,000 objects they do not end
+            if (
+                name == "hub"
+            ):  # the time of the others grows with the square: at 10,000 objects they do not end
                 found[name]["polled_all"] = _polled(server, count, 2_000)
         print(name, json.dumps(found[name]), flush=True)
-    for what in ("added", "polled"):
+    # The hub's polling of 2,000 objects is shorter than the kernel's clock tick, so that of all objects stands for it.
+    for what, ours in (("added", "added"), ("polled", "polled_all")):
         found[f"{what}_ratio"] = {
-            name: round(found["hub"][what]["per_cpu_s"] / found[name][what]["per_cpu_s"], 1)
+            name: round(found["hub"][ours]["per_cpu_s"] / found[name][what]["per_cpu_s"], 1)
             for name in servers
             if name != "hub"
         }
