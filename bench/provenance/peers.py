@@ -46,8 +46,8 @@ SURE = 4.0
 """MarkLLM's own threshold of z."""
 SAME = "teacher"
 OTHERS = ("sibling", "green-100", "plain-100", "base", "other")
-PROMPTS, EACH, TIMES = 50, 2, 20
-"""Of a test of identity: prompts, answers to each from both sides; and how many tests of each model."""
+PROMPTS, EACH, TIMES, OFTENER = 50, 2, 20, 90
+"""Of a test of identity: prompts, answers to each from both sides; how many tests of each model, and of the teacher itself."""
 
 
 class Peers:
@@ -143,18 +143,17 @@ def _ours(
 def identity(desk: Desk, peers: Peers, seed: int) -> Iterator[dict[str, Any]]:
     """How often `equality` and model-equality-testing tell a model from the teacher, with the same answers."""
     bed = desk.bed
-    prompts = np.repeat(bed.prompts("held", PROMPTS * TIMES)[0], EACH, axis=0)
-
-    def rows(name: str, draw: int) -> list[str]:
-        drawn = gpt.sample(bed.model(name), prompts, ANSWER, seed=seed + 100 + draw)
-        return bed.words.decode(drawn)
-
-    teacher = rows(SAME, 0)
     size = PROMPTS * EACH
     numbers = (np.arange(size) // EACH).tolist()
+
+    def rows(name: str, draw: int, times: int) -> list[str]:
+        prompts = np.repeat(bed.prompts("held", PROMPTS * times)[0], EACH, axis=0)
+        return bed.words.decode(gpt.sample(bed.model(name), prompts, ANSWER, seed=seed + 100 + draw))
+
     for draw, name in enumerate((SAME, *OTHERS), 1):
-        suspect = rows(name, draw)
-        sets = [slice(at * size, (at + 1) * size) for at in range(TIMES)]
+        times = OFTENER if name == SAME else TIMES
+        suspect, teacher = rows(name, draw, times), rows(SAME, 0, times)
+        sets = [slice(at * size, (at + 1) * size) for at in range(times)]
         theirs: list[float] = peers.tell(
             "peer_equality.py",
             [{"prompts": [numbers, numbers], "texts": [suspect[one], teacher[one]]} for one in sets],
@@ -170,7 +169,7 @@ def identity(desk: Desk, peers: Peers, seed: int) -> Iterator[dict[str, Any]]:
         ]
         for tool, p in (("equality", ours), ("model-equality-testing", theirs)):
             yield {
-                "suspect": name, "same": name == SAME, "test": tool, "answers": size, "tests": TIMES,
+                "suspect": name, "same": name == SAME, "test": tool, "answers": size, "tests": times,
                 "below": {f"{level}": int(sum(one <= level for one in p)) for level in (LOOSE, ALPHA)},
             }  # fmt: skip
 

@@ -172,6 +172,10 @@ def _peers(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         f"{(ALPHA + 3 * float(np.sqrt(ALPHA * (1 - ALPHA) / (5 * sets)))):.1%} of {5 * sets}"
         for _, sets in SETS
     ]
+    yield (
+        "\nWhat a tool finds is worth what it finds where there is nothing: a plain count of marked tokens takes each saying of a stock "
+        "phrase\nfor new evidence, and likeness of style is no evidence of descent."
+    )
     yield f"\nAt 1 %, three standard deviations allow {' and '.join(allowed)} tries.\n"
     yield IDENTITY
     other = [row for row in rows if row["asked"] == "another model"]
