@@ -9,7 +9,7 @@ import numpy as np
 from provenance.bed import WAYS
 from provenance.further import BASELINE, OFTEN
 from provenance.measure import KEYS, TRIES
-from provenance.peers import ALPHA, DERIVED, EACH, OTHERS, PAIRS, PROMPTS, SETS
+from provenance.peers import ALPHA, DERIVED, EACH, LOOSE, OFTENER, OTHERS, PAIRS, PROMPTS, SETS
 from provenance.planted import ASKED, FEW, MANY, TIMES, VARIANTS
 
 if TYPE_CHECKING:
@@ -71,6 +71,10 @@ the suspect nothing more.
 
 Share of tries that say *derived*:
 """
+WORTH = """
+What a tool finds is worth what it finds where there is nothing: a plain count of marked tokens takes each saying of a stock phrase
+for new evidence, and likeness of style is no evidence of descent. At an exposure of 5 % the count finds more than `radioactivity`;
+with its true spread it would not."""
 IDENTITY = f"""
 Share of tests that say *another model* at 5 %: {PROMPTS} prompts, {EACH} answers each from both sides, MMD with the Hamming
 kernel in both tools, the peer as its page shows it (characters, 100 permutations over all answers).
@@ -172,10 +176,7 @@ def _peers(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         f"{(ALPHA + 3 * float(np.sqrt(ALPHA * (1 - ALPHA) / (5 * sets)))):.1%} of {5 * sets}"
         for _, sets in SETS
     ]
-    yield (
-        "\nWhat a tool finds is worth what it finds where there is nothing: a plain count of marked tokens takes each saying of a stock "
-        "phrase\nfor new evidence, and likeness of style is no evidence of descent."
-    )
+    yield WORTH
     yield f"\nAt 1 %, three standard deviations allow {' and '.join(allowed)} tries.\n"
     yield IDENTITY
     other = [row for row in rows if row["asked"] == "another model"]
@@ -183,4 +184,5 @@ def _peers(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         mine = [row for row in other if row["test"] == test]
         cells = [f"{row['below']['0.05']} of {row['tests']}" for row in mine]
         yield f"| {test} | " + " | ".join(cells) + " |"
-    yield ""
+    most = LOOSE * OFTENER + 3 * float(np.sqrt(LOOSE * (1 - LOOSE) * OFTENER))
+    yield f"\nOf the teacher itself three standard deviations allow {most:.1f} of {OFTENER}.\n"
