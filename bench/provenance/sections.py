@@ -57,8 +57,8 @@ are the planner's curves as well; a run that has less text or more keys is told 
 PEERS = f"""
 ## Beside other tools
 
-In one run, on the same answers of the same models. Each model's answers were cut into disjoint sets; a set is one try. Tests
-that rest on keys or coins got a key of their own for each set of a model that never saw the teacher. Requests are equal: `twins`
+By one program, on the same answers of the same models (it was stopped and went on twice). Each model's answers were cut into
+disjoint sets; a set is one try. Tests that rest on keys or coins got a key of their own for each set of a model that never saw the teacher. Requests are equal: `twins`
 by log-probability had a pair for every two answers; `twins` by text looks at {PAIRS:,} pairs in the set's answers, which asks
 the suspect nothing more.
 
@@ -72,9 +72,10 @@ the suspect nothing more.
 Share of tries that say *derived*:
 """
 WORTH = """
-What a tool finds is worth what it finds where there is nothing: a plain count of marked tokens takes each saying of a stock phrase
-for new evidence, and likeness of style is no evidence of descent. At an exposure of 5 % the count finds more than `radioactivity`;
-with its true spread it would not."""
+What a tool finds is worth what it finds where there is nothing: a plain count of marked tokens takes each saying of a stock
+phrase for new evidence, and likeness of style is no evidence of descent. At an exposure of 5 % the count finds more than
+`radioactivity`; with an exact p-value for the same count (it stands in `details`) it does not: in the median of eight and six of
+these sets 0.09 and 0.06, beside 0.14 and 0.03."""
 IDENTITY = f"""
 Share of tests that say *another model* at 5 %: {PROMPTS} prompts, {EACH} answers each from both sides, MMD with the Hamming
 kernel in both tools, the peer as its page shows it (characters, 100 permutations over all answers).
