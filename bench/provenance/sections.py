@@ -58,9 +58,9 @@ PEERS = f"""
 ## Beside other tools
 
 By one program, on the same answers of the same models (it was stopped and went on twice). Each model's answers were cut into
-disjoint sets; a set is one try. Tests that rest on keys or coins got a key of their own for each set of a model that never saw the teacher. Requests are equal: `twins`
-by log-probability had a pair for every two answers; `twins` by text looks at {PAIRS:,} pairs in the set's answers, which asks
-the suspect nothing more.
+disjoint sets; a set is one try. Tests that rest on keys or coins got a key of their own for each set of a model that never saw
+the teacher. Requests are equal: `twins` by log-probability had a pair for every two answers; `twins` by text looks at
+{PAIRS:,} pairs in the set's answers, which asks the suspect nothing more.
 
 * **knowlyr-modelaudit** 0.4.1: `dli`, the method it has for distillation, on the teacher's and the suspect's answers to the same
   prompts; it says *derived* from a similarity of 0.80 on.
