@@ -104,6 +104,16 @@ def statement_of(path: Path) -> bytes:
         return verify.small(file, places, STATEMENT)
 
 
+def part(path: Path, name: str, most: int) -> bytes | None:
+    """A part of a bundle that is a file; None when it is withheld, longer than ``most``, or of lines. Raises AttestError."""
+    with opened(path) as (file, places):
+        at, size = places.get(PARTS + name, (0, most + 1))
+        if size > most or name not in verify.salts_of(verify.small(file, places, SALTS)):
+            return None
+        file.seek(at)
+        return file.read(size)
+
+
 def stamped(path: Path, out: Path, token: bytes) -> None:
     """The bundle with one time stamp more (an RFC 3161 response or token), as another file. Raises AttestError."""
     with opened(path) as (file, places):
