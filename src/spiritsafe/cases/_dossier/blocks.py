@@ -44,7 +44,8 @@ class Facts:
 class Table:
     """``head`` and ``rows``; columns in ``numeric`` are set to the right, those in ``mono`` as code.
 
-    ``widths``: shares of the line. A cell may have several lines; the first stands out where ``strong``.
+    ``widths``: shares of the line. A cell may have several lines; the first stands out where ``strong``. ``tight``: many short
+    rows.
     """
 
     head: Sequence[str]
@@ -53,6 +54,7 @@ class Table:
     numeric: frozenset[int] = frozenset()
     mono: frozenset[int] = frozenset()
     strong: bool = False
+    tight: bool = False
 
 
 @dataclass(frozen=True, slots=True)

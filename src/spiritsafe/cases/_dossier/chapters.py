@@ -98,7 +98,7 @@ def people(source: Source) -> Section:
             Table(("Who", "About", "Judgement", "In their words"), rows, (0.16, 0.18, 0.16, 0.5)),
         ]
     for item, about, _ in source.items("orders"):
-        table = source.json(f"{item}/orders.json") or {"orders": [], "withheld": {}}
+        table: dict[str, Any] = source.json(f"{item}/orders.json") or {"orders": [], "withheld": {}}
         told = {one["order_id"]: one for one in table["orders"]}
         orders = [_order(one, told.get(one["id"], {}), table["withheld"]) for one in about["orders"]]
         blocks += [
@@ -160,7 +160,6 @@ def _campaign(claim: Claim, about: Mapping[str, Any]) -> list[Block]:
                 frozenset({1, 2}),
             ),
         ]
-    blocks.append(Heading("Exhibits"))
     blocks += [Picture(one) for one in ([claim.waterfall] if claim.waterfall else []) + claim.figures]
     for one in claim.skeletons:
         told = f"Sent by {one.accounts} accounts, {one.exchanges} times. " if one.accounts else ""
@@ -216,14 +215,21 @@ def _members(claim: Claim, about: Mapping[str, Any]) -> list[Block]:
     cells += [""] * (-len(cells) % _COLUMNS)
     height = len(cells) // _COLUMNS
     rows = [[cells[at + height * column] for column in range(_COLUMNS)] for at in range(height)]
-    more = f" The first {_ACCOUNTS} are listed." if len(claim.members) > _ACCOUNTS else ""
+    note = claim.members_note.partition(" The first")[0]
+    more = (
+        f" The first {_ACCOUNTS} are listed; the sealed result holds all."
+        if len(claim.members) > _ACCOUNTS
+        else ""
+    )
     records = (
         f" The records of {about['records']:,} exchanges are sealed with it." if about["records"] else ""
     )
     return [
         Heading("Accounts, with the probability that they belong to it"),
-        Para(claim.members_note + more + records, "small"),
-        Table(("",) * _COLUMNS, rows, (1 / _COLUMNS,) * _COLUMNS, mono=frozenset(range(_COLUMNS))),
+        Para(note + more + records, "small"),
+        Table(
+            ("",) * _COLUMNS, rows, (1 / _COLUMNS,) * _COLUMNS, mono=frozenset(range(_COLUMNS)), tight=True
+        ),
     ]
 
 
@@ -357,7 +363,7 @@ def _order(one: Mapping[str, Any], order: Mapping[str, Any], withheld: Mapping[s
     persons = ", ".join(clean(each["by"], limit=40) for each in order["approvals"]) or "nobody"
     why = withheld.get(one["id"], "")
     return (
-        name, human(order["response"]) + accounts, f"{order['start'][:16]}\n{order['expires'][:16]}", persons,
+        name, human(order["response"]) + accounts, "\n".join(order[key][:16].replace("T", " ") for key in ("start", "expires")), persons,
         f"no: {clean(why, limit=120)}" if why else "yes",
     )  # fmt: skip
 

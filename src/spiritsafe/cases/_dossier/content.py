@@ -159,7 +159,7 @@ def _custody(source: Source) -> Section:
     if parts:
         blocks += [
             Para("What was added, and the root that commits to it:"),
-            Table(("Part", "Leaves", "Root"), parts, (0.34, 0.1, 0.56), frozenset({1}), frozenset({0, 2})),
+            Table(("Part", "Leaves", "Root"), parts, (0.3, 0.08, 0.62), frozenset({1}), frozenset({0, 2})),
         ]
     if source.sealed:
         facts = [("Signed by", ", ".join(source.sealed.signers)), ("Statement (SHA-256)", source.digest)]

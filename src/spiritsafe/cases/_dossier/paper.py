@@ -179,9 +179,11 @@ class _Setter:
                 [self.paragraph(name, "head"), self.paragraph(value, "cell")] for name, value in block.rows
             ]
             return self._grid(rows, (0.22, 0.78), lines=False)
-        cells = [[self.paragraph(name, "head"), self.paragraph(value, "value")] for name, value in block.rows]
+        cells: list[list[Any]] = [
+            [self.paragraph(name, "head"), self.paragraph(value, "value")] for name, value in block.rows
+        ]
         columns = 3
-        cells += [[""]] * (-len(cells) % columns)
+        cells += [[]] * (-len(cells) % columns)
         rows = [cells[at : at + columns] for at in range(0, len(cells), columns)]
         return self._grid(rows, (1 / columns,) * columns, lines=False)
 
