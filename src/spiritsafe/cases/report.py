@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spiritsafe.cases._dossier import content, page, paper, source
+from spiritsafe.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,12 +20,23 @@ if TYPE_CHECKING:
 
 def of_case(case: Case) -> Dossier:
     """What the dossier of an unsealed case says. Raises StorageError."""
-    return content.dossier(source.of_case(case))
+    return _told(source.of_case(case), str(case.folder))
 
 
 def of_bundle(path: Path, checked: Checked) -> Dossier:
     """What the dossier of a bundle says; ``checked`` is what ``seal.check`` returned for it."""
-    return content.dossier(source.of_bundle(path, checked))
+    return _told(source.of_bundle(path, checked), str(path))
+
+
+def _told(found: source.Source, where: str) -> Dossier:
+    try:
+        return content.dossier(found)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"a part of this case is not what its kind should be: {error!r}",
+            where=where,
+            hint="was it added by hand?",
+        ) from error
 
 
 def html(dossier: Dossier) -> str:

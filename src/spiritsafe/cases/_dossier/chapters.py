@@ -362,10 +362,9 @@ def _order(one: Mapping[str, Any], order: Mapping[str, Any], withheld: Mapping[s
     accounts = f"\n{len(order['accounts']):,} accounts" if order["accounts"] else "\nmatching requests"
     persons = ", ".join(clean(each["by"], limit=40) for each in order["approvals"]) or "nobody"
     why = withheld.get(one["id"], "")
-    return (
-        name, human(order["response"]) + accounts, "\n".join(order[key][:16].replace("T", " ") for key in ("start", "expires")), persons,
-        f"no: {clean(why, limit=120)}" if why else "yes",
-    )  # fmt: skip
+    times = "\n".join(order[key][:16].replace("T", " ") for key in ("start", "expires"))
+    held = f"no: {clean(why, limit=120)}" if why else "yes"
+    return name, human(one["response"]) + accounts, times, persons, held
 
 
 def _appeal(source: Source, item: str, about: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MORE = """
 .chapter { border-top: 1px solid var(--edge); padding-top: .5rem; margin-top: 2.5rem; }
+.lead + .chapter { border-top: 0; margin-top: 0; padding-top: 0; }
 .chapter > h2 { margin-top: 1rem; }
 .chapter > h3 { margin-top: 1.75rem; }
 .chapter figure h3 { margin-top: 1rem; }

@@ -6,6 +6,7 @@ import io
 import unicodedata
 from functools import cache
 from importlib.resources import files
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
@@ -36,6 +37,14 @@ _CHIPS = {
 }
 _FONTS = ("SpiritsafeSans", "SpiritsafeSans-Bold", "SpiritsafeMono")
 _FILES = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf")
+#: Letters of East Asia and the fonts that PDF readers have for them; these are not embedded.
+_EAST = (
+    (0x3040, 0x30FF, "HeiseiMin-W3"), (0xAC00, 0xD7A3, "HYSMyeongJo-Medium"), (0x3000, 0x303F, "STSong-Light"),
+    (0x3400, 0x4DBF, "STSong-Light"), (0x4E00, 0x9FFF, "STSong-Light"), (0xFF00, 0xFFEF, "STSong-Light"),
+)  # fmt: skip
+_BOX = "\N{WHITE SQUARE}"
+_BEGIN = 170.0  # points that a section needs to begin on a page
+_SHORT = 40  # characters of a fact that fits a third of a line
 _MARGIN, _TOP, _FOOT = 56.0, 62.0, 54.0
 _LONGEST = 3_000  # characters of one skeleton: more would fill pages
 
@@ -130,15 +139,23 @@ class _Setter:
     def fit(self, text: str) -> str:
         """``text`` in letters that the fonts have: composed, and what is missing shown as a box."""
         return "".join(
-            one if ord(one) in _letters() or one == "\n" else "\N{WHITE SQUARE}"
+            one if ord(one) in _letters() or one == "\n" else _BOX
             for one in unicodedata.normalize("NFC", text)
         )
+
+    def markup(self, text: str) -> str:
+        """``text`` for a paragraph: escaped; letters of East Asia in the fonts that readers of PDF have for them."""
+        told = ""
+        for east, run in groupby(unicodedata.normalize("NFC", text), _eastern):
+            piece = "".join(run)
+            told += f'<font name="{east}">{escape(piece)}</font>' if east else escape(self.fit(piece))
+        return told.replace("\n", "<br/>")
 
     def paragraph(self, text: str, style: str, **how: Any) -> Any:
         """A paragraph; line feeds are line breaks."""
         from reportlab.platypus import Paragraph  # noqa: PLC0415
 
-        return Paragraph(escape(self.fit(text)).replace("\n", "<br/>"), self.styles[style], **how)
+        return Paragraph(self.markup(text), self.styles[style], **how)
 
     def front(self, dossier: Dossier) -> list[Any]:
         """What stands above the first section, the list of contents included."""
@@ -154,7 +171,9 @@ class _Setter:
 
     def section(self, title: str, blocks: Sequence[Block]) -> list[Any]:
         """A section's flowables."""
-        story = [self.paragraph(title, "section")]
+        from reportlab.platypus import CondPageBreak  # noqa: PLC0415
+
+        story = [CondPageBreak(_BEGIN), self.paragraph(title, "section")]
         for block in blocks:
             story += self.block(block)
         return story
@@ -173,8 +192,7 @@ class _Setter:
         return [self.paragraph(block.text, "heading")] if isinstance(block, Heading) else []
 
     def _facts(self, block: Facts) -> list[Any]:
-        long = any(len(value) > 60 for _, value in block.rows)
-        if long:
+        if any(len(value) > _SHORT for _, value in block.rows):
             rows = [
                 [self.paragraph(name, "head"), self.paragraph(value, "cell")] for name, value in block.rows
             ]
@@ -193,9 +211,9 @@ class _Setter:
             style = "mono" if column in block.mono else "number" if column in block.numeric else "cell"
             if not rest:
                 return self.paragraph(text, style)
-            first = escape(self.fit(first))
+            first = self.markup(first)
             lead = f'<font name="{_FONTS[1]}">{first}</font>' if block.strong and column == 0 else first
-            more = escape(self.fit(rest)).replace("\n", "<br/>")
+            more = self.markup(rest)
             from reportlab.platypus import Paragraph  # noqa: PLC0415
 
             return Paragraph(f'{lead}<br/><font color="{_SOFT}">{more}</font>', self.styles[style])
@@ -204,10 +222,18 @@ class _Setter:
         if any(block.head):
             heads = ["headnumber" if at in block.numeric else "head" for at in range(len(block.head))]
             rows.insert(0, [self.paragraph(name, how) for name, how in zip(block.head, heads, strict=True)])
-        return self._grid(rows, block.widths, lines=True, head=any(block.head))
+        room = 1 if block.tight else 3
+        return self._grid(rows, block.widths, lines=not block.tight, head=any(block.head), room=room)
 
     def _grid(
-        self, rows: list[list[Any]], widths: Sequence[float], *, lines: bool, head: bool = False
+        self,
+        rows: list[list[Any]],
+        widths: Sequence[float],
+        *,
+        lines: bool,
+        head: bool = False,
+        room: int = 3,
+        breaks: bool = False,
     ) -> list[Any]:
         from reportlab.platypus import Spacer  # noqa: PLC0415
         from reportlab.platypus import Table as Grid  # noqa: PLC0415
@@ -219,8 +245,8 @@ class _Setter:
             ("LEFTPADDING", (0, 0), (0, -1), 0),
             ("LEFTPADDING", (1, 0), (-1, -1), 5),
             ("RIGHTPADDING", (0, 0), (-1, -1), 4),
-            ("TOPPADDING", (0, 0), (-1, -1), 3),
-            ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
+            ("TOPPADDING", (0, 0), (-1, -1), room),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), room),
         ]
         if lines:
             how.append(("LINEBELOW", (0, 0), (-1, -1), 0.4, _EDGE))
@@ -231,7 +257,7 @@ class _Setter:
             [self.width * share for share in widths],
             repeatRows=int(head),
             style=how,
-            splitInRow=1,
+            splitInRow=int(breaks),
             spaceAfter=6,
         )
         return [grid, Spacer(0, 4)]
@@ -242,7 +268,7 @@ class _Setter:
         rows: list[list[Any]] = []
         for fits, name, because in block.rows:
             word, color = _CHIPS.get(fits, ("not told", _SOFT))
-            told = f'<font name="{_FONTS[1]}">{escape(self.fit(name))}.</font> {escape(self.fit(because))}'
+            told = f'<font name="{_FONTS[1]}">{self.markup(name)}.</font> {self.markup(because)}'
             chip = f'<font color="{color}">{word}</font>'
             rows.append([Paragraph(chip, self.styles["cell"]), Paragraph(told, self.styles["cell"])])
         return self._grid(rows, (0.16, 0.84), lines=True)
@@ -261,13 +287,13 @@ class _Setter:
 
         left, told = _LONGEST, ""
         for text, slot in block.parts:
-            piece = escape(self.fit(text[:left])).replace("\n", "<br/>")
+            piece = self.markup(text[:left])
             told += f'<font backColor="{_SLOT}">{piece}</font>' if slot else piece
             left -= len(text)
             if left <= 0:
                 told += "…"
                 break
-        grid = self._grid([[Paragraph(told, self.styles["quote"])]], (1.0,), lines=False)[0]
+        grid = self._grid([[Paragraph(told, self.styles["quote"])]], (1.0,), lines=False, breaks=True)[0]
         grid.setStyle([("BACKGROUND", (0, 0), (-1, -1), _GROUND), ("LEFTPADDING", (0, 0), (-1, -1), 9),
                        ("LINEBEFORE", (0, 0), (0, -1), 2, _MAIN)])  # fmt: skip
         story = [self.paragraph(block.title, "heading"), grid]
@@ -290,14 +316,24 @@ def _picture(markup: str, width: float, fit: Any) -> Any:
     return Drawn()
 
 
+def _eastern(letter: str) -> str:
+    """The font of a letter of East Asia; empty for all others."""
+    code = ord(letter)
+    return next((font for low, high, font in _EAST if low <= code <= high), "")
+
+
 def _register() -> None:
     from reportlab.pdfbase import pdfmetrics  # noqa: PLC0415
+    from reportlab.pdfbase.cidfonts import UnicodeCIDFont  # noqa: PLC0415
     from reportlab.pdfbase.ttfonts import TTFont  # noqa: PLC0415
 
     folder = files("spiritsafe.cases._dossier").joinpath("fonts")
     for name, file in zip(_FONTS, _FILES, strict=True):
         if name not in pdfmetrics.getRegisteredFontNames():
             pdfmetrics.registerFont(TTFont(name, io.BytesIO(folder.joinpath(file).read_bytes())))
+    for name in sorted({font for _, _, font in _EAST}):
+        if name not in pdfmetrics.getRegisteredFontNames():
+            pdfmetrics.registerFont(UnicodeCIDFont(name))
     pdfmetrics.registerFontFamily(_FONTS[0], normal=_FONTS[0], bold=_FONTS[1])
 
 

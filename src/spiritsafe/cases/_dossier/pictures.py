@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spiritsafe.cases._page.exhibits import NARROW, WIDE, Figure
 from spiritsafe.cases._page.phrase import short
-from spiritsafe.cases._page.svg import Drawing, Frame, fit
+from spiritsafe.cases._page.svg import Drawing, Frame, fit, ticks, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _ROW = 34.0
+_LEAST = 0.05
+"""Of the median: what moves a result by less is not drawn."""
 
 
 def ranges(methods: Sequence[Mapping[str, Any]], currency: str, key: str) -> Figure | None:
@@ -40,7 +42,7 @@ def ranges(methods: Sequence[Mapping[str, Any]], currency: str, key: str) -> Fig
 def tornado(method: Mapping[str, Any], currency: str, key: str) -> Figure | None:
     """The result of one method as each figure goes from its 5 % to its 95 % quantile; None when nothing moves it."""
     rows = [(one["figure"], one["low"], one["high"], method["median"]) for one in method["sensitivity"][:8]]
-    if not rows:
+    if not rows or rows[0][2] - rows[0][1] < _LEAST * method["median"]:
         return None
     return Figure(
         f"What it depends on: {method['question']}",
@@ -58,29 +60,33 @@ def _bars(
     height = 34.0 + row * len(rows)
     ends = [value for _, low, high, _ in rows for value in (low, high)]
     scale = math.log10 if log else float
-    lowest = math.floor(math.log10(min(ends))) if log else min(0.0, *ends)
-    highest = math.ceil(math.log10(max(ends))) if log else max(ends) * 1.05
-    frame = Frame(left, width - 70, 0, 1, 1, lowest, max(highest, lowest + 1e-9))
+    lowest = math.floor(math.log10(min(ends))) if log else 0
+    highest = max(math.ceil(math.log10(max(ends))), lowest + 1) if log else 0
+    marks = list(range(lowest, highest + 1)) if log else ticks(max(ends), 3 if narrow else 6)
+    frame = Frame(left, width - 70, 0, 1, 1, marks[0], marks[-1])
     told = "; ".join(f"{name}: {short(low)} to {short(high)}" for name, low, high, _ in rows)
     drawing = Drawing(width, height, title, f"{told}.", key)
     base = height - 26
-    marks = range(int(lowest), int(highest) + 1) if log else [highest * part / 4 for part in range(5)]
     for mark in marks:
         x = frame.x(mark)
         drawing.line((x, 2), (x, base), "rule")
         drawing.text((x, base + 16), short(10.0**mark if log else mark), "label num", anchor="middle")
     for at, (name, low, high, middle) in enumerate(rows):
         top = 6 + row * at + (16 if narrow else 0)
-        where = (left, top - 4) if narrow else (left - 10, top + 14)
-        drawing.text(
-            where,
-            fit(name, width - 20 if narrow else left - 14),
-            "label",
-            anchor="start" if narrow else "end",
-        )
+        if narrow:
+            drawing.text((left, top - 4), fit(name, width - 20), "label")
+        else:
+            _beside(drawing, name, left, top)
         begin, end = frame.x(scale(low)), frame.x(scale(high))
         drawing.rect((begin, top, max(end - begin, 1.5), 18), "main-bar")
         x = frame.x(scale(middle)) if middle > 0 or not log else begin
         drawing.line((x, top - 3), (x, top + 21), "axis", thick=2)
         drawing.text((end + 6, top + 13), short(high), "label num")
     return drawing.markup()
+
+
+def _beside(drawing: Drawing, name: str, left: float, top: float) -> None:
+    """A name left of its bar, in one line or two."""
+    lines = wrap(name, left - 14)
+    for at, text in enumerate(lines):
+        drawing.text((left - 10, top + 20 - 6.5 * len(lines) + 13 * at), text, "label", anchor="end")
