@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import sys
 import time
 from contextlib import nullcontext
@@ -17,12 +15,14 @@ import typer
 from spiritsafe.attest import keys
 from spiritsafe.errors import UsageError
 from spiritsafe.ledger import Ledger
-from spiritsafe.model import Exemption, Order
+from spiritsafe.model import RUNGS, Exemption, Order
 from spiritsafe.orders import approvals, ladder, snapshot
+from spiritsafe.orders.change import Change
 from spiritsafe.orders.content import canonical, from_exemption, from_order, parse, rfc3339, to_order
 from spiritsafe.orders.policy import Policy, read, span
 from spiritsafe.registry import extensions
 from spiritsafe.responses import check
+from spiritsafe.tomlfile import nearest
 
 app = typer.Typer(
     help="Propose, approve, sign, lift measures; exempt customers from them.", no_args_is_help=True
@@ -104,7 +104,7 @@ def sign(
     """Put proposed orders into the signed file, beside those in it; a withheld order is told."""
     with _Change(policy, key, ledger, valid, issuer) as change:
         new = _draft(draft)
-        change.orders |= {one.order_id: one for one in new}
+        change.orders.update({one.order_id: one for one in new})
         change.told = [("order", from_order(one)) for one in new]
     change.tell(as_json)
 
@@ -118,15 +118,21 @@ def exempt(
     organization: Annotated[str | None, typer.Option(help="Organization that no measure may touch.")] = None,
     account: Annotated[str | None, typer.Option(help="Account that no measure may touch.")] = None,
     lasts: Annotated[str, typer.Option("--for", help="How long.")] = "30d",
+    above: Annotated[
+        str | None, typer.Option(help="Only from measures more severe than this response.")
+    ] = None,
     ledger: LedgerFile = None,
     valid: Valid = "30d",
     as_json: Json = False,
 ) -> None:
-    """Switch all measures off for one customer, at once."""
+    """Switch all measures off for one customer, at once; or only the severe ones."""
     if (organization is None) == (account is None):
         raise UsageError("one of --organization and --account is needed")
+    if above is not None and above not in RUNGS:
+        raise UsageError(f"there is no response {above!r}", where="--above", hint=nearest(above, RUNGS))
     with _Change(policy, key, ledger, valid, None) as change:
-        one = Exemption(organization, account, reason, by, change.now, change.now + span(lasts, "--for"))
+        end = change.now + span(lasts, "--for")
+        one = Exemption(organization, account, reason, by, change.now, end, above)
         change.exempt.append(one)
         change.told = [("exemption", from_exemption(one))]
     change.tell(as_json)
@@ -161,7 +167,7 @@ def show(policy: PolicyFile, as_json: Json = False) -> None:
 
 @dataclass
 class _Change:
-    """One change of the signed file: read, changed, recorded in the ledger, replaced at once."""
+    """One change of the signed file, recorded in the ledger."""
 
     path: Path
     key: Path
@@ -171,26 +177,11 @@ class _Change:
 
     def __enter__(self) -> Self:
         self.policy = read(self.path)
-        self._private = keys.load(self.key)
-        # Two changes at the same time would each take back the other's: who holds the key's lock signs.
-        self._lock = os.open(self.key, os.O_RDONLY)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.now = _now()
-        if keys.public(self._private) != self.policy.signer:
-            raise UsageError(
-                "this key is not the policy's signer",
-                where=str(self.key),
-                hint="[orders] signer names the key",
-            )
-        self.orders: dict[str, Order] = {}
-        self.exempt: list[Exemption] = []
+        self._change = Change(self.policy, self.key, now=self.now, issuer=self.issuer)
+        self._change.__enter__()
+        self.orders, self.exempt = self._change.orders, self._change.exempt
         self.told: list[tuple[str, dict[str, Any]]] = []
-        self._version = 0
-        if self.policy.file.exists():
-            old = snapshot.read(self.policy.file, self.policy.signer, now=None, rules=self.policy.rules)
-            self.orders = {one.order_id: one for one in old.all_orders if one.expires > self.now}
-            self.exempt = [one for one in old.exempt if one.expires > self.now]
-            self._version, self.issuer = old.version, self.issuer or old.issuer
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -198,22 +189,13 @@ class _Change:
             if kind is None:
                 self._sign()
         finally:
-            os.close(self._lock)
+            self._change.__exit__(None, None, None)
 
     def _sign(self) -> None:
-        version, expires = self._version + 1, self.now + span(self.valid, "--valid")
+        version, valid = self._change.version + 1, span(self.valid, "--valid")
         # The ledger is opened first: where it is locked or does not fit, nothing is changed.
         with Ledger(self.ledger) if self.ledger else nullcontext() as book:
-            digest = snapshot.write(
-                self.policy.file,
-                self._private,
-                version=version,
-                issuer=self.issuer or "issuer",
-                orders=list(self.orders.values()),
-                exempt=self.exempt,
-                now=self.now,
-                expires=expires,
-            )
+            digest = self._change.sign(valid)
             for what, body in self.told:
                 if book is not None:
                     book.append(what, {**body, "version": version, "snapshot": digest}, time=self.now)
@@ -286,7 +268,8 @@ def _screen(found: snapshot.Snapshot) -> str:
     rows += [f"in force  {one.order_id}  {one.response}  {one.campaign_id}" for one in found.orders]
     rows += [f"withheld  {one.order.order_id}  {one.order.response}: {one.why}" for one in found.withheld]
     rows += [
-        f"exempt    {one.organization_id or one.account_id} until {rfc3339(one.expires)}: {one.reason}"
+        f"exempt    {one.organization_id or one.account_id} until {rfc3339(one.expires)}"
+        f"{f' above {one.above}' if one.above else ''}: {one.reason}"
         for one in found.exempt
     ]
     return "\n".join(rows)

@@ -45,6 +45,7 @@ app = typer.Typer(
 app.add_typer(_orders_cli.app, name="orders")
 app.add_typer(_gateway_cli.app, name="gateway")
 app.add_typer(_cases_cli.app, name="case")
+app.add_typer(_cases_cli.transparency, name="transparency")
 app.add_typer(_provenance_cli.marks, name="marks")
 app.add_typer(_provenance_cli.prove, name="prove")
 app.add_typer(_hub_cli.app, name="hub")

@@ -90,7 +90,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """No measure touches this organization or account (exactly one is given) before ``expires``."""
+    """No measure touches this organization or account (exactly one is given) before ``expires``.
+
+    ``above`` names a response: then only measures of a higher rung do not. An appeal freezes severe measures so.
+    """
 
     organization_id: str | None
     account_id: str | None
@@ -98,6 +101,7 @@ class Exemption:
     by: str
     time: int
     expires: int
+    above: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spiritsafe._cases_cli import adding, sealing
+from spiritsafe._cases_cli import adding, appealing, sealing, transparent
 from spiritsafe._cases_cli.shared import By, Folder, Json, Why, now, tell
 from spiritsafe.errors import UsageError
 from spiritsafe.orders.content import rfc3339
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Assemble, seal, check and answer for a case.", no_args_is_help=True)
 app.add_typer(adding.app, name="add")
+app.add_typer(appealing.app, name="appeal")
 app.add_typer(sealing.app)
+transparency = transparent.app
 
 
 @app.command()

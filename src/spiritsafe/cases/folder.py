@@ -39,8 +39,8 @@ OPENED, ITEM, SEALED = "case-opened", "case-item", "case-sealed"
 REVIEW, FROZEN, DECIDED = "case-review", "case-frozen", "case-decided"
 #: What a case may hold. ``note`` is any other file.
 KINDS = ("campaign", "finding", "opinion", "orders", "sighting", "loss", "appeal", "note")
-OUTCOMES = ("upheld", "overturned")
-"""What an appeal ends in: the measure is upheld, or overturned."""
+OUTCOMES = ("confirmed", "overturned")
+"""What an appeal ends in: the first decision stands, or it does not."""
 SALT = 16
 _MAKING, _SALTS, _SECRET = ".making", f".{SALTS}", "secret.key"
 _LONGEST = 90  # a tar header holds names of 100 bytes, "parts/" included

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "exchange_id",
+    "time",
     "account_id",
     "model",
     "relation",
@@ -65,7 +66,7 @@ class Usage:
 
 
 _SUMS = """WITH once AS (SELECT DISTINCT ON (campaign_id, exchange_id) *, output_tokens IS NULL AS dark FROM kept)
-SELECT campaign_id, account_id, model, relation, count(*) AS exchanges,
+SELECT campaign_id, account_id, model, relation, count(*) AS exchanges, min(time) AS first, max(time) AS last,
   CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input, CAST(coalesce(sum(cached_tokens), 0) AS BIGINT) AS cached,
   CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output,
   CAST(coalesce(sum(CASE WHEN dark AND input_tokens IS NULL THEN prompt_chars END), 0) AS BIGINT) AS unknown_input_chars,

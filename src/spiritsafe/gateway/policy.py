@@ -31,6 +31,7 @@ TABLES = (
     "escrow",
     "ladder",
     "approvers",
+    "appeals",
 )
 GATEWAY = (
     "upstream",

@@ -30,6 +30,8 @@ class Book:
         "_exempt_organizations",
         "_expires",
         "_orders",
+        "_partly",
+        "_rungs",
         "_streams_only",
         "_untouched",
     )
@@ -45,6 +47,7 @@ class Book:
         expires: int | None = None,
     ) -> None:
         self._orders = sorted(orders, key=lambda one: (rungs[one.response], one.order_id))
+        self._rungs = [rungs[one.response] for one in self._orders]
         self._expires = expires
         self._untouched, self._streams_only = frozenset(untouched), frozenset(streams_only)
         campaigns: dict[str, list[int]] = {}
@@ -63,7 +66,13 @@ class Book:
         }
         self._exempt_accounts: dict[str, int] = {}
         self._exempt_organizations: dict[str, int] = {}
+        # Who is spared from severe measures only: (is it an account, its name) -> until when, from which rung on.
+        self._partly: dict[tuple[bool, str | None], list[tuple[int, int]]] = {}
         for one in exempt:
+            if one.above is not None:
+                key = (one.account_id is not None, one.account_id or one.organization_id)
+                self._partly.setdefault(key, []).append((one.expires, rungs[one.above] + 1))
+                continue
             table, name = (
                 (self._exempt_accounts, one.account_id)
                 if one.account_id is not None
@@ -92,7 +101,11 @@ class Book:
                 return ()
             listed = relation not in self._streams_only and kind not in self._streams_only
         orders = self._orders
-        found = [orders[place] for place in sorted(set(places))]
+        chosen = sorted(set(places))
+        if self._partly:
+            spared = self._spared(caller, now)
+            chosen = [place for place in chosen if self._rungs[place] < spared]
+        found = [orders[place] for place in chosen]
         return tuple(
             one for one in found if one.start <= now < one.expires and (listed or one.scope == "streams")
         )
@@ -106,3 +119,10 @@ class Book:
             return False
         organization = self._exempt_organizations.get(caller.organization_id)
         return organization is not None and now < organization
+
+    def _spared(self, caller: Caller, now: int) -> int:
+        """The lowest rung from which on the caller is exempt; above the ladder when there is none."""
+        terms = self._partly.get((True, caller.account_id), []) + self._partly.get(
+            (False, caller.organization_id), []
+        )
+        return min((rung for expires, rung in terms if now < expires), default=self._rungs[-1] + 1)

@@ -129,8 +129,8 @@ def to_order(entry: object, where: str) -> Order:
 
 
 def from_exemption(one: Exemption) -> dict[str, Any]:
-    """An exemption as plain JSON."""
-    return {
+    """An exemption as plain JSON; ``above`` stands there only where it says something."""
+    told = {
         "organization_id": one.organization_id,
         "account_id": one.account_id,
         "reason": one.reason,
@@ -138,11 +138,18 @@ def from_exemption(one: Exemption) -> dict[str, Any]:
         "time": rfc3339(one.time),
         "expires": rfc3339(one.expires),
     }
+    return told if one.above is None else {**told, "above": one.above}
 
 
 def to_exemption(entry: object, where: str) -> Exemption:
     """The exemption of one JSON entry. Raises OrderError."""
-    table = _table(entry, _EXEMPTION, where, "an exemption")
+    partly = isinstance(entry, dict) and "above" in entry
+    table = _table(entry, (*_EXEMPTION, "above") if partly else _EXEMPTION, where, "an exemption")
+    above = table.get("above")
+    if partly and above not in tuple(RUNGS):
+        raise OrderError(
+            f"there is no response {above!r}", where=where, hint=f"there are: {', '.join(RUNGS)}"
+        )
     organization, account = table["organization_id"], table["account_id"]
     if (organization is None) == (account is None):
         raise OrderError("an exemption is for one organization or one account", where=where)
@@ -155,6 +162,7 @@ def to_exemption(entry: object, where: str) -> Exemption:
         by=_text(table, "by", where),
         time=microseconds(table["time"], where, "time"),
         expires=microseconds(table["expires"], where, "expires"),
+        above=above,
     )
 
 

@@ -48,13 +48,27 @@ _USUAL = Ladder()
 
 
 @dataclass(frozen=True, slots=True)
+class Appeals:
+    """What an appeal does: measures more severe than ``keep`` are frozen for ``freeze`` (µs; 0: none is).
+
+    ``answer``: how long a customer has to answer a notice (µs); ``contact``: where.
+    """
+
+    keep: str = "withhold_reasoning"
+    freeze: int = 30 * 86_400_000_000
+    answer: int = 14 * 86_400_000_000
+    contact: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """Where the snapshot is, who signs it, who approves, and the ladder."""
+    """Where the snapshot is, who signs it, who approves, the ladder, and what appeals do."""
 
     file: Path
     signer: str
     rules: Rules
     ladder: Ladder
+    appeals: Appeals = Appeals()
 
 
 def read(path: Path) -> Policy:
@@ -89,6 +103,7 @@ def read(path: Path) -> Policy:
         signer=signer,
         rules=Rules(approvers, needed),
         ladder=_ladder(ladder, at),
+        appeals=_appeals(_table(whole, "appeals", at), at),
     )
 
 
@@ -101,6 +116,25 @@ def span(text: object, where: str) -> int:
             f"{text!r} is not a length of time", where=where, hint="write it as 90s, 5m, 1h or 7d"
         )
     return length
+
+
+def _appeals(table: Mapping[str, Any], at: _Places) -> Appeals:
+    _only(table, ("keep", "freeze", "answer", "contact"), "[appeals]", at)
+    usual = Appeals()
+    keep, contact = table.get("keep", usual.keep), table.get("contact", usual.contact)
+    if keep not in tuple(RUNGS):
+        raise UsageError(
+            f"there is no response {keep!r}", where=at.of("keep"), hint=tomlfile.nearest(str(keep), RUNGS)
+        )
+    if not isinstance(contact, str):
+        raise UsageError("contact is a text: an address that customers write to", where=at.of("contact"))
+    freeze = table.get("freeze")
+    return Appeals(
+        keep=keep,
+        freeze=usual.freeze if freeze is None else 0 if freeze == "none" else span(freeze, at.of("freeze")),
+        answer=span(table["answer"], at.of("answer")) if "answer" in table else usual.answer,
+        contact=contact,
+    )
 
 
 def _ladder(table: Mapping[str, Any], at: _Places) -> Ladder:
