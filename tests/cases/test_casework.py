@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from spiritsafe import pipeline
 from spiritsafe.attest import keys
 from spiritsafe.cases import folder, measures, seal
 from spiritsafe.casework import gather, recompute
@@ -27,8 +25,6 @@ from spiritsafe.orders import approvals, snapshot
 from spiritsafe.orders.content import from_order
 from spiritsafe.orders.policy import read as read_policy
 from spiritsafe.provenance import _casefile, _gather, _marks, _prereg, _run
-from spiritsafe.settings import Settings
-from spiritsafe.simulate import Plan, Population, load_corpus, shipped, simulate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,55 +32,8 @@ if TYPE_CHECKING:
 NOW = 1_800_000_000_000_000
 
 
-@dataclass
-class World:
-    """A log, the scan of it, and the campaign that it found."""
-
-    folder: Path
-    log: Path
-    results: Path
-    record: dict[str, Any]
-    campaign: str
-
-    @property
-    def signer(self) -> Path:
-        return self.folder / "signer.key"
-
-    def open(self, where: Path) -> Path:
-        case = where / "case"
-        folder.create(case, case_id="case-1", title="T", claim="C", by="anna", why="scan", now=NOW)
-        return case
-
-    def add(self, case: Path, **how: Any) -> folder.Item:
-        told: dict[str, Any] = {"by": "anna", "why": "found", "now": NOW + 1, "inputs": [self.log]}
-        return gather.add_campaign(case, self.results, [self.campaign], **(told | how))
-
-    def seal(self, case: Path, out: Path) -> tuple[Path, Any]:
-        done = seal.seal(
-            case, out, [keys.load(self.signer)], by="anna", why="x", now=NOW + 9, code=gather.code()
-        )
-        return done.path, done.checked
-
-
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    where = tmp_path_factory.mktemp("world")
-    plan = Plan(
-        (
-            Population("reasoning_harvest", {"accounts": 30, "rate": 30.0}),
-            Population("chat_users", {"accounts": 80, "rate": 6.0}),
-        ),
-        load_corpus(shipped()),
-    )
-    made = simulate(plan, where / "made", seed=3)
-    record = pipeline.scan([made.log], where / "out", settings=Settings(seed=5))
-    (found,) = [one["campaign_id"] for one in record["campaigns"] if one["label"] == "campaign"]
-    keys.make(where / "signer.key")
-    return World(where, made.log, where / "out", record, found)
-
-
-@pytest.fixture(scope="module")
-def sealed(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+def sealed(world: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     where = tmp_path_factory.mktemp("sealed")
     case = world.open(where)
     world.add(case)
@@ -104,7 +53,7 @@ def numbers(value: Any) -> int:
     return int(type(value) in {int, float})
 
 
-def test_packed_sketches_are_those_of_the_gateway(world: World):
+def test_packed_sketches_are_those_of_the_gateway(world: Any):
     log = pq.read_table(world.log)
     names = ["system", "prompt", "response"]
     batch = log.select([name for name in names if name in log.schema.names]).slice(0, 200)
@@ -133,7 +82,7 @@ def test_packed_sketches_are_those_of_the_gateway(world: World):
     assert packed(made.slice(0, 0)).to_pylist() == []
 
 
-def test_every_statistic_of_a_campaign_is_computed_anew(world: World, sealed: tuple[Path, Any]):
+def test_every_statistic_of_a_campaign_is_computed_anew(world: Any, sealed: tuple[Path, Any]):
     path, checked = sealed
     (told,) = again(path, checked)
     entry = next(one for one in world.record["campaigns"] if one["campaign_id"] == world.campaign)
@@ -143,7 +92,7 @@ def test_every_statistic_of_a_campaign_is_computed_anew(world: World, sealed: tu
     assert checked.facts["settings"] == [world.record["settings"]]
 
 
-def test_without_the_texts_it_is_still_computed(world: World, sealed: tuple[Path, Any], tmp_path: Path):
+def test_without_the_texts_it_is_still_computed(world: Any, sealed: tuple[Path, Any], tmp_path: Path):
     path, _ = sealed
     public = [keys.public(keys.load(world.signer))]
     bare, members = tmp_path / "bare.tar", tmp_path / "members.tar"
@@ -165,7 +114,7 @@ def test_without_the_texts_it_is_still_computed(world: World, sealed: tuple[Path
 
 
 def test_with_records_withheld_it_says_what_cannot_be_computed(
-    world: World, sealed: tuple[Path, Any], tmp_path: Path
+    world: Any, sealed: tuple[Path, Any], tmp_path: Path
 ):
     path, _ = sealed
     out = tmp_path / "out.tar"
@@ -175,7 +124,7 @@ def test_with_records_withheld_it_says_what_cannot_be_computed(
     assert one.why == f"5 of {world.record['scanned']['accepted']:,} of facts.jsonl withheld"
 
 
-def changed(world: World, where: Path, change: Any) -> tuple[Path, Any]:
+def changed(world: Any, where: Path, change: Any) -> tuple[Path, Any]:
     """A case whose results were changed before they were added, rightly sealed: only computing it anew can tell."""
     results = where / "results"
     shutil.copytree(world.results, results)
@@ -187,7 +136,7 @@ def changed(world: World, where: Path, change: Any) -> tuple[Path, Any]:
     return world.seal(case, where / "out.tar")
 
 
-def test_an_embellished_result_is_found_out(world: World, tmp_path: Path):
+def test_an_embellished_result_is_found_out(world: Any, tmp_path: Path):
     def more_bits(_record: dict[str, Any], entry: dict[str, Any]) -> None:
         entry["coordination"]["tests"][0]["bits"] += 0.01
 
@@ -195,7 +144,7 @@ def test_an_embellished_result_is_found_out(world: World, tmp_path: Path):
         again(*changed(world, tmp_path, more_bits))
 
 
-def test_settings_that_are_not_those_told_are_found_out(world: World, tmp_path: Path):
+def test_settings_that_are_not_those_told_are_found_out(world: Any, tmp_path: Path):
     def other(record: dict[str, Any], _entry: dict[str, Any]) -> None:
         record["scanned"]["fdr"] = 0.05
 
@@ -203,9 +152,7 @@ def test_settings_that_are_not_those_told_are_found_out(world: World, tmp_path: 
         again(*changed(world, tmp_path, other))
 
 
-def test_a_sketch_that_is_not_of_its_text_is_found_out(
-    world: World, sealed: tuple[Path, Any], tmp_path: Path
-):
+def test_a_sketch_that_is_not_of_its_text_is_found_out(world: Any, sealed: tuple[Path, Any], tmp_path: Path):
     parts = {path.name: path for path in seal.unpack(sealed[0], tmp_path / "parts", "0001-campaign")}
     listed = {name: path.read_bytes().splitlines() for name, path in parts.items() if name.endswith(".jsonl")}
     rows = [json.loads(line) for line in listed["facts.jsonl"][:2]]
@@ -221,7 +168,7 @@ def test_a_sketch_that_is_not_of_its_text_is_found_out(
         again(*world.seal(case, tmp_path / "out.tar"))
 
 
-def test_another_log_than_the_one_that_was_scanned_is_refused(world: World, tmp_path: Path):
+def test_another_log_than_the_one_that_was_scanned_is_refused(world: Any, tmp_path: Path):
     case = world.open(tmp_path)
     with pytest.raises(UsageError, match="were scanned"):
         world.add(case, until=1_788_800_000_000_000)
@@ -236,7 +183,7 @@ def test_another_log_than_the_one_that_was_scanned_is_refused(world: World, tmp_
 
 
 def test_usage_counts_each_exchange_of_the_campaign_once(
-    world: World, sealed: tuple[Path, Any], tmp_path: Path
+    world: Any, sealed: tuple[Path, Any], tmp_path: Path
 ):
     seal.unpack(sealed[0], tmp_path, "0001-campaign")
     usage = json.loads((tmp_path / "usage.json").read_bytes())["rows"]
@@ -285,7 +232,7 @@ def proof(where: Path) -> Path:
     return out
 
 
-def test_a_finding_is_computed_anew_and_a_changed_one_found_out(world: World, tmp_path: Path):
+def test_a_finding_is_computed_anew_and_a_changed_one_found_out(world: Any, tmp_path: Path):
     path = proof(tmp_path)
     result = json.loads((path / "result.json").read_bytes())
     assert result["verdict"] == "supports derivation"
@@ -323,7 +270,7 @@ ben = "{ben}"
 """
 
 
-def test_orders_are_sealed_with_approvals_and_their_place_in_the_ledger(world: World, tmp_path: Path):
+def test_orders_are_sealed_with_approvals_and_their_place_in_the_ledger(world: Any, tmp_path: Path):
     from spiritsafe.model import Order  # noqa: PLC0415
 
     public = {name: keys.make(tmp_path / name) for name in ("signer", "anna", "ben")}
@@ -378,7 +325,7 @@ def command(*words: Any) -> str:
     return ended.stdout
 
 
-def test_a_case_from_the_command_line(world: World, tmp_path: Path):
+def test_a_case_from_the_command_line(world: Any, tmp_path: Path):
     case, bundle = tmp_path / "case", tmp_path / "out.tar"
     (tmp_path / "letter of the customer.pdf").write_bytes(b"x")
     said = ("--by", "anna", "--why", "because")

@@ -47,12 +47,20 @@ def orders(draw: st.DrawFn) -> list[Order]:
     return made
 
 
+ABOVE = st.sampled_from([None, None, *RUNGS])
 EXEMPTIONS = st.lists(
     st.one_of(
-        st.builds(lambda a, t: Exemption(None, a, "r", "b", 0, t), st.sampled_from(ACCOUNTS), TIMES),
-        st.builds(lambda o, t: Exemption(o, None, "r", "b", 0, t), st.sampled_from(ORGANIZATIONS), TIMES),
+        st.builds(
+            lambda a, t, r: Exemption(None, a, "r", "b", 0, t, r), st.sampled_from(ACCOUNTS), TIMES, ABOVE
+        ),
+        st.builds(
+            lambda o, t, r: Exemption(o, None, "r", "b", 0, t, r),
+            st.sampled_from(ORGANIZATIONS),
+            TIMES,
+            ABOVE,
+        ),
     ),
-    max_size=3,
+    max_size=4,
 )
 
 
@@ -67,18 +75,21 @@ def naive(
     """What the rules say, one by one."""
     if now >= expires:
         return ()
+    most = max(RUNGS.values())
     for one in exempt:
         mine = (one.account_id, one.organization_id) in {
             (caller.account_id, None),
             (None, caller.organization_id),
         }
         if mine and now < one.expires:
-            return ()
+            if one.above is None:
+                return ()
+            most = min(most, RUNGS[one.above])
     if caller.relation == "distillation-licence":
         return ()
     found: list[Order] = []
     for order in known:
-        if not order.start <= now < order.expires:
+        if not order.start <= now < order.expires or RUNGS[order.response] > most:
             continue
         if order.scope == "streams" and order.campaign_id in campaigns:
             found.append(order)
@@ -130,6 +141,19 @@ def test_an_unlisted_account_is_untouched_and_a_match_touches_whoever_asks(make_
     spared = Book([listed, streams], [Exemption(None, "bad", "r", "anna", NOW, NOW + HOUR)])
     assert spared.applying(["c-1"], Caller("bad"), NOW) == ()
     assert spared.applying(["c-1"], Caller("bad"), NOW + HOUR) == (streams, listed)
+
+
+def test_severe_measures_freeze_while_milder_ones_go_on(make_order: Make):
+    budget = make_order(1)
+    refuse = make_order(2, response="refuse")
+    suspend = make_order(3, response="suspend", scope="accounts", accounts=frozenset({"a", "b"}))
+    frozen = Exemption(None, "a", "appeal", "anna", NOW, NOW + HOUR, "withhold_reasoning")
+    book = Book([budget, refuse, suspend], [frozen])
+    assert book.applying(["c-1"], Caller("a"), NOW) == (budget,)
+    assert book.applying([], Caller("a"), NOW) == ()
+    assert not book.exempt(Caller("a"), NOW)
+    assert book.applying(["c-1"], Caller("b"), NOW) == (budget, refuse, suspend)
+    assert book.applying(["c-1"], Caller("a"), NOW + HOUR) == (budget, refuse, suspend)
 
 
 def test_ten_thousand_orders_cost_a_request_no_more_than_ten(make_order: Make):

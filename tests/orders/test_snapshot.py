@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 NOW = 1_790_000_000_000_000
 HOUR = 3_600_000_000
 SPARED = Exemption("org-7", None, "our partner", "anna", NOW, NOW + HOUR)
+FROZEN = Exemption(None, "a", "appeal AP-1", "anna", NOW, NOW + HOUR, "budget")
 
 
 def written(path: Path, key: Ed25519PrivateKey, *orders: Order, **changed: Any) -> str:
     fields: dict[str, Any] = {
         "version": 3,
         "issuer": "desk",
-        "exempt": [SPARED],
+        "exempt": [SPARED, FROZEN],
         "now": NOW,
         "expires": NOW + 48 * HOUR,
     }
@@ -53,7 +54,7 @@ def test_what_was_written_is_read(tmp_path: Path, private: Keys, make_order: Mak
     orders = (make_order(1), make_order(2, scope="accounts", accounts=frozenset({"b", "ä", "a"})))
     signer = written(path, private["signer"], *orders)
     found = snapshot.read(path, signer, now=NOW, at_least_version=3)
-    assert (found.orders, found.exempt, found.withheld) == (orders, (SPARED,), ())
+    assert (found.orders, found.exempt, found.withheld) == (orders, (SPARED, FROZEN), ())
     assert (found.version, found.issuer, found.expires) == (3, "desk", NOW + 48 * HOUR)
     assert [one.name for one in tmp_path.iterdir()] == ["orders.json"]
 
@@ -121,6 +122,7 @@ def test_a_signed_file_that_makes_no_sense_is_refused(tmp_path: Path, private: K
         (order(parameters={"rate": [1]}), "parameters"),
         (order(extra=1), "extra"),
         ({**good, "exempt": [{**good["exempt"][0], "account_id": "a"}]}, "one organization or one account"),
+        ({**good, "exempt": [{**good["exempt"][0], "above": "frown"}]}, "no response 'frown'"),
     ):
         signature = keys.sign(key, snapshot.DOMAIN, canonical(bad))
         path.write_bytes(canonical({**bad, "signature": signature}))

@@ -13,6 +13,8 @@ from spiritsafe.errors import UsageError
 from spiritsafe.settings import Settings
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from spiritsafe.model import Exemption
     from spiritsafe.orders.change import Change
 
@@ -82,25 +84,20 @@ def file(
     """Record an appeal: the case is open again, and with --policy and --key severe measures freeze at once."""
     from spiritsafe.cases import appeals, folder  # noqa: PLC0415
 
-    _together(policy, key)
     if not statement.is_file():
         raise UsageError("there is no such file", where=str(statement))
-    item = appeals.file(
-        case, account=account, organization=organization, statement=statement.read_bytes(), grounds=grounds, by=by, why=why,
-        now=now(),
-    )  # fmt: skip
-    mine: str = item.about["reference"]
     frozen: list[str] = []
-    if policy and key:
-        from spiritsafe.orders.change import Change  # noqa: PLC0415
-        from spiritsafe.orders.policy import read  # noqa: PLC0415
-
-        wanted = read(policy)
-        found = folder.open_case(case)
-        with Change(wanted, key, now=now()) as change:
+    with _changing(policy, key) as change:  # opened first: where it does not hold, nothing is recorded
+        item = appeals.file(
+            case, account=account, organization=organization, statement=statement.read_bytes(), grounds=grounds, by=by,
+            why=why, now=now(),
+        )  # fmt: skip
+        mine: str = item.about["reference"]
+        if change is not None:
+            found = folder.open_case(case)
             one = appeals.open_appeal(found, mine)
             spared, frozen = appeals.frozen(
-                found, one, change.orders.values(), wanted.appeals, by=by, now=change.now
+                found, one, change.orders.values(), change.policy.appeals, by=by, now=change.now
             )
             if spared:
                 change.exempt.append(spared)
@@ -137,19 +134,16 @@ def decide(
     """Decide an appeal. With --policy and --key the freeze ends, and a customer who was right is spared from measures."""
     from spiritsafe.cases import appeals, folder  # noqa: PLC0415
 
-    _together(policy, key)
-    appeals.decide(case, appeal, outcome, by=by, why=why, now=now())
-    if policy and key:
-        from spiritsafe.orders.change import Change  # noqa: PLC0415
-        from spiritsafe.orders.policy import read  # noqa: PLC0415
-
-        found = folder.open_case(case)
-        with Change(read(policy), key, now=now()) as change:
-            one = appeals.decided(found, appeal)
+    with _changing(policy, key) as change:
+        appeals.decide(case, appeal, outcome, by=by, why=why, now=now())
+        if change is not None:
+            found = folder.open_case(case)
             before = list(change.exempt)
-            change.exempt = appeals.thawed(found, one, before, change.orders.values(), by=by, now=change.now)
+            change.exempt = appeals.thawed(
+                found, appeals.decided(found, appeal), before, change.orders.values(), by=by, now=change.now
+            )
             if change.exempt != before:
-                _sign(change, ledger, valid, [each for each in change.exempt if each not in before])
+                _sign(change, ledger, valid, [one for one in change.exempt if one not in before])
     tell({"appeal": appeal, "outcome": outcome}, f"{appeal}: {outcome}", as_json)
 
 
@@ -171,9 +165,16 @@ def labels(
     tell(told, text, as_json)
 
 
-def _together(policy: Path | None, key: Path | None) -> None:
-    if (policy is None) != (key is None):
+def _changing(policy: Path | None, key: Path | None) -> AbstractContextManager[Change | None]:
+    """A change of the signed file, or nothing. Raises UsageError when only one of the two is named."""
+    if policy is None and key is None:
+        return nullcontext()
+    if policy is None or key is None:
         raise UsageError("--policy and --key go together", hint="without both, the orders stay as they are")
+    from spiritsafe.orders.change import Change  # noqa: PLC0415
+    from spiritsafe.orders.policy import read  # noqa: PLC0415
+
+    return Change(read(policy), key, now=now())
 
 
 def _sign(change: Change, ledger: Path | None, valid: str, added: list[Exemption]) -> str:
