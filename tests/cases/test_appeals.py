@@ -81,7 +81,7 @@ def suspended(accounts: frozenset[str], campaign: str = "c-1") -> Order:
     )
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(
     others=st.sets(WORDS.filter(lambda name: name != "mine"), max_size=6),
     word=WORDS,

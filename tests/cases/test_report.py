@@ -222,6 +222,11 @@ def test_what_is_withheld_is_said(result: dict[str, Any], tmp_path: Path):
         assert "i doubt it" not in text
 
 
+def one(result: dict[str, Any]) -> dict[str, Any]:
+    """The result with its first campaign only: the others would be set the same way."""
+    return {**result, "campaigns": result["campaigns"][:1]}
+
+
 def hostile(value: Any) -> Any:
     """The same result with hostile text wherever there is text; ids and labels stay."""
     if isinstance(value, dict):
@@ -234,7 +239,7 @@ def hostile(value: Any) -> Any:
 
 @pytest.mark.parametrize("word", [BAD, HARD])
 def test_hostile_text_stays_text(result: dict[str, Any], tmp_path: Path, word: str):
-    path, checked = bundle(build(tmp_path, hostile(result), word), tmp_path / "out.tar")
+    path, checked = bundle(build(tmp_path, hostile(one(result)), word), tmp_path / "out.tar")
     dossier = report.of_bundle(path, checked)
     page = report.html(dossier)
     assert "<script" not in page
@@ -247,7 +252,7 @@ def test_hostile_text_stays_text(result: dict[str, Any], tmp_path: Path, word: s
 
 
 def test_no_letter_is_set_outside_its_page(result: dict[str, Any], tmp_path: Path):
-    for name, told, word in (("plain", result, "plain"), ("hard", hostile(result), HARD)):
+    for name, told, word in (("plain", one(result), "plain"), ("hard", hostile(one(result)), HARD)):
         (tmp_path / name).mkdir()
         path, checked = bundle(build(tmp_path / name, told, word), tmp_path / name / "out.tar")
         document = pypdfium2.PdfDocument(report.pdf(report.of_bundle(path, checked)))

@@ -122,7 +122,7 @@ def test_withheld_words_are_gone_and_the_rest_holds(tmp_path: Path):
         seal.hand_on(out, again, withhold=["*/a.txt"])
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     rows=st.lists(st.binary(max_size=20).filter(lambda row: b"\n" not in row), max_size=12),
     hidden=st.sets(st.integers(0, 11)),
