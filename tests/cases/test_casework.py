@@ -237,13 +237,21 @@ def test_a_finding_is_computed_anew_and_a_changed_one_found_out(world: Any, tmp_
     result = json.loads((path / "result.json").read_bytes())
     assert result["verdict"] == "supports derivation"
     case = world.open(tmp_path)
-    item = gather.add_finding(case, path, by="anna", why="tested", now=NOW + 5)
+    item = gather.add_finding(case, path, by="anna", why="tested", now=NOW + 5, book=tmp_path / "house.jsonl")
     assert item.about["verdict"] == "supports derivation"
     assert not any("/." in name for name in item.parts)
     bundle, checked = world.seal(case, tmp_path / "out.tar")
     (told,) = again(bundle, checked)
     assert told.same
-    assert told.numbers > len(item.parts)
+    assert told.numbers >= len(item.parts)
+    # Commitments, plan, end of asking and result: all four stand in the house's ledger.
+    assert [(one["name"], one["entries"]) for one in checked.excerpts] == [("house.jsonl", 4)]
+    with Ledger(tmp_path / "another.jsonl") as ledger:
+        ledger.append("order", {}, time=NOW)
+    with pytest.raises(UsageError, match="lacks entries"):
+        gather.add_finding(case, path, by="a", why="b", now=NOW + 6, book=tmp_path / "another.jsonl")
+    with pytest.raises(UsageError, match="cannot be read"):
+        gather.add_finding(case, tmp_path, by="a", why="b", now=NOW + 6)
     # A better p-value, with manifest and ledger entry to match, in a case that is rightly sealed.
     text = (
         (path / "result.json")

@@ -96,7 +96,7 @@ def build(where: Path) -> bytes:
     with Ledger(where / "house.jsonl") as book:
         for number in range(7):
             book.append("order", {"order_id": f"o-{number % 4}", "number": number}, time=NOW + number)
-    house = measures.excerpt(where / "house.jsonl", {"o-2"})
+    house = measures.excerpt(where / "house.jsonl", lambda one: one.body["order_id"] == "o-2")
     folder.add(
         case, "orders", by="ben", why="measures", now=NOW + 2, about={}, salt=salt, files={"house.json": jcs(house)}
     )  # fmt: skip

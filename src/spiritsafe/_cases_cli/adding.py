@@ -58,12 +58,13 @@ def add_finding(
     proof: Annotated[Path, typer.Argument(help="Folder of a finished test (spiritsafe prove run).")],
     by: By,
     why: Why,
+    ledger: Annotated[Path | None, typer.Option(help="The ledger that holds its commitments.")] = None,
     as_json: Json = False,
 ) -> None:
     """Add a finished test of a suspect model, with all that it rests on: keys and coins become known to readers."""
     from spiritsafe.casework import gather  # noqa: PLC0415
 
-    _added(gather.add_finding(case, proof, by=by, why=why, now=now()), as_json)
+    _added(gather.add_finding(case, proof, by=by, why=why, now=now(), book=ledger), as_json)
 
 
 @app.command("opinion")

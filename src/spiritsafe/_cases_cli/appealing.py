@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spiritsafe._cases_cli.shared import By, Folder, Json, Memory, Threads, Why, now, tell
+from spiritsafe._cases_cli.shared import By, Folder, Json, Memory, Threads, Why, given, now, tell
 from spiritsafe.errors import UsageError
 from spiritsafe.settings import Settings
 
@@ -84,12 +84,11 @@ def file(
     """Record an appeal: the case is open again, and with --policy and --key severe measures freeze at once."""
     from spiritsafe.cases import appeals, folder  # noqa: PLC0415
 
-    if not statement.is_file():
-        raise UsageError("there is no such file", where=str(statement))
+    words = given(statement)
     frozen: list[str] = []
     with _changing(policy, key) as change:  # opened first: where it does not hold, nothing is recorded
         item = appeals.file(
-            case, account=account, organization=organization, statement=statement.read_bytes(), grounds=grounds, by=by,
+            case, account=account, organization=organization, statement=words, grounds=grounds, by=by,
             why=why, now=now(),
         )  # fmt: skip
         mine: str = item.about["reference"]
@@ -144,7 +143,10 @@ def decide(
             )
             if change.exempt != before:
                 _sign(change, ledger, valid, [one for one in change.exempt if one not in before])
-    tell({"appeal": appeal, "outcome": outcome}, f"{appeal}: {outcome}", as_json)
+    text = f"{appeal}: {outcome}"
+    if outcome == "overturned":
+        text += "\nif other providers were warned of it, take that back: spiritsafe share revoke"
+    tell({"appeal": appeal, "outcome": outcome}, text, as_json)
 
 
 @app.command()

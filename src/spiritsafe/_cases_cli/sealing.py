@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiritsafe._cases_cli.shared import Bundle, By, Folder, Json, Keys, Memory, Out, Threads, Why, now, tell
+from spiritsafe._cases_cli.shared import (
+    Bundle,
+    By,
+    Folder,
+    Json,
+    Keys,
+    Memory,
+    Out,
+    Threads,
+    Why,
+    given,
+    now,
+    tell,
+)
 from spiritsafe._cases_cli.shared import progress as shown
 from spiritsafe.errors import UsageError
 from spiritsafe.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography.x509 import Certificate
 
 app = typer.Typer()
 
@@ -57,15 +75,16 @@ def stamp(
     """Add a time stamp to a bundle, within a day of its seal."""
     from spiritsafe.cases import seal as room  # noqa: PLC0415
     from spiritsafe.cases import stamps  # noqa: PLC0415
+    from spiritsafe.orders.snapshot import replace_file  # noqa: PLC0415
 
     statement = room.statement_of(bundle)
     if query is not None:
-        query.write_bytes(stamps.query(statement))
+        replace_file(query, stamps.query(statement))
         tell({"query": str(query)}, f"{query}: send it to an authority, then --token", as_json)
         return
     if (token is None) == (tsa is None):
         raise UsageError("one of --tsa and --token is needed")
-    answer = token.read_bytes() if token else stamps.authority(str(tsa))(statement)
+    answer = given(token) if token else stamps.authority(str(tsa))(statement)
     room.stamped(bundle, out, answer)
     tell({"bundle": str(out)}, f"{out}: check it with `spiritsafe case verify --tsa`", as_json)
 
@@ -109,13 +128,10 @@ def verify(
     """Check a bundle: every hash, signature, proof and time; with --recompute, every statistic."""
     from dataclasses import asdict  # noqa: PLC0415
 
-    from cryptography import x509  # noqa: PLC0415
-
     from spiritsafe.cases import seal as room  # noqa: PLC0415
     from spiritsafe.cases.verify import words  # noqa: PLC0415
 
-    roots = x509.load_pem_x509_certificates(tsa.read_bytes()) if tsa else []
-    found = room.check(bundle, key, now=now(), threshold=threshold, tsa=roots)
+    found = room.check(bundle, key, now=now(), threshold=threshold, tsa=_roots(tsa))
     table, text = asdict(found), words(found)
     if recompute:
         from spiritsafe.casework import recompute as again  # noqa: PLC0415
@@ -145,8 +161,6 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write the dossier of a case, or of a bundle once it was checked."""
-    from cryptography import x509  # noqa: PLC0415
-
     from spiritsafe.cases import folder  # noqa: PLC0415
     from spiritsafe.cases import report as room  # noqa: PLC0415
     from spiritsafe.cases import seal as sealing  # noqa: PLC0415
@@ -157,11 +171,23 @@ def report(
     if case.is_dir():
         made = room.of_case(folder.open_case(case))
     elif key:
-        roots = x509.load_pem_x509_certificates(tsa.read_bytes()) if tsa else []
-        made = room.of_bundle(case, sealing.check(case, key, now=now(), threshold=threshold, tsa=roots))
+        checked = sealing.check(case, key, now=now(), threshold=threshold, tsa=_roots(tsa))
+        made = room.of_bundle(case, checked)
     else:
         raise UsageError(
             "a bundle is checked before it is told of", hint="--key, the public key of who sealed it"
         )
     replace_file(out, room.pdf(made) if out.suffix == ".pdf" else room.html(made).encode())
     tell({"report": str(out)}, str(out), as_json)
+
+
+def _roots(path: Path | None) -> Sequence[Certificate]:
+    """The authorities in a PEM file. Raises UsageError."""
+    from cryptography import x509  # noqa: PLC0415
+
+    if path is None:
+        return []
+    try:
+        return x509.load_pem_x509_certificates(given(path))
+    except ValueError as error:
+        raise UsageError("this is no PEM of certificates", where=str(path)) from error

@@ -40,6 +40,14 @@ def moment(text: str | None, option: str) -> int | None:
     return round(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1_000_000)
 
 
+def given(path: Path) -> bytes:
+    """A file that a person named. Raises UsageError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+
+
 def now() -> int:
     return time.time_ns() // 1_000
 

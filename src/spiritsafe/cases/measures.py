@@ -15,7 +15,7 @@ from spiritsafe.orders.approvals import Rules
 from spiritsafe.orders.content import from_order, rfc3339, to_order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from spiritsafe.cases.folder import Item
@@ -56,7 +56,8 @@ def add(case_folder: Path, policy: Policy, book: Path | None, *, by: str, why: s
     }
     files: dict[str, Path | bytes] = {ORDERS: json.dumps(table, sort_keys=True).encode()}
     if book is not None:
-        files[HOUSE] = json.dumps(excerpt(book, names)).encode()
+        wanted = excerpt(book, lambda one: one.kind in _KINDS and one.body.get("order_id") in names)
+        files[HOUSE] = json.dumps(wanted).encode()
     about = {
         "orders": [
             {"id": one.order_id, "campaign": one.campaign_id, "response": one.response, "scope": one.scope}
@@ -67,8 +68,8 @@ def add(case_folder: Path, policy: Policy, book: Path | None, *, by: str, why: s
     return folder.add(case_folder, "orders", by=by, why=why, now=now, about=about, files=files)
 
 
-def excerpt(book: Path, orders: set[str]) -> dict[str, Any]:
-    """The entries of a ledger about some orders, each with its proof of inclusion; nothing of the others is shown.
+def excerpt(book: Path, wanted: Callable[[Entry], bool]) -> dict[str, Any]:
+    """The ``wanted`` entries of a ledger, each with its proof of inclusion; nothing of the others is shown.
 
     The tree is RFC 6962 over the entries' hashes, so that a later look at the whole ledger finds the same root.
     """
@@ -85,7 +86,7 @@ def excerpt(book: Path, orders: set[str]) -> dict[str, Any]:
                 "path": [node.hex() for node in merkle.inclusion(hashes, one.seq)],
             }
             for one in found
-            if _about(one, orders)
+            if wanted(one)
         ],
     }
 
@@ -101,7 +102,3 @@ def check(table: Mapping[str, Any], where: str) -> int:
             raise AttestError(f"{order.order_id}: {lacks or 'it was in force'}", where=where)
         held += not lacks
     return held
-
-
-def _about(entry: Entry, orders: set[str]) -> bool:
-    return entry.kind in _KINDS and entry.body.get("order_id") in orders

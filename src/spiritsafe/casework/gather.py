@@ -19,11 +19,12 @@ import pyarrow.parquet as pq
 
 from spiritsafe import __version__, pipeline, sources
 from spiritsafe.campaigns import intent
-from spiritsafe.cases import folder, seal
+from spiritsafe.cases import folder, measures, seal
 from spiritsafe.cases.taken import Usage
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.errors import UsageError
 from spiritsafe.features import packed, sketch
+from spiritsafe.provenance import _prereg
 from spiritsafe.schema import BY_NAME, NAMES
 from spiritsafe.settings import Settings
 
@@ -126,24 +127,41 @@ def add_campaign(
             )
 
 
-def add_finding(case: Path, proof: Path, *, by: str, why: str, now: int) -> Item:
+def add_finding(case: Path, proof: Path, *, by: str, why: str, now: int, book: Path | None = None) -> Item:
     """Add a finished test of a suspect: all files of the folder that ``spiritsafe prove run`` left, secrets excepted.
 
-    The keys and coins that the test rests on are among them: whoever is given the bundle learns them. Raises UsageError.
+    The keys and coins that the test rests on are among them: whoever is given the bundle learns them. ``book``: the ledger of
+    the commitments; the entries kept in the folder are then proven to stand in it. Raises UsageError, LedgerError.
     """
     path = proof / "result.json"
-    result = json.loads(_bytes(path))
-    found = {
+    data = _bytes(path)
+    try:
+        result = json.loads(data)
+        about = {
+            "suspect": result["suspect"],
+            "verdict": result["verdict"],
+            "tests": [one["test"] for one in result["findings"]],
+            "result": f"sha256:{hashlib.sha256(data).hexdigest()}",
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            "this is no result of a test", where=str(path), hint="spiritsafe prove run"
+        ) from error
+    found: dict[str, Path | bytes] = {
         file.relative_to(proof).as_posix(): file
         for file in sorted(proof.rglob("*"))
         if file.is_file() and not any(part.startswith(".") for part in file.relative_to(proof).parts)
     }
-    about = {
-        "suspect": result["suspect"],
-        "verdict": result["verdict"],
-        "tests": [one["test"] for one in result["findings"]],
-        "result": f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
-    }
+    if book is not None:
+        kept = {one.hash for one in _prereg.kept_entries(proof)}
+        told = measures.excerpt(book, lambda one: one.hash in kept)
+        if len(told["entries"]) != len(kept):
+            raise UsageError(
+                "the ledger lacks entries that the test rests on",
+                where=str(book),
+                hint="name the one it was run with",
+            )
+        found[measures.HOUSE] = json.dumps(told).encode()
     return folder.add(case, "finding", by=by, why=why, now=now, about=about, files=found)
 
 
