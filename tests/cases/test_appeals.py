@@ -163,6 +163,9 @@ def test_every_reason_and_way_out_has_its_words():
         assert words in text
     assert "Nothing so far. We ask before we decide." in text
     assert "the address that sent you this notice" in text
+    assert "severe measures are then frozen" in text
+    unfrozen = notice.made(notice.Own("AP-1", 0, 0, ()), reasons, Appeals(freeze=0), now=NOW)
+    assert "frozen" not in notice.text(unfrozen)
     from spiritsafe.model import RUNGS  # noqa: PLC0415
 
     assert set(notice.MEASURES) == set(RUNGS)

@@ -78,8 +78,7 @@ What would clear it
 How to answer
   Write to {contact} and name {reference}, by {until} if you can.
   Say in your own words what the account does, and add what shows it. You need not prove your innocence.
-  An answer is an appeal: severe measures are then frozen, a second person reviews the whole, and you are told the
-  outcome.
+  An answer is an appeal: {freeze}a second person reviews the whole, and you are told the outcome.
 """
 _ALSO = {"shared_means": ("means",), "training_data": ("purpose",), "no_product": ("purpose",)}
 _ALWAYS = ("relation", "independent", "stolen")
@@ -107,6 +106,7 @@ class Notice:
     clears: tuple[str, ...]
     answer_by: int
     contact: str
+    freezes: bool
 
 
 def reference(case: Case, account: str) -> str:
@@ -171,6 +171,7 @@ def made(mine: Own, reasons: Sequence[str], policy: Appeals, *, now: int) -> Not
         clears,
         now + policy.answer,
         policy.contact,
+        policy.freeze > 0,
     )
 
 
@@ -189,6 +190,7 @@ def text(one: Notice) -> str:
         clears="\n".join(f"  * {CLEARS[name]}" for name in one.clears),
         contact=one.contact or "the address that sent you this notice",
         until=_day(one.answer_by),
+        freeze="severe measures are then frozen, " if one.freezes else "",
     )
 
 
@@ -208,7 +210,11 @@ def told(one: Notice) -> dict[str, Any]:
         ],
         "reasons": [{"category": name, "means": REASONS[name]} for name in one.reasons],
         "clears": [{"category": name, "means": CLEARS[name]} for name in one.clears],
-        "answer": {"by": _day(one.answer_by), "contact": one.contact or None},
+        "answer": {
+            "by": _day(one.answer_by),
+            "contact": one.contact or None,
+            "freezes_severe_measures": one.freezes,
+        },
     }
 
 

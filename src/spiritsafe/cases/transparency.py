@@ -21,6 +21,7 @@ from scipy import stats
 
 from spiritsafe import ledger
 from spiritsafe.cases import appeals, folder
+from spiritsafe.cases._page.phrase import plural
 from spiritsafe.cases.notice import reference
 from spiritsafe.errors import InputError, UsageError
 from spiritsafe.model import RUNGS
@@ -187,7 +188,9 @@ def words(told: dict[str, Any]) -> list[str]:
         f"open: {appeal['open']}; severe measures frozen: {appeal['frozen']}."
     )
     if appeal["median_days"] is not None:
-        rows.append(f"Half of the decided appeals were decided within {appeal['median_days']:.0f} days.")
+        rows.append(
+            f"Half of the decided appeals were decided within {plural(appeal['median_days'], 'day')}."
+        )
     audit = told["audit"]
     if audit is None:
         rows.append("No random audit was made: how often accusations were wrong is not known.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -93,10 +94,16 @@ def _summary(source: Source) -> Section:
         )
     for _, about, _ in source.items("opinion"):
         if about["judgement"] in {"disagree", "strongly-disagree"}:
-            found.append(f"A person disagrees with {clean(about['about'], limit=60)}; see people.")
+            found.append(
+                f"A person disagrees with {clean(about['about'], limit=60)}; see what people said and did."
+            )
     appeals = sum(1 for _ in source.items("appeal"))
+    outcomes = Counter(one["body"]["outcome"] for one in source.entries if one["kind"] == folder.DECIDED)
     if appeals:
-        found.append(f"{plural(appeals, 'appeal')}; see people.")
+        decided = ", ".join(f"{count} {clean(name, limit=30)}" for name, count in sorted(outcomes.items()))
+        found.append(
+            f"{plural(appeals, 'appeal')} ({decided or 'none decided yet'}); see what people said and did."
+        )
     withheld = [one for one in source.parts if one.withheld]
     blocks: list[Block] = [Bullets(found or ["Nothing has been added to this case yet."])]
     if withheld:
