@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import time
+import signal
 from collections import Counter
+from contextlib import contextmanager
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,6 +30,9 @@ from spiritsafe._match_cli.setting import (
 from spiritsafe.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+    from types import FrameType
+
     from spiritsafe.sharing.matching.worker import Worker
 
 _DAY = 86_400 * 1_000_000
@@ -205,15 +210,41 @@ def hold(
             remote, me, key, members, folder(state), remote.audience, clock, terms, memory=memory, told=say
         )
         try:
-            while True:
-                done = _round(worker, patient=not once)
-                if once and not done:
-                    return
-                time.sleep(_SOON if done else every)
-        except KeyboardInterrupt:
+            with _asked_to_end() as ending:
+                while not ending.is_set():
+                    done = _round(worker, patient=not once)
+                    if once and not done:
+                        return
+                    ending.wait(_SOON if done else every)
+        except KeyboardInterrupt:  # asked twice: in the middle of a round
             return
         finally:
             worker.close()
+
+
+@contextmanager
+def _asked_to_end() -> Generator[Event]:
+    """Set by the first SIGINT or SIGTERM, after which both do what they did before.
+
+    An exception out of a handler may land in a callback or a destructor, where Python drops it: a flag is never lost.
+    """
+    ending = Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        ending.set()
+        restore()
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield ending
+    finally:
+        restore()
 
 
 def _round(worker: Worker, *, patient: bool) -> int:

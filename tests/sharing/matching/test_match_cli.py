@@ -81,7 +81,11 @@ def _holding(lab: Path) -> Generator[None]:
         yield
     finally:
         running.send_signal(signal.SIGINT)
-        assert running.wait(20) == 0
+        try:
+            assert running.wait(60) == 0
+        finally:
+            running.kill()
+            running.wait()
 
 
 def test_the_way_of_a_laboratory(live: Hub, labs: dict[str, Path]):
