@@ -30,7 +30,7 @@ def served(database: str) -> Generator[Running]:
 
 def _do(hub: Running, job: Callable[[Store], Awaitable[Any]]) -> Any:
     async def run() -> Any:
-        store = opened(hub.database)
+        store = opened(hub.database, patience=60.0)  # a check reads everything
         try:
             return await job(store)
         finally:
