@@ -78,7 +78,9 @@ def log(exchanges: int, out: Path) -> Path:
         for name, share, rate in CUSTOMERS
     ]
     populations.append(Population("A1", {"accounts": 500, "rate": 26.0}))
-    simulate(Plan(tuple(populations), corpus(max(20_000, exchanges // 2)), days=1.0), out, seed=1)
+    simulate(
+        Plan(tuple(populations), corpus(max(20_000, exchanges // 2)), days=1.0), out, seed=1, memory="12GB"
+    )
     return out / "log.parquet"
 
 

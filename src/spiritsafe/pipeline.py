@@ -307,6 +307,7 @@ def _analyse(
         reference=reference,
         margins=reference.margins,
         settings=settings,
+        folder=taken.work,
         progress=lambda done, total: progress("testing groups", done, total),
     )
     record = _head(taken, log, settings)
@@ -389,11 +390,19 @@ def _outward(final: Path, taken: Ingest, result: Result, settings: Settings) -> 
     """What was tested, and what of it another provider could hold as well: nothing leaves by being written here."""
     log, heard, version = result.log, result.heard, FINGERPRINT_VERSION
     sketched = taken.work / "sketch.parquet"
-    runs = skeletons.skeletons(sketched, log, candidates.templates(log, heard)) if log else {}
+    mine = candidates.templates(log, heard) if log else {}
+    runs = skeletons.skeletons(sketched, log, candidates.every(mine)) if log else {}
     seen = identifiers.samples(log, heard) if log else {}
     tested = candidates.candidates(
-        log, heard, result.record, result.verdicts, runs, seen, settings=settings, version=version
+        log, heard, result.record, result.verdicts, mine, runs, seen, settings=settings, version=version
     )
-    (final / "candidates.json").write_text(json.dumps(tested, indent=1, sort_keys=True) + "\n", "utf-8")
-    lines = identifiers.identifiers(log, heard, runs, seen, result.layers, version=version)
+    (final / "candidates.json").write_text(_lines(tested, "candidates"), "utf-8")
+    lines = identifiers.identifiers(log, heard, mine, runs, seen, result.layers, version=version)
     (final / "identifiers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8")
+
+
+def _lines(record: dict[str, Any], last: str) -> str:
+    """JSON with one line for each entry of the list ``last``: it may have thousands."""
+    head = json.dumps({key: value for key, value in record.items() if key != last}, sort_keys=True)
+    entries = ",\n ".join(json.dumps(one, sort_keys=True) for one in record[last])
+    return f'{head[:-1]}, "{last}": [\n {entries}\n]}}\n'

@@ -19,6 +19,7 @@ from spiritsafe.settings import Jointly, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
@@ -109,6 +110,25 @@ def test_a_planted_campaign_is_accused_and_nobody_beside_it(
     assert one.candidate.kind == "template"
     assert one.log_e >= one.bar
     assert steps[-1][0] == steps[-1][1] == len(steps)
+
+
+def test_judging_in_several_processes_changes_nothing(
+    make_log: MakeLog, make_layer: MakeLayer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rng = np.random.default_rng(3)
+    columns = scene(rng)
+    log, points = make_log(**columns), own_topics(rng, columns["who"])
+    layers = cards(make_layer, lambda p: p // 3)
+    here = judged(log, layers, points)
+    monkeypatch.setattr(verdicts, "_WORTH", 0.0)
+    steps: list[tuple[int, int]] = []
+    spread = judged(log, layers, points, folder=tmp_path, progress=lambda *step: steps.append(step))
+    assert [done for done, _ in steps] == list(range(1, len(steps) + 1))
+    assert len(here) == len(spread) > 0
+    for one, other in zip(here, spread, strict=True):
+        assert (one.tests, one.log_e, one.hypotheses) == (other.tests, other.log_e, other.hypotheses)
+        assert np.array_equal(one.rows, other.rows)
+        assert np.array_equal(one.probability, other.probability)
 
 
 def test_the_accusation_is_the_same_in_another_order_and_with_more_traffic(

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import grounds
+from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 from spiritsafe.campaigns.naming import names
 from spiritsafe.campaigns.verdicts import named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from spiritsafe.campaigns.coordination import Test
     from spiritsafe.campaigns.log import Log
@@ -28,10 +29,14 @@ _SHARE = 0.1
 _MOSTLY = 0.5
 
 
-def templates(log: Log, heard: Sequence[Verdict]) -> Any:
-    """The templates (int64) whose skeletons are needed: those that screened candidates consist of."""
-    found = [templates_of(log, one) for one in heard if outward(one)]
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+def templates(log: Log, heard: Sequence[Verdict]) -> dict[int, Any]:
+    """By ``id``: the templates (int64) whose skeletons stand for a screened candidate (``templates_of``)."""
+    return {id(one): templates_of(log, one) for one in heard if outward(one)}
+
+
+def every(mine: Mapping[int, Any]) -> Any:
+    """All the templates of ``mine``, each once (int64)."""
+    return np.unique(np.concatenate(list(mine.values()))) if mine else np.zeros(0, np.int64)
 
 
 def candidates(
@@ -39,6 +44,7 @@ def candidates(
     heard: Sequence[Verdict],
     record: Mapping[str, Any],
     told: Sequence[Verdict],
+    mine: Mapping[int, Any],
     skeletons: Mapping[int, Any],
     samples: Mapping[int, Any],
     *,
@@ -47,7 +53,8 @@ def candidates(
 ) -> dict[str, Any]:
     """The content of ``candidates.json``: all of ``heard``, the largest first. ``record``: that of ``campaigns.json``.
 
-    ``skeletons``: uint64 by template; ``samples``: uint64 by ``id`` of a verdict (``identifiers.samples``).
+    ``mine``: see ``templates``; ``skeletons``: uint64 by template; ``samples``: uint64 by ``id`` of a verdict
+    (``identifiers.samples``).
     """
     known = {id(one): entry["campaign_id"] for entry, one in zip(record["campaigns"], told, strict=True)}
     screened = [one for one in heard if one.hypotheses and not one.joint_only]
@@ -86,7 +93,7 @@ def candidates(
                 "chose": sorted(grounds.chose(one.tests, one.bar)),
             },
             "excused": any(h.fits == "yes" for h in one.hypotheses),
-            "skeletons": _skeletons(log, one, skeletons),
+            "skeletons": _skeletons(log, mine.get(id(one), ()), skeletons),
             "sample": _hex(samples.get(id(one), ())),
         }
         for one in heard
@@ -94,11 +101,10 @@ def candidates(
     return content
 
 
-def _skeletons(log: Log, one: Verdict, skeletons: Mapping[int, Any]) -> list[dict[str, Any]]:
-    mine = templates_of(log, one).tolist() if outward(one) else []
+def _skeletons(log: Log, mine: Iterable[int], skeletons: Mapping[int, Any]) -> list[dict[str, Any]]:
     return [
         {"template": f"{int(log.template_key[key]):016x}", "runs": _hex(skeletons[key])}
-        for key in mine
+        for key in map(int, mine)
         if key in skeletons
     ]
 
@@ -144,7 +150,7 @@ def templates_of(log: Log, one: Verdict) -> Any:
     template = log.template[rows].astype(np.int64)
     rows, template = rows[template >= 0], template[template >= 0]
     kinds, dense, count = np.unique(template, return_inverse=True, return_counts=True)
-    pair = np.unique(dense.astype(np.int64) * log.parties + log.row_party[rows])
+    pair = distinct(dense.astype(np.int64) * log.parties + log.row_party[rows])
     users = np.bincount(pair // log.parties, minlength=kinds.size)
     return kinds[(count >= _SHARE * one.view.screen.size) & (users >= LEAST_PARTIES)]
 

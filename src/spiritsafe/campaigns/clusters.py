@@ -20,6 +20,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from spiritsafe.campaigns import traces
+from spiritsafe.campaigns._distinct import distinct, kinds
 from spiritsafe.campaigns.links import graph
 from spiritsafe.campaigns.log import STRONG
 from spiritsafe.campaigns.peeling import dense_blocks
@@ -93,7 +94,7 @@ def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candida
 def _wide(party: Any) -> bool:
     """Whether exchanges come from enough parties. A few exchanges of each tell; the rest need not be sorted."""
     few = party[:: max(1, party.size // 256)]
-    return np.unique(few).size >= LEAST_PARTIES or np.unique(party).size >= LEAST_PARTIES
+    return kinds(few) >= LEAST_PARTIES or kinds(party) >= LEAST_PARTIES
 
 
 def _by_template(log: Log, rows: Any) -> Iterator[Candidate]:
@@ -101,7 +102,7 @@ def _by_template(log: Log, rows: Any) -> Iterator[Candidate]:
     if not rows.size:
         return
     template = log.template[rows].astype(np.int64)
-    pair = np.unique(template * log.parties + log.row_party[rows])
+    pair = distinct(template * log.parties + log.row_party[rows])
     t, p = np.divmod(pair, log.parties)
     users = np.bincount(t, minlength=int(template.max()) + 1)
     wide = np.flatnonzero(users >= LEAST_PARTIES)
@@ -142,7 +143,7 @@ def _by_item(log: Log, rows: Any, seed: int) -> Iterator[Candidate]:
     """Communities of parties that send the very same prompts, whole prompts being the items."""
     party = log.row_party[rows].astype(np.int64)
     _, item = np.unique(log.exact[rows], return_inverse=True)
-    value, who = np.divmod(np.unique(item.astype(np.int64) * log.parties + party), log.parties)
+    value, who = np.divmod(distinct(item.astype(np.int64) * log.parties + party), log.parties)
     several = np.bincount(value)[value] >= 2
     if not several.any():
         return
@@ -255,7 +256,7 @@ def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candi
     for p, v in columns:
         if not v.size:
             continue
-        pair = np.unique(v * log.parties + p)
+        pair = distinct(v * log.parties + p)
         v, p = np.divmod(pair, log.parties)  # noqa: PLW2901
         several = np.bincount(v)[v] >= 2
         who.append(p[several])

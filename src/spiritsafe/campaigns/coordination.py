@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from spiritsafe.campaigns import _martingales
+from spiritsafe.campaigns._distinct import distinct, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,8 +156,8 @@ def burst_starts(labels: Any, times: Any) -> Any:
     order = np.lexsort((times, labels))
     gap = np.diff(times[order])
     same = np.diff(labels[order]) == 0
-    close = float(times.max() - times.min()) * np.unique(labels).size / labels.size / 20
-    ticks = np.unique(times)
+    close = float(times.max() - times.min()) * kinds(labels) / labels.size / 20
+    ticks = distinct(times)
     first = np.ones(labels.size, bool)
     if ticks.size < 2 or int(np.gcd.reduce(np.diff(ticks))) > close:
         return first  # the clock is coarser than what is close
@@ -180,11 +181,11 @@ def late_return(labels: Any) -> float:
     shorter reach is for that.
     """
     _, dense = np.unique(labels, return_inverse=True)
-    kinds = int(dense.max()) + 1 if dense.size else 0
-    if kinds < 2 or dense.size <= kinds:
+    labels = int(dense.max()) + 1 if dense.size else 0
+    if labels < 2 or dense.size <= labels:
         return 0.0
     bets = [
-        float(_martingales.no_early_repeat(dense.astype(np.int64), kinds, max(1, kinds // part), share))
+        float(_martingales.no_early_repeat(dense.astype(np.int64), labels, max(1, labels // part), share))
         for part in (2, 4)
         for share in (0.1, 0.6)
     ]

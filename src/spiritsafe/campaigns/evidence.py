@@ -13,6 +13,7 @@ import numpy as np
 
 from spiritsafe.campaigns import coordination as co
 from spiritsafe.campaigns import multiplicity, traces
+from spiritsafe.campaigns._distinct import distinct, kinds
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.log import HOUR, SLOT, STRONG
 
@@ -66,7 +67,7 @@ def view(log: Log, candidate: Candidate) -> View:
     tie = (tie ^ (tie >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
     rows = candidate.rows[np.lexsort((tie, log.time[candidate.rows]))]
     early = log.screening(rows)
-    parties = np.unique(log.row_party[rows[early]])
+    parties = distinct(log.row_party[rows[early]])
     test = rows[~early]
     return View(rows, rows[early], test[np.isin(log.row_party[test], parties)], parties)
 
@@ -125,21 +126,21 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
             "every order of the accounts is equally likely (bursts only lower the value)",
             "exchanges until the same account returns, median",
             _median_return(label),
-            float(max(1, np.unique(label).size) * np.log(2)),
+            float(max(1, kinds(label)) * np.log(2)),
             co.taken_in_turn(label, log.time[seen.test][:_MOST_ROWS]),
             int(label.size),
             1.0,
         )
     )
     item = log.exact[seen.test][:_MOST_ROWS]
-    kinds = np.unique(item).size
+    pool = kinds(item)
     found.append(
         Test(
             "swept_items",
             "Is one pool of items worked through pass by pass?",
             "given how often each item occurs, every order is equally likely",
             "different items per exchange",
-            float(kinds / max(1, item.size)),
+            float(pool / max(1, item.size)),
             1.0,
             co.swept(item),
             int(item.size),
@@ -177,7 +178,7 @@ def _arrivals(time: Any) -> Any:
 def _shared_pool(log: Log, rows: Any) -> bool:
     """Whether enough items were sent by two or more parties to ask how regularly that happens."""
     _, item = np.unique(log.exact[rows], return_inverse=True)
-    holders = np.bincount(np.unique(item.astype(np.int64) * log.parties + log.row_party[rows]) // log.parties)
+    holders = np.bincount(distinct(item.astype(np.int64) * log.parties + log.row_party[rows]) // log.parties)
     return bool((holders > 1).sum() >= max(_COMMON, _COMMON_SHARE * holders.size))
 
 
@@ -256,9 +257,9 @@ def ties(seen: View, layers: dict[str, Layer]) -> list[Test]:
     found: list[Test] = []
     for layer in layers.values():
         value = layer.designated[seen.parties]
-        kinds, dense = np.unique(value[value >= 0], return_inverse=True)
-        counted = layer.designations[kinds]
-        holders = np.bincount(dense, minlength=kinds.size)
+        held, dense = np.unique(value[value >= 0], return_inverse=True)
+        counted = layer.designations[held]
+        holders = np.bincount(dense, minlength=held.size)
         together = int(holders[holders > 1].sum())
         pool = layer.designated_parties
         expected = float((dense.size * (counted[dense] - 1) / max(1, pool - 1)).sum())
@@ -284,7 +285,7 @@ def same_work(log: Log, seen: View) -> float:
     party = np.searchsorted(seen.parties, log.row_party[seen.rows])
     known = np.isin(log.row_party[seen.rows], seen.parties)
     _, item = np.unique(log.exact[seen.rows], return_inverse=True)
-    pair = np.unique(item[known].astype(np.int64) * seen.parties.size + party[known])
+    pair = distinct(item[known].astype(np.int64) * seen.parties.size + party[known])
     items, who = np.divmod(pair, max(1, seen.parties.size))
     shared = np.bincount(items).astype(float)
     own = np.sort(np.bincount(who, minlength=seen.parties.size)).astype(float)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import coordination
+from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns.coordination import Test
 
 if TYPE_CHECKING:
@@ -50,11 +51,14 @@ def enumerated(log: Log, rows: Any) -> Test | None:
     order = np.argsort(party, kind="stable")
     code = log.combination[rows][order]
     total, cells, tested, spans = 0.0, 0, 0, 0
-    for part in np.split(code, np.flatnonzero(np.diff(party[order])) + 1):
-        kinds = np.unique(part).size
-        if kinds >= LEAST_CELLS and part.size > kinds:
-            total += coordination.late_return(part)
-            cells, tested, spans = cells + kinds, tested + part.size, spans + 1
+    party = party[order]
+    begin = np.flatnonzero(np.append(True, np.diff(party) != 0)) if code.size else np.zeros(0, np.int64)
+    size = np.diff(np.append(begin, code.size))
+    cell = np.repeat(np.arange(begin.size), size) << 32 | code
+    used = np.bincount(distinct(cell) >> 32, minlength=begin.size)
+    for at in np.flatnonzero((used >= LEAST_CELLS) & (size > used)).tolist():
+        total += coordination.late_return(code[begin[at] : begin[at] + size[at]])
+        cells, tested, spans = cells + int(used[at]), tested + int(size[at]), spans + 1
     if not spans:
         return None
     return Test(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns.candidates import outward, templates_of
+from spiritsafe.campaigns.candidates import outward
 from spiritsafe.campaigns.log import SLOT
 from spiritsafe.campaigns.naming import names
 
@@ -33,6 +33,7 @@ _LEAST_DEVICE = 12
 def identifiers(
     log: Log | None,
     heard: Sequence[Verdict],
+    mine: Mapping[int, Any],
     runs: Mapping[int, Any],
     samples: Mapping[int, Any],
     layers: Mapping[str, Layer],
@@ -41,7 +42,7 @@ def identifiers(
 ) -> Iterator[dict[str, str]]:
     """The lines of ``identifiers.jsonl``: candidate, class and value, in the order of the candidates.
 
-    ``runs``: skeletons by template; ``samples``: see there.
+    ``mine``: templates by ``id`` (``candidates.templates``); ``runs``: skeletons by template; ``samples``: see there.
     """
     if log is None:
         return
@@ -49,8 +50,8 @@ def identifiers(
     for one in heard:
         if not outward(one):
             continue
-        mine = [runs[key] for key in templates_of(log, one).tolist() if key in runs]
-        prints = np.unique(np.concatenate([*mine, samples[id(one)]]))
+        shared = [runs[key] for key in mine[id(one)].tolist() if key in runs]
+        prints = np.unique(np.concatenate([*shared, samples[id(one)]]))
         found = [("skeleton", f"fp{version}:{int(value):016x}") for value in prints]
         for name in ("payment", "device", "network"):
             if name in layers:
@@ -97,7 +98,9 @@ def _class(layer: str, value: str) -> str:
 
 def _held(layer: Layer, parties: Any) -> list[str]:
     """The values that at least three of ``parties`` hold and no more others do, at most ``_MOST``, the most held ones."""
-    inside = np.isin(layer.party, parties)
+    member = np.zeros(layer.designated.size, bool)
+    member[parties] = True
+    inside = member[layer.party]
     holders = np.bincount(layer.value[inside], minlength=layer.population.size)
     own = np.flatnonzero((holders >= _LEAST_HOLDERS) & (2 * holders >= layer.population))
     most = own[np.argsort(-holders[own], kind="stable")][:_MOST]

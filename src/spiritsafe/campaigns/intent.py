@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns.clusters import PICKED
 from spiritsafe.campaigns.evidence import Margins
 from spiritsafe.errors import UsageError
@@ -118,7 +119,7 @@ def score(log: Log, candidate: Candidate, rows: Any) -> float:
     if not candidate.picked:
         return float(log.has_role(rows).mean())
     sent, played = log.screened_play()
-    who = np.unique(log.row_party[rows])
+    who = distinct(log.row_party[rows])
     return float(played[who].sum() / sent[who].sum())
 
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import gammaln, xlogy
 
+from spiritsafe.campaigns._distinct import distinct, kinds
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -69,19 +71,19 @@ def regularity(items: Any, parties: Any) -> Regularity:
     nothing = Regularity(0.0, 1, 0.0, 0.0)
     if not items.size:
         return nothing
-    distinct, item = np.unique(items, return_inverse=True)
+    pool, item = np.unique(items, return_inverse=True)
     who, party = np.unique(parties, return_inverse=True)
-    item, party = _without_runners(item, party, distinct.size, who.size)
+    item, party = _without_runners(item, party, pool.size, who.size)
     if not item.size:
         return nothing
-    pair = np.unique(item.astype(np.int64) * who.size + party)
+    pair = distinct(item.astype(np.int64) * who.size + party)
     asked = np.bincount(np.bincount(item))
     askers = np.bincount(np.bincount(pair // who.size))
     if askers.size < 3:
         return nothing  # no item of two parties
-    first = log_e(*_distinct(asked), poisson)[0]
-    counts, weight = _distinct(askers)
-    size = int(np.unique(party).size)
+    first = log_e(*_occurring(asked), poisson)[0]
+    counts, weight = _occurring(askers)
+    size = kinds(party)
     second, fitted = log_e(counts, weight, lambda counts: binomial(counts, size))
     top = int(np.argmax(np.where(counts > 1, weight, 0)))
     share = float(weight[top] / weight.sum())
@@ -94,13 +96,13 @@ def _without_runners(item: Any, party: Any, items: int, parties: int) -> tuple[A
     Two customers who each run a whole benchmark make every count two. Who is left out depends on how much he asks, not
     on what others ask, so that the rest keeps its null.
     """
-    pair = np.unique(party.astype(np.int64) * items + item)
+    pair = distinct(party.astype(np.int64) * items + item)
     light = np.bincount(pair // items, minlength=parties) < _RUNNER * items
     keep = light[party]
     return item[keep], party[keep]
 
 
-def _distinct(histogram: Any) -> tuple[Any, Any]:
+def _occurring(histogram: Any) -> tuple[Any, Any]:
     counts = np.flatnonzero(histogram)
     return counts[counts > 0], histogram[counts[counts > 0]].astype(float)
 

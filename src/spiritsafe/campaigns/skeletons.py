@@ -37,11 +37,12 @@ def skeletons(sketch: Path, log: Log, wanted: Any) -> dict[int, Any]:
         return {}
     flat, owner = _anchors(sketch, chosen)
     prompts = np.bincount(log.template[chosen], minlength=int(log.template[chosen].max()) + 1)
-    template = log.template[owner].astype(np.uint64)
-    pair = np.stack([template, flat])
-    found, count = np.unique(pair, axis=1, return_counts=True)
-    kept = count >= LEAST_SHARE * prompts[found[0].astype(np.int64)]
-    mine, anchors = found[0][kept].astype(np.int64), found[1][kept]
+    template = log.template[owner].astype(np.int64)
+    order = np.lexsort((flat, template))
+    flat, template = flat[order], template[order]
+    begin = np.flatnonzero(np.append(True, (np.diff(template) != 0) | (np.diff(flat) != 0)))
+    kept = begin[np.diff(np.append(begin, flat.size)) >= LEAST_SHARE * prompts[template[begin]]]
+    mine, anchors = template[kept], flat[kept]
     ends = np.flatnonzero(np.diff(mine)) + 1
     parts = np.split(anchors, ends)
     heads = mine[np.concatenate([[0], ends])] if mine.size else mine

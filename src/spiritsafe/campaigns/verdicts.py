@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spiritsafe.campaigns import coordination, evidence, grounds, hypotheses, intent
+from spiritsafe.campaigns._spread import spread
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 from spiritsafe.campaigns.decide import bar, e_bh
 from spiritsafe.campaigns.log import STRONG
@@ -17,6 +20,7 @@ from spiritsafe.campaigns.verdict import Hub, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from spiritsafe.campaigns.clusters import Candidate
     from spiritsafe.campaigns.coordination import Test
@@ -33,6 +37,8 @@ _DOUBTFUL = 0.3
 _UNKNOWN_PARTIES, _UNKNOWN_PRODUCT = 20, 0.3
 _LEAST = 0.1
 _TIED = frozenset({"dense", "tied"})
+#: Seconds that a test takes, a candidate and an exchange, and from how many on it pays to start other processes.
+_EACH, _ROW, _WORTH = 6e-3, 2e-6, 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +58,24 @@ def verdicts(
     reference: Reference,
     margins: Margins,
     settings: Settings,
+    folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Judged:
-    """Judge every candidate that enough parties are in."""
-    heard: list[Verdict] = []
-    for index, candidate in enumerate(candidates):
-        seen = evidence.view(log, candidate)
-        if seen.parties.size >= LEAST_PARTIES:
-            heard.append(_hear(log, candidate, seen, layers, projections, reference, margins))
+    """Judge every candidate that enough parties are in. Where they are many, other processes help, by way of ``folder``."""
+    work = partial(
+        _heard, _without_words(log), _without_names(layers), projections, reference=reference, margins=margins
+    )
+    size = sum(one.rows.size for one in candidates)
+    many = _EACH * len(candidates) + _ROW * size >= _WORTH
+    found: dict[int, Verdict] = {}
+    judging = spread(work, candidates, processes=settings.threads if many else 1, folder=folder)
+    for done, (index, verdict) in enumerate(judging, 1):
+        if verdict:
+            verdict.candidate = candidates[index]  # not a copy that has travelled
+            found[index] = verdict
         if progress:
-            progress(index + 1, len(candidates))
+            progress(done, len(candidates))
+    heard = [found[index] for index in sorted(found)]
     for verdict in heard if settings.joint or settings.jointly else ():
         if _too_small(log, verdict):
             _test(log, verdict, layers, projections, margins)
@@ -72,6 +86,38 @@ def verdicts(
         if verdict.label == "campaign":
             verdict.hubs = _hubs(log, verdict, layers, projections, margins)
     return Judged(told, heard)
+
+
+def _without_words(log: Log) -> Log:
+    """``log`` without what no test reads, so that it travels lightly."""
+    log.whole_load()  # both are kept: once, not in every process
+    log.screened_play()
+    light = copy(log)
+    light.accounts, light.template_anchors = [], []
+    return light
+
+
+def _without_names(layers: dict[str, Layer]) -> dict[str, Layer]:
+    return {key: replace(layer, names=[]) for key, layer in layers.items()}
+
+
+def _heard(
+    log: Log,
+    layers: dict[str, Layer],
+    projections: Any,
+    candidates: Sequence[Candidate],
+    *,
+    reference: Reference,
+    margins: Margins,
+) -> list[Verdict | None]:
+    """A verdict for each of ``candidates``; None where too few parties are in it."""
+    seen = [evidence.view(log, one) for one in candidates]
+    return [
+        _hear(log, one, view, layers, projections, reference, margins)
+        if view.parties.size >= LEAST_PARTIES
+        else None
+        for one, view in zip(candidates, seen, strict=True)
+    ]
 
 
 def _decided_elsewhere(log: Log, heard: Sequence[Verdict], settings: Settings) -> None:

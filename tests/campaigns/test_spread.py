@@ -1,0 +1,57 @@
+"""Work spread over processes gives what one process gives, and what goes wrong there is told here."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from spiritsafe.campaigns._spread import spread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def _sums(table: Any, items: Sequence[int]) -> list[tuple[float, int, bool]]:
+    return [(float(table[item].sum()), os.getpid(), bool(table.flags.writeable)) for item in items]
+
+
+def _fails(items: Sequence[int]) -> list[int]:
+    raise ValueError(f"item {items[0]} is not liked")
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 100])
+def test_the_same_from_two_processes_as_from_one(count: int, tmp_path: Path):
+    table = np.arange(400_000.0).reshape(100, -1)
+    work, items = partial(_sums, table), list(range(count))
+    two = dict(spread(work, items, processes=2, folder=tmp_path))
+    one = dict(spread(work, items, processes=1, folder=None))
+    assert sorted(two) == sorted(one) == items
+    assert [two[key][0] for key in items] == [table[key].sum() for key in items]
+    if count > 1:
+        assert os.getpid() not in {pid for _, pid, _ in two.values()}
+        assert not any(writeable for _, _, writeable in two.values())
+    assert {pid for _, pid, _ in one.values()} <= {os.getpid()}
+
+
+def test_an_error_comes_back(tmp_path: Path):
+    with pytest.raises(ValueError, match="is not liked"):
+        list(spread(_fails, [0, 1], processes=2, folder=tmp_path))
+
+
+def _inside(queue: Any) -> None:
+    queue.put(sorted(spread(partial(_sums, np.ones((3, 3))), [0, 1, 2], processes=2, folder=None)))
+
+
+def test_a_process_that_may_start_no_others_does_it_itself():
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=_inside, args=(queue,), daemon=True)
+    process.start()
+    assert [(key, value) for key, (value, _, _) in queue.get(timeout=60)] == [(0, 3.0), (1, 3.0), (2, 3.0)]
+    process.join()
