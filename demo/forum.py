@@ -37,7 +37,7 @@ from rich.table import Table
 from spiritsafe.simulate import Plan, Population, load_corpus, simulate
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
 NAMES: tuple[str, ...] = ("aldebaran", "bellatrix", "capella")
 FORUM, ROUND = "forum.example/log", "2026-10"
@@ -49,7 +49,8 @@ INNOCENT = (
 )  # fmt: skip
 _LOCAL = ("account_id", "organization_id", "exchange_id", "payment_id", "device_id", "api_key_id")
 """Names that a simulated world gives by itself: two providers must not have the same by accident."""
-_PATIENCE = 90.0
+_PATIENCE = 600.0
+"""Seconds to wait for a server that lives; on a busy machine four of them start slowly."""
 
 
 class Failed(Exception):  # noqa: N818 - reads as the fact it states
@@ -74,6 +75,37 @@ class Stage:
     console: Console
     out: Path
     commands: int = 0
+    servers: dict[Path, subprocess.Popen[bytes]] = field(default_factory=dict)
+    """What runs beside the play, by its log."""
+
+    def until(self, holds: Callable[[], object], what: str) -> None:
+        """Wait until it holds. Raises Failed: a server ended, or too long passed."""
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            try:
+                if holds():
+                    return
+            except (httpx.HTTPError, Failed):
+                pass
+            for log, server in self.servers.items():
+                if server.poll() is not None:
+                    raise Failed(f"{what}: what writes {log} has ended\n{log.read_text('utf-8')[-2000:]}")
+            time.sleep(0.3)
+        raise Failed(f"waited in vain: {what}")
+
+    @contextmanager
+    def beside(self, folder: Path, name: str, end: signal.Signals, *words: str) -> Generator[None]:
+        """A command that runs in ``folder`` until it gets the signal ``end``."""
+        path = folder / f"{name}.log"
+        with path.open("wb") as log:
+            server = subprocess.Popen([*_program(), *words], cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+            self.servers[path] = server
+            try:
+                yield
+            finally:
+                del self.servers[path]
+                server.send_signal(end)
+                server.wait(timeout=_PATIENCE)
 
     def scene(self, title: str, text: str) -> None:
         """A new part of the play."""
@@ -150,54 +182,17 @@ def _renamed(table: pa.Table, world: str) -> pa.Table:
 def hub(stage: Stage, port: int) -> Generator[dict[str, Any]]:
     """The hub, made and served until the end."""
     made = stage.run(None, "hub", "init", "hub", "--origin", FORUM, "--title", "Forum of the demo")
-    log = (stage.out / "hub.log").open("w")
-    server = subprocess.Popen(
-        [*_program(), "hub", "serve", "hub", "--port", str(port)],
-        cwd=stage.out,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        _until(
-            lambda: httpx.get(f"http://127.0.0.1:{port}/forum/").is_success,
-            "the hub answers",
-        )
+    with stage.beside(stage.out, "hub", signal.SIGTERM, "hub", "serve", "hub", "--port", str(port)):
+        stage.until(lambda: httpx.get(f"http://127.0.0.1:{port}/forum/").is_success, "the hub answers")
         yield made
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(timeout=_PATIENCE)
-        log.close()
 
 
 @contextmanager
 def holding(stage: Stage, one: Provider) -> Generator[None]:
     """A provider's key holder, in a process of its own."""
-    log = (one.folder / "hold.log").open("w")
-    worker = subprocess.Popen(
-        [*_program(), "share", "match", "hold", "--every", "0.3"],
-        cwd=one.folder,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
     stage.console.print(f"[bold]{one.name}[/] [dim]$[/] spiritsafe share match hold &", highlight=False)
-    try:
+    with stage.beside(one.folder, "hold", signal.SIGINT, "share", "match", "hold", "--every", "0.3"):
         yield
-    finally:
-        worker.send_signal(signal.SIGINT)
-        worker.wait(timeout=_PATIENCE)
-        log.close()
-
-
-def _until(holds: Any, what: str) -> None:
-    end = time.monotonic() + _PATIENCE
-    while time.monotonic() < end:
-        try:
-            if holds():
-                return
-        except (httpx.HTTPError, Failed):
-            pass
-        time.sleep(0.3)
-    raise Failed(f"waited in vain: {what}")
 
 
 def _port() -> int:
@@ -268,7 +263,7 @@ def matched(stage: Stage, providers: list[Provider], letters: Path) -> None:
         stage.run(providers[0], "share", "match", "epoch", show=False)
         return True
 
-    _until(made, "the holders make the key of the epoch")
+    stage.until(made, "the holders make the key of the epoch")
     for one in providers:
         found = stage.run(one, "share", "match", "tokens", "out", "--out", "match-out")
         stage.say(f"{found['tokens']} tokens")

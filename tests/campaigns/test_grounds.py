@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spiritsafe.campaigns import evidence, grounds, traces
+from spiritsafe.campaigns import coordination, evidence, grounds, traces
 from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.evidence import View
@@ -44,6 +44,52 @@ def test_every_test_is_of_one_known_sort():
     assert set(evidence.DECISIVE) - set(evidence.GROUPS) == grounds.TIES
     assert not grounds.MARGINAL & grounds.ORDERLY
     assert set(evidence.DECISIVE) >= grounds.WORK
+
+
+# Loads and turns, multiplied.
+
+
+@pytest.mark.parametrize(
+    ("loads", "turns", "tie", "holds"),
+    [
+        (7.0, 7.0, "shared_payment", True),  # each below 20 bits, 20 bits together
+        (7.0, 6.8, "shared_payment", False),
+        (7.0, 7.0, "shared_network", False),  # clones that tick, in one place
+        (7.0, 7.0, "even_arrivals", False),  # a crowd of clocks
+        (30.0, -20.0, "shared_payment", True),  # loads alone
+        (20.0, -12.0, "shared_payment", True),
+        (-12.0, 25.0, "shared_payment", True),  # turns alone
+        (-12.0, 13.0, "shared_payment", False),
+    ],
+)
+def test_loads_and_turns_together_are_one_ground(loads: float, turns: float, tie: str, holds: bool):
+    found = [case("even_load", loads), case("taken_in_turn", turns), case(tie, 30.0)]
+    assert carried_unnamed(found, log_e=1.0) is holds
+
+
+def test_with_a_role_the_product_is_no_more_than_clones_could_give():
+    together = [case("even_load", 7.0), case("taken_in_turn", 7.0)]
+    assert grounds.kinds(together, BAR) == {"load"}
+    assert grounds.kinds([case("even_load", 7.0)], BAR) == set()
+    chose = case("shared_payment", 500.0, weight=0.0)
+    assert not carried([*together, chose], log_e=BAR)  # as even loads alone would not
+    assert carried([*together, case("shared_payment")], log_e=BAR)
+
+
+def test_the_product_of_loads_and_turns_is_an_e_value():
+    """Independent customers, rates as far apart as the margin says, each order equally likely: the mean is at most one."""
+    logs: list[float] = []
+    for seed in range(400):
+        rng = np.random.default_rng([11, seed])
+        counts = rng.poisson(rng.gamma(1 / 0.25, 6.0 * 0.25, 20))
+        labels = rng.permutation(np.repeat(np.arange(20), counts))
+        times = np.sort(rng.integers(0, 10**12, labels.size))
+        loads = coordination.even_load(counts, spread=0.25)
+        logs.append(loads + coordination.taken_in_turn(labels, times))
+    values = np.exp(logs)
+    assert values.mean() <= 1 + 3 * values.std() / np.sqrt(values.size)
+    assert np.median(values) < 1
+    assert (values >= 20).mean() <= 0.05  # Markov
 
 
 # Which tests count at all.

@@ -29,6 +29,9 @@ MARGINAL = frozenset({"even_load", "exchangeable_topics"})
 ORDERLY = frozenset({"taken_in_turn", "even_arrivals", "turned_together", "stepped_parameters"})
 #: Tests of how work is shared out.
 WORK = MARGINAL | ORDERLY | {"swept_items", "regular_multiplicity"}
+#: Loads and turns multiplied (``_with_product``): what a crowd of clones that tick could imitate twice over.
+_PRODUCT = "even_load and taken_in_turn"
+_CROWDS = MARGINAL | ORDERLY | {_PRODUCT}
 #: Ties that an account does not come by innocently in numbers; addresses, mail domains and clients are context.
 TIES = frozenset({"shared_payment", "shared_device"})
 #: A stream this much steadier than chance has no crowd of more than this share in it: a crowd's own arrivals are random.
@@ -44,12 +47,26 @@ def decisive(tests: Sequence[Test]) -> list[Test]:
 
 def kind(test: Test) -> str:
     """The kind of fact a test stands on; an accusation needs two."""
-    return evidence.GROUPS.get(test.name, test.name.removeprefix("shared_"))
+    return (
+        "load" if test.name == _PRODUCT else evidence.GROUPS.get(test.name, test.name.removeprefix("shared_"))
+    )
 
 
 def kinds(tests: Sequence[Test], log_e: float) -> set[str]:
     """The kinds of fact that reach ``log_e`` alone."""
-    return {kind(test) for test in decisive(tests) if test.log_e >= log_e}
+    return {kind(test) for test in _with_product(decisive(tests)) if test.log_e >= log_e}
+
+
+def _with_product(tests: Sequence[Test]) -> list[Test]:
+    """``tests``, and the product of loads and turns, of which a small campaign shows a little each (ADR 20).
+
+    Turns are tested given how often each account occurs, loads are about nothing else: their product is an e-value, too.
+    """
+    by_name = {test.name: test for test in tests}
+    loads, turns = by_name.get("even_load"), by_name.get("taken_in_turn")
+    if loads is None or turns is None:
+        return [*tests]
+    return [*tests, replace(loads, name=_PRODUCT, log_e=loads.log_e + turns.log_e)]
 
 
 def carried(tests: Sequence[Test], *, log_e: float) -> bool:
@@ -58,9 +75,9 @@ def carried(tests: Sequence[Test], *, log_e: float) -> bool:
     One of them must hold against a crowd of clones. Cards or devices that chose the candidate are no e-value, but they
     are a fact of another kind beside one that was tested.
     """
-    strong = [test for test in decisive(tests) if test.log_e >= log_e]
+    strong = [test for test in _with_product(decisive(tests)) if test.log_e >= log_e]
     return len({kind(test) for test in strong} | chose(tests, log_e)) > 1 and any(
-        test.name not in MARGINAL for test in strong
+        test.name not in MARGINAL | {_PRODUCT} for test in strong
     )
 
 
@@ -87,13 +104,13 @@ def carried_unnamed(
     work through its pool of items, or there is no pool. One found ``by_ties`` has them as one of its kinds.
     """
     least = max(log_e, UNNAMED)
-    strong = [test for test in decisive(tests) if test.log_e >= least]
+    strong = [test for test in _with_product(decisive(tests)) if test.log_e >= least]
     names = {test.name for test in strong}
     chosen = chose(tests, least) if by_ties else set[str]()
     return (
         len({kind(test) for test in strong} | chosen) > 1
-        and bool(names & WORK)
-        and (bool(chosen or names - MARGINAL - ORDERLY) or names >= {"taken_in_turn", "even_arrivals"})
+        and bool(names & (WORK | {_PRODUCT}))
+        and (bool(chosen or names - _CROWDS) or names >= {"taken_in_turn", "even_arrivals"})
         and (
             all(test.log_e > -UNNAMED for test in decisive(tests) if test.name in MARGINAL)
             or (bool(names & TIES) and (through or _steady(strong)))

@@ -66,6 +66,7 @@ def test_a_member_is_a_pseudonym_made_from_its_key(hub: Running):
 
 def test_an_invitation_opens_once_and_only_for_who_holds_the_key(hub: Running):
     code = hub.invitation("member")
+    assert code.isalnum()  # a hyphen in front would make it an option of a command
     key = Ed25519PrivateKey.generate()
     now = hub.clock()
     good = members.enrolment(key, code, audience=ORIGIN, now=now, others={"seal": SEAL})

@@ -139,7 +139,7 @@ async def invite(tx: Tx, roles: Iterable[str], *, now: int, lasts: int) -> str:
     wanted = sorted(set(roles))
     if not wanted or not set(wanted) <= set(ROLES):
         raise SharingError(f"roles are some of {', '.join(ROLES)}", where="roles")
-    code = secrets.token_urlsafe(24)
+    code = secrets.token_hex(24)  # typed as an argument: it must not begin with a hyphen
     await tx.run(
         "INSERT INTO invitations (code, roles, made, expires) VALUES ($1, $2, $3, $4)",
         hashed(code), " ".join(wanted), now, now + lasts,
