@@ -152,7 +152,7 @@ class Desk:
             return []
         places: list[tuple[int, int]] = []
         for n, name, time, person, kind, subject, reason, body in left:
-            entry = {"write": name, "by": person, "subject": subject, "reason": reason, **json.loads(body)}
+            entry = {**json.loads(body), "write": name, "by": person, "subject": subject, "why": reason}
             try:
                 places.append((self._ledger.append(kind, entry, time=time).seq, n))
             except StorageError:

@@ -167,13 +167,27 @@ class Results:
         if not path.exists():
             return 0, pa.table({})
         with DuckDB(self.cache / "engine", memory="1GB", threads=1) as engine:
-            source = f"read_parquet('{str(path).replace(chr(39), chr(39) * 2)}')"
+            source = f"read_parquet('{_quoted(path)}')"
             total = engine.scalar(f"SELECT count(*) FROM {source} WHERE {clause}", list(values))
             rows = engine.table(
                 f"SELECT * FROM {source} WHERE {clause} ORDER BY {order} LIMIT {int(limit)} OFFSET {int(offset)}",
                 list(values),
             )
         return int(total or 0), rows
+
+    def streams(self, run: Run, account: str, *, limit: int = 200) -> list[dict[str, Any]]:
+        """The streams of an account in a run: ``stream_id, campaign_id, roles, exchanges``, largest first."""
+        path = run.path / "exchanges.parquet"
+        if not path.exists():
+            return []
+        with DuckDB(self.cache / "engine", memory="1GB", threads=1) as engine:
+            return engine.table(
+                "SELECT stream_id, max(campaign_id) AS campaign_id, count(*) AS exchanges, "
+                "list_sort(list_distinct(list(role) FILTER (role IS NOT NULL))) AS roles "
+                f"FROM read_parquet('{_quoted(path)}') WHERE account_id = $1 GROUP BY stream_id "
+                f"ORDER BY exchanges DESC, stream_id LIMIT {int(limit)}",
+                [account],
+            ).to_pylist()
 
     def _saw(self, run: Run, account: str) -> bool:
         path = run.path / "accounts.parquet"
@@ -234,3 +248,7 @@ class Results:
 def _first_of_each(codes: Any) -> Any:
     _, first = np.unique(codes, return_index=True)
     return np.sort(first)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
