@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.types import ASGIApp
 
     from spiritsafe.console.settings import Settings
@@ -118,7 +118,11 @@ def _rooms() -> list[Any]:
 
 async def _tick(app: Starlette) -> None:
     while True:
-        for job in (lambda _app: app.state.desk.settle(), lambda _app: app.state.work.resume(), *app.state.ticks):
+        for job in (
+            lambda _app: app.state.desk.settle(),
+            lambda _app: app.state.work.resume(),
+            *app.state.ticks,
+        ):
             # What fails now is tried again; a page that needs it says what is wrong.
             with suppress(SpiritsafeError, OSError):
                 await job(app)

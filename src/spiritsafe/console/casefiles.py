@@ -1,4 +1,4 @@
-"""What people decide about cases, done in the cases' folders and in the signed orders. Each looks first at what is done already."""
+"""What people decide about cases, done in the cases' folders and in the signed orders; each looks first at what is there."""
 
 from __future__ import annotations
 
@@ -57,9 +57,13 @@ def kinds(
 
 def place(settings: Settings, case: str) -> Path:
     """The folder of a case. Raises UsageError for a name that is none."""
-    if settings.cases is None or not case or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in case):
+    if (
+        settings.cases is None
+        or not case
+        or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in case)
+    ):
         raise UsageError(f"{case!r} is no name of a case", hint="letters, digits, and . _ -")
-    if case.startswith((".", "-")) or len(case) > 80:  # noqa: PLR2004 - a folder's name
+    if case.startswith((".", "-")) or len(case) > 80:
         raise UsageError(f"{case!r} is no name of a case", hint="a letter or digit first, at most 80")
     return settings.cases / case
 
@@ -114,7 +118,13 @@ def _open(settings: Settings, results: Results, job: Job, tell: Tell) -> None:
     where = place(settings, body["case"])
     if not (where / folder.LEDGER).exists():
         folder.create(
-            where, case_id=body["case"], title=body["title"], claim=body["claim"], by=job.person, why=job.reason, now=job.time
+            where,
+            case_id=body["case"],
+            title=body["title"],
+            claim=body["claim"],
+            by=job.person,
+            why=job.reason,
+            now=job.time,
         )
     case = folder.open_case(where)
     if any(one["id"] == body["campaign"] for item in case.of("campaign") for one in item.about["campaigns"]):
@@ -191,7 +201,12 @@ async def _decide(settings: Settings, press: measures.Press, desk: Desk, job: Jo
         mine = next((one for one in case.appeals if one.item.name == body["appeal"]), None)
         if mine is None or not mine.outcome:
             appeals.decide(
-                where, body["appeal"], body["outcome"], by=job.person, why=job.reason, now=folder.not_before(where, now)
+                where,
+                body["appeal"],
+                body["outcome"],
+                by=job.person,
+                why=job.reason,
+                now=folder.not_before(where, now),
             )
 
     await asyncio.to_thread(first)

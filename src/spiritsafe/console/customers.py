@@ -1,14 +1,13 @@
 """Whom a measure would touch: accounts, and the organizations behind them, as the log that was scanned names them.
 
-The log is read once for each state of its files (long work: the page shows how far it is) into ``account_id, organization_id, relation``;
-after that a measure is counted in one query.
+The log is read once for each state of its files (long work: the page shows how far it is) into ``account_id, organization_id,
+relation``; after that a measure is counted in one query.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ from spiritsafe.errors import SpiritsafeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from spiritsafe.console.results import Run
     from spiritsafe.model import Exemption, Order
@@ -82,10 +82,14 @@ class Customers:
                 found = sources.read(
                     list(self.records), engine=reader, rejects=work / "rejected.jsonl", progress=told
                 )
-                engine.execute("CREATE TABLE seen (account_id VARCHAR, organization_id VARCHAR, relation VARCHAR)")
+                engine.execute(
+                    "CREATE TABLE seen (account_id VARCHAR, organization_id VARCHAR, relation VARCHAR)"
+                )
                 for batch in found:
                     engine.register("batch", pa.table(batch.select(_TABLE.names)))
-                    engine.execute("INSERT INTO seen SELECT DISTINCT account_id, organization_id, relation FROM batch")
+                    engine.execute(
+                        "INSERT INTO seen SELECT DISTINCT account_id, organization_id, relation FROM batch"
+                    )
                     engine.unregister("batch")
                 table = engine.table(
                     "SELECT account_id, max(organization_id) AS organization_id, max(relation) AS relation FROM seen "
@@ -103,13 +107,20 @@ class Customers:
 
 
 def touched(
-    order: Order, run: Run | None, customers: Path | None, ladder: Ladder, exempt: Iterable[Exemption], *, work: Path, now: int
+    order: Order,
+    run: Run | None,
+    customers: Path | None,
+    ladder: Ladder,
+    exempt: Iterable[Exemption],
+    *,
+    work: Path,
+    now: int,
 ) -> dict[str, Any]:
     """Whom ``order`` would touch.
 
-    ``accounts``: how many it reaches: those it lists, or those whose exchanges in the run were the campaign's; ``organizations``: their
-    customers, None when no log says; ``alone``: accounts of no organization, each its own customer; ``spared``: accounts that the
-    policy's relations or an exemption keep out, already taken off; ``largest``: organizations with the most accounts.
+    ``accounts``: how many it reaches: those it lists, or those whose exchanges in the run were the campaign's; ``organizations``:
+    their customers, None when no log says; ``alone``: accounts of no organization, each its own customer; ``spared``: accounts
+    that the policy's relations or an exemption keep out, already taken off; ``largest``: organizations with most accounts.
     """
     names = sorted(order.accounts) if order.accounts else _matching(order, run, work)
     exempt = [one for one in exempt if one.above is None and one.expires > now]
@@ -156,5 +167,6 @@ def _matching(order: Order, run: Run | None, work: Path) -> list[str]:
     with DuckDB(work, memory="1GB", threads=1) as engine:
         source = str(run.path / "exchanges.parquet").replace("'", "''")
         return engine.table(
-            f"SELECT DISTINCT account_id FROM read_parquet('{source}') WHERE campaign_id = $1", [order.campaign_id]
+            f"SELECT DISTINCT account_id FROM read_parquet('{source}') WHERE campaign_id = $1",
+            [order.campaign_id],
         )["account_id"].to_pylist()

@@ -1,8 +1,8 @@
-"""Measures: a person proposes an order, another approves it with a key of their own, and the signed file that the gateway reads changes.
+"""Measures: one person proposes an order, another approves it with a key of their own, and the gateway's file changes.
 
-What a person decided is in the store first; the file follows, at once and after any interruption (`apply`). An order that stands in the
-file already is not signed in again, so nothing is applied twice. States: proposed → approved → in force → rolled back or expired;
-proposed → rejected or expired.
+What a person decided is in the store first; the file follows, at once and after any interruption (`apply`). An order that
+stands in the file already is not signed in again, so nothing is applied twice. States: proposed → approved → in force →
+rolled back or expired; proposed → rejected or expired.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from spiritsafe.orders.content import from_order, to_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from spiritsafe.console.people import Person
     from spiritsafe.console.results import Run
     from spiritsafe.console.settings import Orders
@@ -50,7 +51,11 @@ def derived(run: Run, campaign: str, wanted: Policy, *, now: int) -> list[Order]
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    return [one for one in ladder.propose(data, wanted.ladder, now, where=str(path)) if one.campaign_id == campaign]
+    return [
+        one
+        for one in ladder.propose(data, wanted.ladder, now, where=str(path))
+        if one.campaign_id == campaign
+    ]
 
 
 def name_of(write: str) -> str:
@@ -69,7 +74,8 @@ async def propose(
     if taken:
         raise UsageError(f"this very order is open already, as {taken[0]}", hint="look at it under Orders")
     await tx.run(
-        "INSERT INTO proposals (id, order_id, campaign, run, content, state, person, reason, time, until, expires, version, closed) "
+        "INSERT INTO proposals "
+        "(id, order_id, campaign, run, content, state, person, reason, time, until, expires, version, closed) "
         "VALUES ($1, $2, $3, $4, $5, 'proposed', $6, $7, $8, $9, $10, 1, '')",
         name, order.order_id, order.campaign_id, run, json.dumps(from_order(order)), by, reason, now, now + wait,
         order.expires,
@@ -82,7 +88,9 @@ async def one(tx: Tx, name: str) -> dict[str, Any] | None:
     return None if row is None else await _told(tx, row)
 
 
-async def listed(tx: Tx, states: Sequence[str], *, offset: int = 0, limit: int = 50) -> tuple[int, list[dict[str, Any]]]:
+async def listed(
+    tx: Tx, states: Sequence[str], *, offset: int = 0, limit: int = 50
+) -> tuple[int, list[dict[str, Any]]]:
     """How many proposals are in ``states``, and a page of them, newest first."""
     marks = ", ".join(f"${n + 1}" for n in range(len(states)))
     total = await tx.one(f"SELECT count(*) FROM proposals WHERE state IN ({marks})", *states)
@@ -123,7 +131,9 @@ async def approve(
     return {"state": state, "version": version + 1, "lacks": lacks}
 
 
-async def close(tx: Tx, name: str, state: str, why: str, *, version: int, was: str = "proposed") -> dict[str, Any]:
+async def close(
+    tx: Tx, name: str, state: str, why: str, *, version: int, was: str = "proposed"
+) -> dict[str, Any]:
     """Reject a proposal, let it or an order expire, or begin to lift an order. Raises Stale."""
     await _at(tx, name, version, was)
     await _move(tx, name, state, version, why)
@@ -262,7 +272,9 @@ async def expire(table: desk.Desk, *, now: int) -> None:
 
 
 async def _waiting(tx: Tx) -> list[dict[str, Any]]:
-    rows = await tx.all(f"SELECT {_COLUMNS} FROM proposals WHERE state IN ('approved', 'lifting') ORDER BY time")
+    rows = await tx.all(
+        f"SELECT {_COLUMNS} FROM proposals WHERE state IN ('approved', 'lifting') ORDER BY time"
+    )
     found = [await _told(tx, row) for row in rows]
     for each in found:
         closer = await tx.one(
@@ -297,7 +309,8 @@ async def _move(tx: Tx, name: str, state: str, version: int, why: str | None = N
 async def _told(tx: Tx, row: tuple[Any, ...]) -> dict[str, Any]:
     name, campaign, run, content, state, person, reason, time, until, expires, version, closed = row
     agreed = await tx.all(
-        "SELECT person, time, signature, reason FROM approvals WHERE proposal = $1 ORDER BY time, person", name
+        "SELECT person, time, signature, reason FROM approvals WHERE proposal = $1 ORDER BY time, person",
+        name,
     )
     order = to_order(json.loads(content), name)
     order = replace(order, approvals=tuple(Approval(who, at, mark) for who, at, mark, _ in agreed))

@@ -1,7 +1,8 @@
 """What scans and watches wrote, for the pages: the runs, one row a campaign, and any part of one on demand.
 
-A result folder is indexed once for each state of its ``campaigns.json`` (modification time and size): summaries as an Arrow table in
-memory, whole entries and members as Parquet below the cache folder. A page then reads the row group it needs, never a whole result.
+A result folder is indexed once for each state of its ``campaigns.json`` (modification time and size): summaries as an Arrow
+table in memory, whole entries and members as Parquet below the cache folder. A page then reads the row group it needs, never
+a whole result.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import re
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -26,6 +26,7 @@ from spiritsafe.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 LOOK: Final = 2.0
 """Seconds between two looks at the folders."""

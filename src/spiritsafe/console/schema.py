@@ -48,8 +48,8 @@ STEPS: Final = (
       reason TEXT NOT NULL, PRIMARY KEY (proposal, person)
     ){strict};
     CREATE TABLE jobs (
-      id TEXT PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, person TEXT NOT NULL, reason TEXT NOT NULL, body TEXT NOT NULL,
-      state TEXT NOT NULL, note TEXT NOT NULL, time {int} NOT NULL
+      id TEXT PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, person TEXT NOT NULL, reason TEXT NOT NULL,
+      body TEXT NOT NULL, state TEXT NOT NULL, note TEXT NOT NULL, time {int} NOT NULL
     ){strict};
     CREATE INDEX jobs_of ON jobs (subject, time);
     CREATE INDEX jobs_left ON jobs (time) WHERE state = 'waiting';

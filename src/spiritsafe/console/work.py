@@ -1,7 +1,7 @@
-"""Work that stands outside the store: a case's folder, the signed orders of an appeal. Decided first, then done, once, whatever happens.
+"""Work outside the store: a case's folder, the signed orders of an appeal. Decided first, then done, once, whatever happens.
 
-A person's decision and the job are one write. The job runs at once; after a kill it runs when the console starts again. So each kind of
-job looks first at what is there already, and does only what is missing.
+A person's decision and the job are one write. The job runs at once; after a kill it runs when the console starts again. So
+each kind of job looks first at what is there already, and does only what is missing.
 """
 
 from __future__ import annotations
@@ -37,13 +37,17 @@ class Job:
 class Work:
     """Runs jobs, one at a time. ``kinds``: kind → an async function of the job and of a teller ``(stage, share)``."""
 
-    def __init__(self, desk: Desk, kinds: Mapping[str, Callable[[Job, Callable[[str, float], None]], Awaitable[None]]]) -> None:
+    def __init__(
+        self, desk: Desk, kinds: Mapping[str, Callable[[Job, Callable[[str, float], None]], Awaitable[None]]]
+    ) -> None:
         self._desk, self._kinds = desk, kinds
         self._turn = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.progress: dict[str, tuple[str, float]] = {}
 
-    async def decide(self, what: Write, told: Mapping[str, Any], body: Mapping[str, Any], *, now: int) -> asyncio.Task[None]:
+    async def decide(
+        self, what: Write, told: Mapping[str, Any], body: Mapping[str, Any], *, now: int
+    ) -> asyncio.Task[None]:
         """Keep a person's decision and begin its job; ``told`` is what the ledger says of it, ``body`` what the job needs."""
         what = what.checked()
 
@@ -67,14 +71,16 @@ class Work:
 
         for row in await self._desk.read(left):
             if row[0] not in self._tasks and row[1] in self._kinds:
-                self._begin(Job(*row[:5], json.loads(row[5]), row[6]))
+                name, kind, subject, person, reason, body, time = row
+                self._begin(Job(name, kind, subject, person, reason, json.loads(body), time))
 
     async def of(self, subject: str) -> list[dict[str, Any]]:
         """The jobs about a subject that are not done: waiting ones with how far they are, and the last that failed."""
 
         async def found(tx: Tx) -> list[tuple[Any, ...]]:
             return await tx.all(
-                "SELECT id, kind, state, note, time FROM jobs WHERE subject = $1 ORDER BY time DESC LIMIT 10", subject
+                "SELECT id, kind, state, note, time FROM jobs WHERE subject = $1 ORDER BY time DESC LIMIT 10",
+                subject,
             )
 
         rows = await self._desk.read(found)
@@ -82,7 +88,9 @@ class Work:
         for n, (name, kind, state, note, time) in enumerate(rows):
             if state == "waiting" or (state == "failed" and n == 0):
                 stage, share = self.progress.get(name, ("", 0.0))
-                told.append({"kind": kind, "state": state, "note": note, "time": time, "stage": stage, "share": share})
+                told.append(
+                    {"kind": kind, "state": state, "note": note, "time": time, "stage": stage, "share": share}
+                )
         return told
 
     async def end(self) -> None:
@@ -102,17 +110,27 @@ class Work:
         async with self._turn:
             state, note = "done", ""
             try:
-                await self._kinds[job.kind](job, lambda stage, share: self.progress.__setitem__(job.id, (stage, share)))
+                await self._kinds[job.kind](
+                    job, lambda stage, share: self.progress.__setitem__(job.id, (stage, share))
+                )
             except SpiritsafeError as error:
                 state, note = "failed", str(error)
             finally:
                 self.progress.pop(job.id, None)
 
             async def ended(tx: Tx) -> None:
-                await tx.run("UPDATE jobs SET state = $1, note = $2, body = '{}' WHERE id = $3", state, note, job.id)
+                await tx.run(
+                    "UPDATE jobs SET state = $1, note = $2, body = '{}' WHERE id = $3", state, note, job.id
+                )
 
             if state == "failed":
-                what = Write(job.person, f"{job.kind}-failed", job.subject, note[:500] or "it failed", f"failed-{job.id}"[:64])
+                what = Write(
+                    job.person,
+                    f"{job.kind}-failed",
+                    job.subject,
+                    note[:500] or "it failed",
+                    f"failed-{job.id}"[:64],
+                )
                 await self._desk.write(what, {"job": job.id}, ended, now=job.time)
             else:
                 await self._desk.quietly(ended)

@@ -30,10 +30,10 @@ def routes() -> list[Route]:
 @needs("read")
 async def account(request: Request) -> Response:
     """What the runs tell of one account, its streams and exchanges, and the measures that name it."""
-    state, asked = request.app.state, request.query_params
+    asked = request.query_params
     name = asked.get("account", "")
     text = asked.get("offset", "0")
-    offset = int(text) if text.isdecimal() and len(text) < 10 else 0  # noqa: PLR2004 - an offset
+    offset = int(text) if text.isdecimal() and len(text) < 10 else 0
     data = await run_in_threadpool(_read, request, name, asked.get("run", ""), offset)
     if not data["seen"]:
         raise Refused(404, "no run saw this account")
@@ -74,7 +74,12 @@ def _measures(request: Request, name: str, organization: str | None) -> dict[str
         return {"orders": [], "exempt": []}
     return {
         "orders": [
-            {"order_id": one.order_id, "response": one.response, "campaign": one.campaign_id, "expires": one.expires}
+            {
+                "order_id": one.order_id,
+                "response": one.response,
+                "campaign": one.campaign_id,
+                "expires": one.expires,
+            }
             for one in found.orders
             if name in one.accounts
         ],

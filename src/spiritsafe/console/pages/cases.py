@@ -74,8 +74,17 @@ async def open_(request: Request) -> Response:
         raise UsageError("a case has a title and a claim")
     if where.exists():
         raise UsageError(f"there is a case {name!r} already", hint="take another name")
-    body = {"case": name, "title": title, "claim": claim, "run": run, "campaign": campaign, "records": "records" in form}
-    what = desk.Write(person.name, casefiles.OPEN, casefiles.subject(name), form.get("reason", ""), form.get("write", ""))
+    body = {
+        "case": name,
+        "title": title,
+        "claim": claim,
+        "run": run,
+        "campaign": campaign,
+        "records": "records" in form,
+    }
+    what = desk.Write(
+        person.name, casefiles.OPEN, casefiles.subject(name), form.get("reason", ""), form.get("write", "")
+    )
     await state.work.decide(what, body, body, now=state.now())
     return RedirectResponse(f"/cases/{name}?done=opened", 303)
 
@@ -109,7 +118,11 @@ async def notice(request: Request) -> Response:
     told, text = await run_in_threadpool(
         lambda: casefiles.notice_of(state.settings, found, account, now=state.now())
     )
-    return respond(request, "notice.html", {"name": request.path_params["case"], "account": account, "notice": told, "text": text})
+    return respond(
+        request,
+        "notice.html",
+        {"name": request.path_params["case"], "account": account, "notice": told, "text": text},
+    )
 
 
 @needs("case")
@@ -159,7 +172,9 @@ async def decide(request: Request) -> Response:
 async def _decided(request: Request, kind: str, told: dict[str, Any], body: dict[str, Any]) -> Response:
     state, form, person = request.app.state, request.state.form, request.state.person
     name = request.path_params["case"]
-    what = desk.Write(person.name, kind, casefiles.subject(name), form.get("reason", ""), form.get("write", ""))
+    what = desk.Write(
+        person.name, kind, casefiles.subject(name), form.get("reason", ""), form.get("write", "")
+    )
     whole = {"case": name, **told}
     task = await state.work.decide(what, whole, {"case": name, **body}, now=state.now())
     await asyncio.wait({task}, timeout=10)

@@ -32,7 +32,7 @@ async def ledger(request: Request) -> Response:
     """A page of the ledger, newest first, with what a check of the whole chain says."""
     state, asked = request.app.state, request.query_params
     text = asked.get("offset", "0")
-    offset = int(text) if text.isdecimal() and len(text) < 10 else 0  # noqa: PLR2004 - an offset
+    offset = int(text) if text.isdecimal() and len(text) < 10 else 0
     by, kind, subject = (asked.get(key, "").strip()[:200] for key in ("by", "kind", "subject"))
     path: Path = state.desk.path
     fault, head, total, rows = await run_in_threadpool(_page, path, by, kind, subject, offset)
@@ -43,7 +43,9 @@ async def ledger(request: Request) -> Response:
     return respond(request, "ledger.html", data)
 
 
-def _page(path: Path, by: str, kind: str, subject: str, offset: int) -> tuple[str, str, int, list[dict[str, Any]]]:
+def _page(
+    path: Path, by: str, kind: str, subject: str, offset: int
+) -> tuple[str, str, int, list[dict[str, Any]]]:
     """What is wrong with the chain (empty when nothing), its head, how many entries fit, and a page of them."""
     head, fault = books.GENESIS, ""
     fits: list[books.Entry] = []
@@ -51,7 +53,11 @@ def _page(path: Path, by: str, kind: str, subject: str, offset: int) -> tuple[st
         for entry in books.entries(path):
             head = entry.hash
             body = entry.body
-            if by in {"", body.get("by")} and kind in {"", entry.kind} and subject in {"", body.get("subject")}:
+            if (
+                by in {"", body.get("by")}
+                and kind in {"", entry.kind}
+                and subject in {"", body.get("subject")}
+            ):
                 fits.append(entry)
     except SpiritsafeError as error:
         fault = str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -35,10 +36,10 @@ async def me(request: Request) -> Response:
     """Who one is here."""
     state, person = request.app.state, request.state.person
     known = None
-    try:
-        known = (await run_in_threadpool(measures.read, state.settings.orders)).rules.approvers.get(person.name)
-    except SpiritsafeError:
-        pass
+    with suppress(SpiritsafeError):
+        known = (await run_in_threadpool(measures.read, state.settings.orders)).rules.approvers.get(
+            person.name
+        )
     data = {
         "name": person.name, "role": person.role, "local": person.password is not None, "public": person.public,
         "known": person.public is not None and known == person.public, "policy": state.settings.orders is not None,
@@ -55,8 +56,12 @@ async def password(request: Request) -> Response:
     if form.get("new", "") != form.get("again", ""):
         raise UsageError("the two new passwords are not the same")
     hashed = await run_in_threadpool(passwords.hashed, form.get("new", ""))
-    what = desk.Write(person.name, "password-set", f"person {person.name}", "their own new password", form.get("write", ""))
-    await state.desk.write(what, {"name": person.name}, lambda tx: staff.password(tx, person.name, hashed), now=state.now())
+    what = desk.Write(
+        person.name, "password-set", f"person {person.name}", "their own new password", form.get("write", "")
+    )
+    await state.desk.write(
+        what, {"name": person.name}, lambda tx: staff.password(tx, person.name, hashed), now=state.now()
+    )
     # The password that the first start wrote into a file is none any more.
     if person.name == "admin":
         (state.settings.data / "first-admin.txt").unlink(missing_ok=True)
@@ -72,10 +77,22 @@ async def key(request: Request) -> Response:
     if form.get("passphrase", "") != form.get("again", ""):
         raise UsageError("the two passphrases are not the same")
     made = Ed25519PrivateKey.generate()
-    public, sealed = keys.public(made), await run_in_threadpool(passwords.seal, made, form.get("passphrase", ""))
-    what = desk.Write(person.name, "approval-key-made", f"person {person.name}", form.get("reason", ""), form.get("write", ""))
+    public, sealed = (
+        keys.public(made),
+        await run_in_threadpool(passwords.seal, made, form.get("passphrase", "")),
+    )
+    what = desk.Write(
+        person.name,
+        "approval-key-made",
+        f"person {person.name}",
+        form.get("reason", ""),
+        form.get("write", ""),
+    )
     await state.desk.write(
-        what, {"name": person.name, "public": public}, lambda tx: staff.key(tx, person.name, public, sealed), now=state.now()
+        what,
+        {"name": person.name, "public": public},
+        lambda tx: staff.key(tx, person.name, public, sealed),
+        now=state.now(),
     )
     return RedirectResponse("/me?done=key", 303)
 

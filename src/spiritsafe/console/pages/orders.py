@@ -101,19 +101,23 @@ async def new(request: Request) -> Response:
         for one in found
     ]  # fmt: skip
     return respond(
-        request, "propose.html", {"run": run.name, "campaign_id": campaign, "rows": rows, "counting": _counting(request)}
+        request,
+        "propose.html",
+        {"run": run.name, "campaign_id": campaign, "rows": rows, "counting": _counting(request)},
     )
 
 
 @needs("propose")
 async def propose(request: Request) -> Response:
     """Propose one of them."""
-    state, form, person = request.app.state, request.state.form, request.state.person
-    run, campaign, _, found = await _derived(request, form)
+    state, form = request.app.state, request.state.form
+    run, _, _, found = await _derived(request, form)
     chosen = next((one for one in found if one.order_id == form.get("order_id")), None)
     if chosen is None:
         raise Refused(
-            409, "the result or the policy changed: this order is no longer derived from it", "load the page again and choose"
+            409,
+            "the result or the policy changed: this order is no longer derived from it",
+            "load the page again and choose",
         )
     now, reason = state.now(), form.get("reason", "")
     name = await _kept(request, chosen, run.name, reason, now=now)
@@ -165,12 +169,20 @@ async def approve(request: Request) -> Response:
     wanted = await run_in_threadpool(measures.read, state.settings.orders)
     signed = measures.signed(found["made"], person, mine, wanted, now=now)
     what = desk.Write(
-        person.name, "order-approved", measures.subject(found["id"]), form.get("reason", ""), form.get("write", "")
+        person.name,
+        "order-approved",
+        measures.subject(found["id"]),
+        form.get("reason", ""),
+        form.get("write", ""),
     )
     issuer = state.settings.orders.issuer
     told = await state.desk.write(
         what,
-        {"order_id": found["order"]["order_id"], "campaign_id": found["campaign"], "signature": signed.signature},
+        {
+            "order_id": found["order"]["order_id"],
+            "campaign_id": found["campaign"],
+            "signature": signed.signature,
+        },
         lambda tx: measures.approve(tx, found["id"], signed, what.reason, wanted, issuer, version=version),
         now=now,
         more=lambda made: {"state": made["state"]},
@@ -198,7 +210,9 @@ async def _closed(request: Request, kind: str, to: str, was: str) -> Response:
     state, form, person = request.app.state, request.state.form, request.state.person
     found = await _one(request)
     version, now = version_of(form), state.now()
-    what = desk.Write(person.name, kind, measures.subject(found["id"]), form.get("reason", ""), form.get("write", ""))
+    what = desk.Write(
+        person.name, kind, measures.subject(found["id"]), form.get("reason", ""), form.get("write", "")
+    )
     await state.desk.write(
         what,
         {"order_id": found["order"]["order_id"], "campaign_id": found["campaign"], "state": to},
@@ -289,10 +303,10 @@ def _plain(found: dict[str, Any], *, brief: bool = False) -> dict[str, Any]:
 def version_of(form: Any) -> int:
     """The version that a form was made for. Raises UsageError."""
     version = form.get("version", "")
-    if not version.isdecimal() or len(version) > 9:  # noqa: PLR2004 - no such number of changes
+    if not version.isdecimal() or len(version) > 9:
         raise UsageError("the form has no version", hint="load the page again")
     return int(version)
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 10 else 0  # noqa: PLR2004 - an offset
+    return int(text) if text.isdecimal() and len(text) < 10 else 0

@@ -43,7 +43,9 @@ async def everyone(request: Request) -> Response:
         for one in found
     ]  # fmt: skip
     oidc = state.settings.oidc.title if state.settings.oidc else ""
-    return respond(request, "people.html", {"rows": rows, "roles": people.ROLES, "oidc": oidc, "least": passwords.LEAST})
+    return respond(
+        request, "people.html", {"rows": rows, "roles": people.ROLES, "oidc": oidc, "least": passwords.LEAST}
+    )
 
 
 @needs("people")
@@ -55,7 +57,11 @@ async def add(request: Request) -> Response:
     hashed = await run_in_threadpool(passwords.hashed, form.get("password", ""))
     now = state.now()
     what = desk.Write(
-        request.state.person.name, "person-added", f"person {name}", form.get("reason", ""), form.get("write", "")
+        request.state.person.name,
+        "person-added",
+        f"person {name}",
+        form.get("reason", ""),
+        form.get("write", ""),
     )
     await state.desk.write(
         what, {"name": name, "role": role, "oidc": False},
@@ -84,9 +90,18 @@ async def change(request: Request) -> Response:
         else:
             raise UsageError("nothing to change was named")
 
-    kinds = {"role": "role-given", "disable": "person-disabled", "enable": "person-enabled", "password": "password-set"}
+    kinds = {
+        "role": "role-given",
+        "disable": "person-disabled",
+        "enable": "person-enabled",
+        "password": "password-set",
+    }
     write = desk.Write(
-        request.state.person.name, kinds.get(what, "none"), f"person {name}", form.get("reason", ""), form.get("write", "")
+        request.state.person.name,
+        kinds.get(what, "none"),
+        f"person {name}",
+        form.get("reason", ""),
+        form.get("write", ""),
     )
     body = {"name": name, **({"role": to} if what == "role" else {})}
     await state.desk.write(write, body, job, now=state.now())
