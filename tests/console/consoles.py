@@ -167,7 +167,13 @@ def result(folder: Path, change: Callable[[Any], Any] = lambda whole: whole) -> 
             accounts.append((name, entry["label"], campaign, one["membership"]))
             role = entry["roles"][0]["role"] if entry["roles"] else None
             exchanges += [
-                (f"ex-{campaign}-{n}-{k}", name, f"{name}/s{k % 2}", campaign if k else None, role if k else None)
+                (
+                    f"ex-{campaign}-{n}-{k}",
+                    name,
+                    f"{name}/s{k % 2}",
+                    campaign if k else None,
+                    role if k else None,
+                )
                 for k in range(4)
             ]
     for name, schema, rows in (("accounts", ACCOUNTS, accounts), ("exchanges", EXCHANGES, exchanges)):
@@ -224,6 +230,7 @@ def furnish(data: Path, known_hash: str, *, extra: str = "", database: str = "")
         f'[cases]\nfolder = "cases"\nrecords = ["log.jsonl"]\n{extra}'
     )
     known = settings.read(data)
+
     async def fill() -> None:
         desk = Desk(store.opened(known.store), data / settings.LEDGER)
         await desk.open()
@@ -246,7 +253,9 @@ PAGE = f"/campaigns/out/{CAMPAIGN}"
 def key_for(house: House, name: str) -> str:
     """Somebody makes a key to approve with; the public half."""
     who = house.someone(name)
-    answer = who.send("/me", "/me/key", password=PASSWORD, passphrase=PHRASE, again=PHRASE, reason="my first key")
+    answer = who.send(
+        "/me", "/me/key", password=PASSWORD, passphrase=PHRASE, again=PHRASE, reason="my first key"
+    )
     assert answer.status_code == 303, answer.text
     return who.json("/me.json")["public"]
 

@@ -28,7 +28,9 @@ def address(route: Route) -> str:
 
 
 @pytest.mark.parametrize(("route", "method"), ROUTES, ids=[f"{m} {r.path}" for r, m in ROUTES])
-def test_every_route_is_refused_to_who_may_not_ask_and_open_to_who_may(route: Route, method: str, house: House):
+def test_every_route_is_refused_to_who_may_not_ask_and_open_to_who_may(
+    route: Route, method: str, house: House
+):
     right = guard.right_of(route)
     assert right == "" or right in RIGHTS
     path = address(route)
@@ -63,7 +65,10 @@ def test_a_route_that_does_not_say_who_may_ask_is_never_served():
 
 
 def test_a_write_needs_the_token_of_its_session_and_comes_from_here(house: House):
-    dee, form = house.someone("dee"), {"name": "zoe", "role": "viewer", "password": PASSWORD, "reason": "new here"}
+    dee, form = (
+        house.someone("dee"),
+        {"name": "zoe", "role": "viewer", "password": PASSWORD, "reason": "new here"},
+    )
     good = dee.forms("/people")["/people/add"]
     other = house.someone("bo").forms("/orders")["/logout"]["csrf"]
     for wrong in ("", "x", other):
@@ -142,7 +147,9 @@ def test_cookies_headers_and_sizes(house: House):
     assert one.line.post("/logout", content=b"&".join([b"a=1"] * 3_000), headers=kind).status_code == 400
     assert one.line.post("/logout", content=b"a=%ff", headers=kind).status_code == 400
     assert one.get("/static/../app.py").status_code == 404
-    assert one.line.get(httpx.URL(str(one.line.base_url), raw_path=b"/static/%2e%2e/app.py")).status_code == 404
+    assert (
+        one.line.get(httpx.URL(str(one.line.base_url), raw_path=b"/static/%2e%2e/app.py")).status_code == 404
+    )
 
 
 def test_who_guesses_waits_and_nobody_else_does(house: House):
@@ -150,7 +157,8 @@ def test_who_guesses_waits_and_nobody_else_does(house: House):
     guesser = house.new()
     form = guesser.forms("/login")["/login"]
     answers = [
-        guesser.post("/login", {**form, "name": "vi", "password": "wrong horse battery"}).status_code for _ in range(6)
+        guesser.post("/login", {**form, "name": "vi", "password": "wrong horse battery"}).status_code
+        for _ in range(6)
     ]
     assert answers == [401] * 5 + [429]
     assert guesser.post("/login", {**form, "name": "vi", "password": PASSWORD}).status_code == 429

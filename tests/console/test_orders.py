@@ -61,7 +61,9 @@ def test_an_order_is_proposed_approved_by_another_obeyed_and_rolled_back(ready: 
         ("order-approved", "bo", "I looked at it"),
         ("order", "bo", "it takes the reasoning"),
     ]
-    answer = house.someone("cy").send(f"/orders/{name}", f"/orders/{name}/roll-back", reason="they hold a licence")
+    answer = house.someone("cy").send(
+        f"/orders/{name}", f"/orders/{name}/roll-back", reason="they hold a licence"
+    )
     assert bo.follow(answer).status_code == 200
     assert (ana.json(f"/orders/{name}.json")["state"], obeyed(house)) == ("rolled back", {})
     assert [one["kind"] for one in house.ledger()[-2:]] == ["order-rolled-back", "lift"]
@@ -87,9 +89,7 @@ def test_suspension_needs_two_others_and_the_proposer_is_neither(ready: House):
 def test_of_two_approvers_at_the_same_time_exactly_one_wins(ready: House):
     name = proposed(ready)
     who = {one: ready.someone(one) for one in ("bo", "cy", "dee")}
-    forms = {
-        one: browser.forms(f"/orders/{name}")[f"/orders/{name}/approve"] for one, browser in who.items()
-    }
+    forms = {one: browser.forms(f"/orders/{name}")[f"/orders/{name}/approve"] for one, browser in who.items()}
     answers: dict[str, httpx.Response] = {}
     gate = threading.Barrier(3)
 
@@ -112,7 +112,10 @@ def test_of_two_approvers_at_the_same_time_exactly_one_wins(ready: House):
     assert lost.text.count("was here") >= 2
     (order,) = obeyed(ready).values()
     assert [one.by for one in order.approvals] == [winner]
-    assert len([one for one in ready.ledger() if one["kind"] == "order" and one["body"]["proposal"] == name]) == 1
+    assert (
+        len([one for one in ready.ledger() if one["kind"] == "order" and one["body"]["proposal"] == name])
+        == 1
+    )
     who["bo"].send(f"/orders/{name}", f"/orders/{name}/roll-back", reason="end of the test")
 
 
@@ -170,7 +173,12 @@ def test_opinions_are_kept_and_a_stale_one_is_refused_with_what_changed(house: H
     form = {"csrf": ana.forms("/orders")["/logout"]["csrf"]}
     first = {**form, "version": "0", "state": "looking", "reason": "I take it", "write": "w-1"}
     assert ana.post(f"{PAGE}/opinion", first).status_code == 303
-    late = {"csrf": bo.forms("/orders")["/logout"]["csrf"], "version": "0", "state": "dismissed", "reason": "mine"}
+    late = {
+        "csrf": bo.forms("/orders")["/logout"]["csrf"],
+        "version": "0",
+        "state": "dismissed",
+        "reason": "mine",
+    }
     answer = bo.post(f"{PAGE}/opinion", late)
     assert (answer.status_code, "I take it" in answer.text, "ana" in answer.text) == (409, True, True)
     rows = {one["campaign_id"]: one for one in ana.json("/campaigns.json?state=all&label=all")["rows"]}

@@ -88,7 +88,10 @@ class Provider:
         if "error" in answer or not answer.get("code"):
             raise Unproven(f"the provider refused: {answer.get('error', 'no code')[:100]}")
         about = await self._discover()
-        if about.get("authorization_response_iss_parameter_supported") and answer.get("iss") != self.settings.issuer:
+        if (
+            about.get("authorization_response_iss_parameter_supported")
+            and answer.get("iss") != self.settings.issuer
+        ):
             raise Unproven("the answer comes from another provider")
         fields = {
             "grant_type": "authorization_code", "code": answer["code"], "redirect_uri": self.redirect,
@@ -115,7 +118,11 @@ class Provider:
         try:
             head = jwt.get_unverified_header(token)
             found = await self._ask("GET", about["jwks_uri"], None)
-            keys = [one for one in jwt.PyJWKSet.from_dict(found).keys if one.key_id == head.get("kid") or "kid" not in head]
+            keys = [
+                one
+                for one in jwt.PyJWKSet.from_dict(found).keys
+                if one.key_id == head.get("kid") or "kid" not in head
+            ]
             if not keys:
                 raise Unproven("the token is signed with a key that the provider does not show")
             return jwt.decode(
@@ -129,7 +136,9 @@ class Provider:
         if not self._about:
             found = await self._ask("GET", f"{self.settings.issuer}/.well-known/openid-configuration", None)
             if str(found.get("issuer", "")).rstrip("/") != self.settings.issuer:
-                raise Unproven("the provider calls itself by another name", hint="[oidc] issuer in console.toml")
+                raise Unproven(
+                    "the provider calls itself by another name", hint="[oidc] issuer in console.toml"
+                )
             for key in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
                 if not self._safe(str(found.get(key, ""))):
                     raise Unproven(f"the provider's {key} is no address by https")
@@ -149,7 +158,9 @@ class Provider:
             found = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             raise Unproven(
-                f"the provider cannot be asked: {type(error).__name__}", where=urlsplit(address).netloc, hint="try again"
+                f"the provider cannot be asked: {type(error).__name__}",
+                where=urlsplit(address).netloc,
+                hint="try again",
             ) from error
         if not isinstance(found, dict):
             raise Unproven("the provider's answer is no object", where=urlsplit(address).netloc)

@@ -31,7 +31,9 @@ async def away(request: Request) -> Response:
     state = request.app.state
     browser = request.cookies.get(state.cookies.before, "")
     try:
-        address = await _provider(request).begin(browser, safe(request.query_params.get("next", "")), now=state.now())
+        address = await _provider(request).begin(
+            browser, safe(request.query_params.get("next", "")), now=state.now()
+        )
     except Unproven as error:
         raise Refused(502, error.message, error.hint or "") from error
     return RedirectResponse(address, 303)
@@ -65,9 +67,13 @@ async def back(request: Request) -> Response:
 async def _welcome(request: Request, shown: Shown) -> Person:
     state, now = request.app.state, request.app.state.now()
     if shown.role is None:
-        raise Refused(403, "the provider knows you, but gives you no role here", "ask an admin of the provider's groups")
+        raise Refused(
+            403, "the provider knows you, but gives you no role here", "ask an admin of the provider's groups"
+        )
     role = shown.role
-    what = desk.Write("console", "person-added", f"person {shown.name}", "first sign-in at the identity provider")
+    what = desk.Write(
+        "console", "person-added", f"person {shown.name}", "first sign-in at the identity provider"
+    )
     return await state.desk.write(
         what, {"name": shown.name, "role": role, "oidc": True},
         lambda tx: people.add(tx, shown.name, role, password=None, subject=shown.subject, now=now), now=now,
@@ -76,9 +82,14 @@ async def _welcome(request: Request, shown: Shown) -> Person:
 
 async def _role(request: Request, person: Person, role: str) -> None:
     state = request.app.state
-    what = desk.Write("console", "role-given", f"person {person.name}", "the identity provider's groups changed")
+    what = desk.Write(
+        "console", "role-given", f"person {person.name}", "the identity provider's groups changed"
+    )
     await state.desk.write(
-        what, {"name": person.name, "role": role}, lambda tx: staff.role(tx, person.name, role), now=state.now()
+        what,
+        {"name": person.name, "role": role},
+        lambda tx: staff.role(tx, person.name, role),
+        now=state.now(),
     )
 
 
