@@ -29,7 +29,12 @@ def done(house: House, case: str) -> dict[str, Any]:
 
 def opened(house: House, name: str, by: str = "ana", **fields: str) -> httpx.Response:
     page = f"/cases/new?run=out&campaign={CAMPAIGN}"
-    form = {"case": name, "title": "Harvest", "claim": "six accounts under one hand", "reason": "found by the scan"}
+    form = {
+        "case": name,
+        "title": "Harvest",
+        "claim": "six accounts under one hand",
+        "reason": "found by the scan",
+    }
     return house.someone(by).send(page, "/cases/new", **{**form, **fields})
 
 
@@ -61,12 +66,21 @@ def test_a_case_is_opened_appealed_and_answered_by_somebody_else(measured: House
     notice = bo.get(f"/cases/case-1/notice?account={ACCOUNT}")
     assert notice.status_code == 200
     assert "acct_0119" not in notice.text
-    words = {"account": ACCOUNT, "grounds": "relation", "statement": "we hold a licence", "reason": "their mail"}
+    words = {
+        "account": ACCOUNT,
+        "grounds": "relation",
+        "statement": "we hold a licence",
+        "reason": "their mail",
+    }
     answer = bo.send("/cases/case-1", "/cases/case-1/appeal", **words)
     assert answer.status_code == 303
     told = done(house, "case-1")
     (appeal,) = told["case"]["appeals"]
-    assert (appeal["statement"], appeal["outcome"], told["case"]["status"]) == ("we hold a licence", "", "appealed")
+    assert (appeal["statement"], appeal["outcome"], told["case"]["status"]) == (
+        "we hold a licence",
+        "",
+        "appealed",
+    )
     assert appeal["frozen"] > house.clock[0]
     assert [(who, above) for who, above, _ in exempt(house)] == [(ACCOUNT, "withhold_reasoning")]
     assert bo.send("/cases/case-1", "/cases/case-1/appeal", **words).status_code == 422
@@ -80,7 +94,9 @@ def test_a_case_is_opened_appealed_and_answered_by_somebody_else(measured: House
     assert done(house, "case-1")["case"]["appeals"][0]["reviewer"] == "bo"
     late = {**form, "outcome": "confirmed", "csrf": ana.forms("/")["/logout"]["csrf"]}
     assert ana.post("/cases/case-1/decide", late).status_code == 403
-    answer = bo.send("/cases/case-1", "/cases/case-1/decide", outcome="overturned", reason="the licence is real")
+    answer = bo.send(
+        "/cases/case-1", "/cases/case-1/decide", outcome="overturned", reason="the licence is real"
+    )
     assert answer.status_code == 303
     told = done(house, "case-1")
     assert (told["case"]["status"], told["case"]["appeals"][0]["outcome"]) == ("overturned", "overturned")
@@ -88,7 +104,14 @@ def test_a_case_is_opened_appealed_and_answered_by_somebody_else(measured: House
     assert spared[:2] == (ACCOUNT, None)
     assert spared[2].startswith("cleared by appeal")
     kinds = [one["kind"] for one in house.ledger() if one["body"]["subject"] == "case case-1"]
-    assert kinds == ["case-opened", "appeal-filed", "exemption", "appeal-review", "appeal-decided", "exemption"]
+    assert kinds == [
+        "case-opened",
+        "appeal-filed",
+        "exemption",
+        "appeal-review",
+        "appeal-decided",
+        "exemption",
+    ]
     case = folder.open_case(house.data / "cases" / "case-1")
     assert [(one.kind, one.by) for one in case.items] == [("campaign", "ana"), ("appeal", "bo")]
     assert house.someone("vi").json("/cases.json")["rows"][0]["status"] == "overturned"

@@ -44,7 +44,11 @@ class Provider:
     def token(self, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
         asked = self.codes.pop(form["code"], None)
         proof = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).rstrip(b"=")
-        if asked is None or proof.decode() != asked["code_challenge"] or asked["code_challenge_method"] != "S256":
+        if (
+            asked is None
+            or proof.decode() != asked["code_challenge"]
+            or asked["code_challenge_method"] != "S256"
+        ):
             return 400, {"error": "invalid_grant"}
         now = int(time.time())
         body = {
@@ -53,7 +57,10 @@ class Provider:
         }  # fmt: skip
         key = self.lie.get("key", self.key)
         algorithm = self.lie.get("algorithm", "EdDSA")
-        return 200, {"id_token": jwt.encode(body, key, algorithm=algorithm, headers={"kid": "k"}), "token_type": "Bearer"}
+        return 200, {
+            "id_token": jwt.encode(body, key, algorithm=algorithm, headers={"kid": "k"}),
+            "token_type": "Bearer",
+        }
 
     def get(self, path: str) -> dict[str, Any]:
         if path == "/.well-known/openid-configuration":
@@ -106,7 +113,9 @@ def both(tmp_path_factory: pytest.TempPathFactory, password_hash: str) -> Genera
             house.leave()
 
 
-def signed_in(house: House, provider: Provider, *, who: Browser | None = None, **change: str) -> httpx.Response:
+def signed_in(
+    house: House, provider: Provider, *, who: Browser | None = None, **change: str
+) -> httpx.Response:
     """Go to the provider and come back."""
     who = who or house.new()
     who.get("/login?next=/orders")
@@ -130,7 +139,9 @@ def test_whom_the_provider_knows_comes_in_with_the_role_of_their_groups(both: tu
     assert again.json("/me.json")["role"] == "approver"
     assert olga.get("/").status_code == 303
     provider.lie = {}
-    kinds = [(one["kind"], one["body"]["by"]) for one in house.ledger() if one["body"]["subject"] == "person olga"]
+    kinds = [
+        (one["kind"], one["body"]["by"]) for one in house.ledger() if one["body"]["subject"] == "person olga"
+    ]
     assert kinds == [("person-added", "console"), ("role-given", "console")]
     assert house.new().enter("olga", "anything at all 1").status_code == 401
 
