@@ -1,0 +1,32 @@
+"""The verbs of ``spiritsafe console``, and ``spiritsafe up``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+from typer.core import TyperGroup
+
+from spiritsafe._console_cli import running
+from spiritsafe._console_cli.people import app as people
+
+if TYPE_CHECKING:
+    from click import Context
+
+
+class _Group(TyperGroup):
+    """What is no verb is a folder of results: ``spiritsafe console out/`` is ``spiritsafe console serve out/``."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in {"--help", "-h"}):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Group,
+    help="Serve the console: people look at campaigns, judge them, approve measures, hear appeals. "
+    "`spiritsafe console RESULTS... --data DIR` is short for `spiritsafe console serve`.",
+)
+app.command("serve")(running.serve)
+app.add_typer(people, name="user")
