@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from spiritsafe.console.campaign.timeline import Timeline
     from spiritsafe.console.campaign.weighing import Step
 
-BROAD, NARROW = 960.0, 340.0
-"""Widths in CSS pixels: beside a margin at 1280, and at 390."""
+BROAD, HALF, NARROW = 1160.0, 700.0, 330.0
+"""Widths in CSS pixels: across the page at 1280, a part of it, and at 390."""
 _LEFT = 44.0
 
 
@@ -111,7 +111,7 @@ def weighing(
         x = frame.x(_root(mark))
         drawing.line((x, head - 4), (x, foot), "rule" if mark else "axis")
         drawing.text((x, foot + 15), f"{mark:,.0f}", "label num", anchor="middle" if mark else "start")
-    drawing.text((width - 2, foot + 15), "bits, √ scale" if narrow else "bits (square-root scale)", "label faint", anchor="end")
+    drawing.text((width - 2, 12), "bits, √ scale" if narrow else "bits, on a square-root scale", "label faint", anchor="end")
     for at, (name, bits, kind, alone) in enumerate(rows):
         y = head + row * at + (16.0 if narrow else 3.0)
         ends = sorted(frame.x(min(max(_root(value), frame.low), frame.high)) for value in (0.0, bits))
@@ -151,7 +151,8 @@ def _bits(value: float | None) -> str:
     return "unknown" if value is None else f"{value:,.1f} bits"
 
 
-_COLUMNS: Final = ((0.0, 216.0), (372.0, 252.0), (780.0, 180.0))
+_COLUMNS: Final = ((0.0, 250.0), (440.0, 300.0), (930.0, 230.0))
+"""Left edge and width of streams, accounts, infrastructure."""
 _SMALL: Final = 30.0
 """Nodes less tall have one line."""
 _HEADS: Final = ("Streams", "Accounts", "Infrastructure")
@@ -170,11 +171,15 @@ def network(graph: Network, link: Callable[[Node], tuple[str, str] | None], *, k
     height = max(*heights, 60.0) + 34.0
     place: dict[str, tuple[float, float, float]] = {}
     for at, nodes in enumerate(columns):
-        y = 30.0 + (height - 34.0 - heights[at]) / 2 * (0.0 if at == 1 else 0.35)
+        # A column that is less tall stands wider apart, and in the middle.
+        left = height - 34.0 - heights[at]
+        wide = min(left / len(nodes), 3 * gap) if nodes else 0.0
+        y = 30.0 + (left - wide * max(len(nodes) - 1, 0)) / 2
         for one, rise in zip(nodes, tall[at], strict=True):
             place[one.key] = (_COLUMNS[at][0], y, rise)
-            y += rise + gap
-    parts = [_edge(place, one, part) for one, part in _weights(graph)]
+            y += rise + gap + wide
+    ends = _ends(graph, place)
+    parts = [_edge(ends[one], part) for one, part in _weights(graph)]
     for at, name in enumerate(_HEADS):
         parts.append(f'<text class="label strong" x="{number(_COLUMNS[at][0])}" y="14">{name}</text>')
     for at, nodes in enumerate(columns):
@@ -203,18 +208,33 @@ def _weights(graph: Network) -> list[tuple[Edge, float]]:
     return [(one, one.weight / most[column[one.other]]) for one in graph.edges]
 
 
-def _edge(place: Mapping[str, tuple[float, float, float]], one: Edge, part: float) -> str:
+def _ends(
+    graph: Network, place: Mapping[str, tuple[float, float, float]]
+) -> dict[Edge, tuple[tuple[float, float], tuple[float, float]]]:
+    """Where each edge begins and ends: along the sides of its two nodes, in the order of what it leads to."""
+    sides: dict[tuple[str, bool], list[Edge]] = {}
+    for one in graph.edges:
+        right = place[one.other][0] > place[one.account][0]
+        sides.setdefault((one.account, right), []).append(one)
+        sides.setdefault((one.other, not right), []).append(one)
+    at: dict[tuple[Edge, str], tuple[float, float]] = {}
+    for (key, right), mine in sides.items():
+        x, y, tall = place[key]
+        width = next(wide for left, wide in _COLUMNS if left == x)
+        mine.sort(key=lambda one: place[one.other if one.account == key else one.account][1])
+        for n, one in enumerate(mine):
+            at[one, key] = (x + (width if right else 0.0), y + tall * (n + 0.5) / len(mine))
+    return {one: (at[one, one.account], at[one, one.other]) for one in graph.edges}
+
+
+def _edge(ends: tuple[tuple[float, float], tuple[float, float]], part: float) -> str:
     """A band from accounts to what they send or hold. ``part``: its weight as a share of the column's largest."""
-    x1, y1, h1 = place[one.account]
-    x2, y2, h2 = place[one.other]
-    right = x2 > x1
-    a = (x1 + (_COLUMNS[1][1] if right else 0.0), y1 + h1 / 2)
-    b = (x2 if right else x2 + _COLUMNS[0][1], y2 + h2 / 2)
-    middle = (a[0] + b[0]) / 2
-    kind = "infra" if right else "work"
+    (x1, y1), (x2, y2) = ends
+    middle = number((x1 + x2) / 2)
+    kind = "infra" if x2 > x1 else "work"
     return (
-        f'<path class="edge {kind}" stroke-width="{number(0.7 + 11 * part**0.5)}" d="M{number(a[0])} {number(a[1])}'
-        f'C{number(middle)} {number(a[1])} {number(middle)} {number(b[1])} {number(b[0])} {number(b[1])}"/>'
+        f'<path class="edge {kind}" stroke-width="{number(0.7 + 11 * part**0.5)}" d="M{number(x1)} {number(y1)}'
+        f'C{middle} {number(y1)} {middle} {number(y2)} {number(x2)} {number(y2)}"/>'
     )
 
 

@@ -99,6 +99,19 @@ def steps(found: Sequence[Test], bar: float | None, windows: Mapping[str, str]) 
     ]
 
 
+def summed(counted: Sequence[Step]) -> dict[str, Any] | None:
+    """How the average comes to its bits, in three parts that add: the strongest test, its share of weights, all others."""
+    if not counted:
+        return None
+    first = counted[0]
+    share = first.weight / sum(one.weight for one in counted)
+    rest = sum(one.adds or 0.0 for one in counted[1:])
+    return {
+        "strongest": first.name, "bits": first.bits, "share": share, "share_bits": math.log2(share),
+        "others": len(counted) - 1, "others_bits": rest,
+    }  # fmt: skip
+
+
 def _step(one: Test, windows: Mapping[str, str], bar: float | None, *, adds: float | None, why: str) -> Step:
     nature = (
         "marginal" if one.name in grounds.MARGINAL else "orderly" if one.name in grounds.ORDERLY else "firm"

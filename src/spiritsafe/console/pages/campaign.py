@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from spiritsafe.cases._page import phrase, view
 from spiritsafe.cases._page.record import Record
+from spiritsafe.console import triage
 from spiritsafe.console.campaign import drawing, exchanges, members, network, slots, timeline, weighing, whatif
 from spiritsafe.console.campaign.asked import Asked
 from spiritsafe.console.campaign.group import kind_words, role_words
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 PARTS: Final = ("timeline", "network", "whatif", "members", "exchanges")
 """Parts of the page with an address of their own: what a choice on the page changes is asked for alone."""
+_FIRST: Final = 12
 LABELS: Final = {
     "campaign": "An accusation: accounts that look unrelated act under one hand, and their work serves to build an imitation.",
     "pool": "No accusation: accounts seem to be run by one hand; nothing shows that they harvest the model.",
@@ -89,6 +91,9 @@ async def _answer(
     request: Request, template: str, parts: Sequence[str], *, whole: bool = False
 ) -> Response:
     data, drawn = await run_in_threadpool(_made, request, parts, whole=whole)
+    if whole:
+        name = str(data["about"]["campaign_id"])
+        data |= await request.app.state.desk.read(lambda tx: triage.told(tx, name))
     # Drawings and addresses belong to the page only: its JSON twin has the numbers that are drawn.
     return respond(request, template, data if request.state.json else {**data, **drawn})
 
@@ -97,14 +102,18 @@ def _made(request: Request, parts: Sequence[str], *, whole: bool) -> tuple[dict[
     found = opened(request)
     asked = Asked(request.query_params)
     base = f"/campaigns/{quote(found.run.name, safe='')}/{quote(str(found.entry['campaign_id']), safe='')}"
-    data: dict[str, Any] = {"about": _about(found), "parts": list(parts)}
+    data: dict[str, Any] = {"about": _about(found)}
     drawn: dict[str, Any] = {
-        "base": base, "url": partial(_url, base), "kind_words": kind_words, "role_words": role_words, "part": parts[0],
+        "base": base, "url": partial(_url, base), "address": partial(_paged, base), "part": parts[0],
+        "kind_words": kind_words, "role_words": role_words,
     }  # fmt: skip
     if whole:
         data["claim"] = _claim(found)
     for name in parts:
         data[name], more = _MAKERS[name](found, asked, base)
+        if whole and name == "members":
+            # The page shows the first few; all of them have an address of their own.
+            data[name] = {**data[name], "rows": data[name]["rows"][:_FIRST], "first": True}
         drawn |= more
     if whole:
         data["evidence"], more = _evidence(found)
@@ -117,6 +126,10 @@ def _url(base: str, part: str = "", **chosen: Any) -> str:
     pairs = [(key.rstrip("_"), value) for key, value in chosen.items() if value not in (None, "", [], ())]
     query = urlencode(pairs, doseq=True)
     return base + (f"/{part}" if part else "") + (f"?{query}" if query else "")
+
+
+def _paged(base: str, part: str, chosen: Mapping[str, Any], page: int) -> str:
+    return _url(base, part, **chosen, page=page)
 
 
 def _about(found: Opened) -> dict[str, Any]:
@@ -189,6 +202,7 @@ def _evidence(found: Opened) -> tuple[dict[str, Any], dict[str, Any]]:
     data = {
         "steps": [{**asdict(one), "words": _words(one.name), **_asked_of(by_name[one.name])} for one in steps],
         "total_bits": total if counted else None,
+        "total": weighing.summed(counted),
         "told_bits": row.child("coordination").number("bits"),
         "bar_bits": bar_bits,
         "screened": found.tested.get("screened"),
@@ -210,7 +224,7 @@ def _evidence(found: Opened) -> tuple[dict[str, Any], dict[str, Any]]:
     drawn: dict[str, Any] = {}
     if counted:
         draw = partial(drawing.weighing, counted, total, bar_bits, words=_words)
-        drawn["weighing_broad"] = draw(width=drawing.BROAD, key="weighing-b")
+        drawn["weighing_broad"] = draw(width=drawing.HALF, key="weighing-b")
         drawn["weighing_narrow"] = draw(width=drawing.NARROW, key="weighing-n")
     return data, drawn
 
@@ -254,6 +268,7 @@ def _network(found: Opened, asked: Asked, base: str) -> tuple[dict[str, Any], di
     link = partial(_node_link, base, by, keys)
     return {**graph.data(), "open": keys, "ways": list(network.WAYS)}, {
         "network_drawing": drawing.network(graph, link, key="net"),
+        "names_of": {one.key: one.name for one in graph.nodes},
         "node_rows": partial(_rows_of, base),
         "node_toggle": partial(_toggle, base, by, keys),
     }
@@ -320,7 +335,7 @@ def _members(found: Opened, asked: Asked, base: str) -> tuple[dict[str, Any], di
     total, number, rows = members.page(found.group, chosen)
     data = {
         "total": total, "of": len(found.entry["accounts"]), "page": number, "pages": max(1, -(-total // members.PAGE)),
-        "rows": rows.to_pylist(), "sort": chosen.sort, "up": chosen.up, "sureness": members.sureness(found.entry),
+        "first": False, "rows": rows.to_pylist(), "sort": chosen.sort, "up": chosen.up, "sureness": members.sureness(found.entry),
         "chosen": {
             "name": chosen.name, "layer": chosen.layer, "number": chosen.number, "kind": chosen.kind, "role": chosen.role,
         },
