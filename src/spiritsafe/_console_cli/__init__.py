@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
@@ -10,14 +10,11 @@ from typer.core import TyperGroup
 from spiritsafe._console_cli import running
 from spiritsafe._console_cli.people import app as people
 
-if TYPE_CHECKING:
-    from click import Context
-
 
 class _Group(TyperGroup):
     """What is no verb is a folder of results: ``spiritsafe console out/`` is ``spiritsafe console serve out/``."""
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in {"--help", "-h"}):
             args = ["serve", *args]
         return super().parse_args(ctx, args)

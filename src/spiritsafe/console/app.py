@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from spiritsafe.console import guard, pages, sessions
+from spiritsafe.console import casefiles, guard, pages, sessions
+from spiritsafe.console.customers import Customers
 from spiritsafe.console.desk import Desk, Repeated, Stale
+from spiritsafe.console.measures import Press
 from spiritsafe.console.passwords import Throttle
 from spiritsafe.console.render import respond
 from spiritsafe.console.results import Results
+from spiritsafe.console.work import Work
 from spiritsafe.errors import SpiritsafeError, StorageError
 from spiritsafe.sharing.hub import store
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.types import ASGIApp
 
     from spiritsafe.console.settings import Settings
@@ -52,6 +55,8 @@ def made(settings: Settings, *, now: Callable[[], int] = wall) -> ASGIApp:
         desk = Desk(store.opened(settings.store), settings.data / "ledger.jsonl")
         await desk.open()
         app.state.desk = desk
+        app.state.press = Press(desk, settings.orders)
+        app.state.work = Work(desk, casefiles.kinds(settings, app.state.results, app.state.press, desk, now))
         ticking = asyncio.create_task(_tick(app))
         try:
             yield
@@ -59,6 +64,7 @@ def made(settings: Settings, *, now: Callable[[], int] = wall) -> ASGIApp:
             ticking.cancel()
             with suppress(asyncio.CancelledError):
                 await ticking
+            await app.state.work.end()
             await desk.close()
 
     app = Starlette(
@@ -71,6 +77,7 @@ def made(settings: Settings, *, now: Callable[[], int] = wall) -> ASGIApp:
     app.state.cookies = cookies
     app.state.now = now
     app.state.results = Results(settings.results, settings.data / "cache")
+    app.state.customers = Customers(settings.records, settings.data / "cache")
     app.state.throttle = Throttle()
     app.state.secret = secrets.token_bytes(32)
     app.state.ticks = []
@@ -111,7 +118,11 @@ def _rooms() -> list[Any]:
 
 async def _tick(app: Starlette) -> None:
     while True:
-        for job in (lambda _app: app.state.desk.settle(), *app.state.ticks):
+        for job in (
+            lambda _app: app.state.desk.settle(),
+            lambda _app: app.state.work.resume(),
+            *app.state.ticks,
+        ):
             # What fails now is tried again; a page that needs it says what is wrong.
             with suppress(SpiritsafeError, OSError):
                 await job(app)

@@ -1,9 +1,9 @@
 """The desk: where people's writes are made. One transaction, then one entry in the ledger, then the answer.
 
-A write and the ledger's entry stand in two places, so the transaction also leaves the entry in ``writes``. What has no ``seq`` there yet
-is appended to the ledger before anybody is answered, and, after a ``kill -9`` in between, when the console starts again: nothing is
-lost. Each entry carries its write's id, which is looked for in the ledger first: nothing stands there twice. A form sent again finds
-its id in ``writes`` and is answered like the first time.
+A write and the ledger's entry stand in two places, so the transaction also leaves the entry in ``writes``. What has no
+``seq`` there yet is appended to the ledger before anybody is answered, and, after a ``kill -9`` in between, when the console
+starts again: nothing is lost. Each entry carries its write's id, which is looked for in the ledger first: nothing stands
+there twice. A form sent again finds its id in ``writes`` and is answered like the first time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REASON = 2_000
 
 
 class Repeated(SpiritsafeError):  # noqa: N818 - reads as the fact it states
-    """This very write was done before; nothing was done again."""
+    """The very same write was done before; nothing was done again."""
 
 
 class Stale(SpiritsafeError):  # noqa: N818 - reads as the fact it states
@@ -152,7 +152,7 @@ class Desk:
             return []
         places: list[tuple[int, int]] = []
         for n, name, time, person, kind, subject, reason, body in left:
-            entry = {"write": name, "by": person, "subject": subject, "reason": reason, **json.loads(body)}
+            entry = {**json.loads(body), "write": name, "by": person, "subject": subject, "why": reason}
             try:
                 places.append((self._ledger.append(kind, entry, time=time).seq, n))
             except StorageError:

@@ -30,8 +30,18 @@ FIELDS: Final = 2_000
 HEADERS: Final = (
     (
         b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        b"; ".join(
+            [
+                b"default-src 'none'",
+                b"script-src 'self'",
+                b"style-src 'self'",
+                b"img-src 'self'",
+                b"connect-src 'self'",
+                b"form-action 'self'",
+                b"base-uri 'none'",
+                b"frame-ancestors 'none'",
+            ]
+        ),
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -184,16 +194,9 @@ class Gate:
 
         state = scope.setdefault("state", {})
         state.update(person=None, csrf="", json=False, form={})
-        host = request.headers.get("host", "").lower()
-        if host not in self.hosts and host.rpartition(":")[0] not in self.hosts:
-            await Response("unknown host\n", 421, media_type="text/plain")(scope, receive, sent)
-            return
-        if scope["method"] not in {"GET", "HEAD", "POST"}:
-            await Response("no such method\n", 405, {"allow": "GET, HEAD, POST"})(scope, receive, sent)
-            return
-        length = request.headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > BODY:
-            await Response("the body is too long\n", 413, media_type="text/plain")(scope, receive, sent)
+        wrong = self._wrong(request)
+        if wrong is not None:
+            await wrong(scope, receive, sent)
             return
         if not static:
             if scope["path"].endswith(".json"):
@@ -203,3 +206,15 @@ class Gate:
                 state["json"] = True
             state["person"], state["csrf"] = await self.known(request)
         await self.app(scope, receive, sent)
+
+    def _wrong(self, request: Request) -> Response | None:
+        """What is refused before anybody is looked up."""
+        host = request.headers.get("host", "").lower()
+        if host not in self.hosts and host.rpartition(":")[0] not in self.hosts:
+            return Response("unknown host\n", 421, media_type="text/plain")
+        if request.method not in {"GET", "HEAD", "POST"}:
+            return Response("no such method\n", 405, {"allow": "GET, HEAD, POST"})
+        length = request.headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > BODY:
+            return Response("the body is too long\n", 413, media_type="text/plain")
+        return None

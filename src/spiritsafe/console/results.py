@@ -1,7 +1,8 @@
 """What scans and watches wrote, for the pages: the runs, one row a campaign, and any part of one on demand.
 
-A result folder is indexed once for each state of its ``campaigns.json`` (modification time and size): summaries as an Arrow table in
-memory, whole entries and members as Parquet below the cache folder. A page then reads the row group it needs, never a whole result.
+A result folder is indexed once for each state of its ``campaigns.json`` (modification time and size): summaries as an Arrow
+table in memory, whole entries and members as Parquet below the cache folder. A page then reads the row group it needs, never
+a whole result.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import re
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -26,6 +26,7 @@ from spiritsafe.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 LOOK: Final = 2.0
 """Seconds between two looks at the folders."""
@@ -167,13 +168,27 @@ class Results:
         if not path.exists():
             return 0, pa.table({})
         with DuckDB(self.cache / "engine", memory="1GB", threads=1) as engine:
-            source = f"read_parquet('{str(path).replace(chr(39), chr(39) * 2)}')"
+            source = f"read_parquet('{_quoted(path)}')"
             total = engine.scalar(f"SELECT count(*) FROM {source} WHERE {clause}", list(values))
             rows = engine.table(
                 f"SELECT * FROM {source} WHERE {clause} ORDER BY {order} LIMIT {int(limit)} OFFSET {int(offset)}",
                 list(values),
             )
         return int(total or 0), rows
+
+    def streams(self, run: Run, account: str, *, limit: int = 200) -> list[dict[str, Any]]:
+        """The streams of an account in a run: ``stream_id, campaign_id, roles, exchanges``, largest first."""
+        path = run.path / "exchanges.parquet"
+        if not path.exists():
+            return []
+        with DuckDB(self.cache / "engine", memory="1GB", threads=1) as engine:
+            return engine.table(
+                "SELECT stream_id, max(campaign_id) AS campaign_id, count(*) AS exchanges, "
+                "list_sort(list_distinct(list(role) FILTER (role IS NOT NULL))) AS roles "
+                f"FROM read_parquet('{_quoted(path)}') WHERE account_id = $1 GROUP BY stream_id "
+                f"ORDER BY exchanges DESC, stream_id LIMIT {int(limit)}",
+                [account],
+            ).to_pylist()
 
     def _saw(self, run: Run, account: str) -> bool:
         path = run.path / "accounts.parquet"
@@ -234,3 +249,7 @@ class Results:
 def _first_of_each(codes: Any) -> Any:
     _, first = np.unique(codes, return_index=True)
     return np.sort(first)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

@@ -36,7 +36,8 @@ STEPS: Final = (
     ){strict};
     CREATE INDEX noticed_at ON noticed (changed);
     CREATE TABLE proposals (
-      id TEXT PRIMARY KEY, campaign TEXT NOT NULL, run TEXT NOT NULL, content TEXT NOT NULL, state TEXT NOT NULL, person TEXT NOT NULL,
+      id TEXT PRIMARY KEY, order_id TEXT NOT NULL, campaign TEXT NOT NULL, run TEXT NOT NULL, content TEXT NOT NULL,
+      state TEXT NOT NULL, person TEXT NOT NULL,
       reason TEXT NOT NULL, time {int} NOT NULL, until {int} NOT NULL, expires {int} NOT NULL, version {int} NOT NULL,
       closed TEXT NOT NULL
     ){strict};
@@ -46,5 +47,11 @@ STEPS: Final = (
       proposal TEXT NOT NULL REFERENCES proposals (id), person TEXT NOT NULL, time {int} NOT NULL, signature TEXT NOT NULL,
       reason TEXT NOT NULL, PRIMARY KEY (proposal, person)
     ){strict};
+    CREATE TABLE jobs (
+      id TEXT PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, person TEXT NOT NULL, reason TEXT NOT NULL,
+      body TEXT NOT NULL, state TEXT NOT NULL, note TEXT NOT NULL, time {int} NOT NULL
+    ){strict};
+    CREATE INDEX jobs_of ON jobs (subject, time);
+    CREATE INDEX jobs_left ON jobs (time) WHERE state = 'waiting';
     """,
 )

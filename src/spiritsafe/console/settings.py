@@ -37,7 +37,7 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class Oidc:
-    """An identity provider. ``roles``: value of the claim ``claim`` → role; who has none of them gets ``otherwise``, or is refused."""
+    """An identity provider. ``roles``: value of ``claim`` → role; who has none of them gets ``otherwise``, or is refused."""
 
     issuer: str
     client: str
