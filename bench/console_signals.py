@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 from scipy.stats import beta
 
 from spiritsafe import pipeline
-from spiritsafe.campaigns.candidates import _families
-from spiritsafe.campaigns.naming import names
 from spiritsafe.campaigns import intent
+from spiritsafe.campaigns.candidates import families
+from spiritsafe.campaigns.naming import names
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.registry import extensions
 from spiritsafe.settings import Settings
@@ -54,7 +54,13 @@ def rate(hits: int, n: int) -> dict[str, Any] | None:
     if not n:
         return None
     low, high = bounds(hits, n)
-    return {"hits": hits, "n": n, "rate": float(f"{hits / n:.3g}"), "low": float(f"{low:.3g}"), "high": float(f"{high:.3g}")}
+    return {
+        "hits": hits,
+        "n": n,
+        "rate": float(f"{hits / n:.3g}"),
+        "low": float(f"{low:.3g}"),
+        "high": float(f"{high:.3g}"),
+    }
 
 
 def signals(told: dict[str, Any]) -> dict[str, Any]:
@@ -74,12 +80,15 @@ def signals(told: dict[str, Any]) -> dict[str, Any]:
                 counts[part][1] += one["rows"]
         held = told["paraphrases"]["held_out"]["role"].get(name)
         top = sorted(
-            ((one["signals"].get(name, 0.0), source, one["use"]) for source, one in told["sources"].items()), reverse=True
+            ((one["signals"].get(name, 0.0), source, one["use"]) for source, one in told["sources"].items()),
+            reverse=True,
         )[:4]
         found[name] = {
             **{part: rate(*pair) for part, pair in counts.items()},
             "paraphrases": rate(*held) if held else None,
-            "most": [{"source": source, "use": use, "share": share} for share, source, use in top if share > 0],
+            "most": [
+                {"source": source, "use": use, "share": share} for share, source, use in top if share > 0
+            ],
         }
     return found
 
@@ -89,12 +98,16 @@ def plans() -> dict[str, Plan]:
     families = extensions("simulate")
     campaigns = {name for name, one in families.items() if hasattr(one.module, "ARCHETYPE")}
     crowd = Population("chat_users", {"accounts": 400, "rate": 4.0})
-    innocent = tuple(Population(name, {}) for name in families if name not in campaigns and name != "chat_users")
+    innocent = tuple(
+        Population(name, {}) for name in families if name not in campaigns and name != "chat_users"
+    )
     half, texts = len(innocent) // 2, load_corpus(shipped())
     return {
         "innocent, one half of the families": Plan((crowd, *innocent[:half]), texts, days=3.0),
         "innocent, the other half": Plan((crowd, *innocent[half:]), texts, days=3.0),
-        "campaigns": Plan((crowd, *(Population(name, {"accounts": 60}) for name in sorted(campaigns))), texts, days=3.0),
+        "campaigns": Plan(
+            (crowd, *(Population(name, {"accounts": 60}) for name in sorted(campaigns))), texts, days=3.0
+        ),
     }
 
 
@@ -115,7 +128,7 @@ def tested(plan: Plan, seed: int, folder: Path) -> list[dict[str, Any]]:
     bad = np.zeros(log.parties, bool)
     bad[log.party[[at for at, name in enumerate(log.accounts) if name in owned]]] = True
     heard = [one for one in result.heard if one.hypotheses]
-    family = _families(log, heard, names(log, result.heard))
+    family = families(log, heard, names(log, result.heard))
     return [
         {
             "family": family[id(one)],
@@ -129,7 +142,9 @@ def tested(plan: Plan, seed: int, folder: Path) -> list[dict[str, Any]]:
 
 def tests(seeds: int) -> dict[str, Any]:
     """By test: families of innocent groups in which any group reaches ``BITS``, and families of campaigns' groups."""
-    counts: defaultdict[str, dict[str, list[int]]] = defaultdict(lambda: {"innocent": [0, 0], "campaign": [0, 0]})
+    counts: defaultdict[str, dict[str, list[int]]] = defaultdict(
+        lambda: {"innocent": [0, 0], "campaign": [0, 0]}
+    )
     logs: list[dict[str, Any]] = []
     for name, plan in plans().items():
         for seed in range(seeds):
@@ -148,15 +163,21 @@ def tests(seeds: int) -> dict[str, Any]:
     return {
         "bits": BITS,
         "logs": logs,
-        "tests": {name: {side: rate(*pair) for side, pair in both.items()} for name, both in sorted(counts.items())},
+        "tests": {
+            name: {side: rate(*pair) for side, pair in both.items()} for name, both in sorted(counts.items())
+        },
     }
 
 
 def main() -> int:
     """Measure, and write both files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--only-roles", action="store_true", help="take the tests from the result that is there")
+    parser.add_argument(
+        "--only-roles", action="store_true", help="take the tests from the result that is there"
+    )
     asked = parser.parse_args()
     measured = json.loads(RESULT.read_text("utf-8")) if asked.only_roles else tests(asked.seeds)
     RESULT.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")

@@ -1,6 +1,7 @@
-"""What this house and the forum have of each other, for pages: from the member client's own folder. Nothing is fetched or sent here.
+"""What this house and the forum have of each other, from the member client's own folder. Nothing is fetched or sent here.
 
-The client's state is for one process at a time. It is opened for a moment; while another process has it, what was read last is shown.
+The client's state is for one process at a time. It is opened for a moment; while another process has it, what was read last
+is shown.
 """
 
 from __future__ import annotations
@@ -51,7 +52,12 @@ class Forum:
     def seen(self, now: int) -> dict[str, Any]:
         """What there is. ``busy``: another process has the state, and this is what was read before, if anything was."""
         member = self.member()
-        told: dict[str, Any] = {"named": self.config is not None, "busy": "", "terms": _terms(member), "rules": _rules(member)}
+        told: dict[str, Any] = {
+            "named": self.config is not None,
+            "busy": "",
+            "terms": _terms(member),
+            "rules": _rules(member),
+        }
         if member.folder is None or member.key is None:
             return {**told, **_EMPTY}
         if not (member.folder / "forum.sqlite").exists():
@@ -82,8 +88,10 @@ class Forum:
             "withheld": [asdict(one) for one in found.withheld],
         }
 
-    def dispute(self, key: str, ground: str, *, by: str, reason: str, clock: Callable[[], int]) -> dict[str, Any]:
-        """Lay a dispute of another member's object into the outbox, and into the member's ledger before. Raises SpiritsafeError."""
+    def dispute(
+        self, key: str, ground: str, *, by: str, reason: str, clock: Callable[[], int]
+    ) -> dict[str, Any]:
+        """Lay a dispute of another member's object into the outbox, and the member's ledger before. Raises SpiritsafeError."""
         if ground not in grounds():
             raise UsageError(f"{ground!r} is no ground", hint=f"one of: {', '.join(grounds())}")
         with self._lock, Session(self._file(), clock=clock) as one:
@@ -100,7 +108,9 @@ class Forum:
             one.put(body, "dispute")
             return {"object": known, "ground": ground, "opinion": made["id"]}
 
-    def withdraw(self, key: str, why: str, *, by: str, reason: str, clock: Callable[[], int]) -> dict[str, Any]:
+    def withdraw(
+        self, key: str, why: str, *, by: str, reason: str, clock: Callable[[], int]
+    ) -> dict[str, Any]:
         """Lay the revocation of an own object, with all that hangs on it, into the outbox. Raises SpiritsafeError."""
         with self._lock, Session(self._file(), clock=clock) as one:
             made = redress.revoke(one.state, one.maker, [key], why, None)
@@ -108,7 +118,9 @@ class Forum:
             gone = [stix["id"] for stix in made]
             with one.ledger() as ledger:
                 ledger.append(
-                    "forum-revocation", {"objects": gone, "why": why, "by": by, "reason": reason}, time=clock()
+                    "forum-revocation",
+                    {"objects": gone, "why": why, "by": by, "reason": reason},
+                    time=clock(),
                 )
             one.put(body, "revocation")
             return {"objects": gone, "why": why}

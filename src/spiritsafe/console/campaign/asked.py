@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from spiritsafe.console.guard import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from starlette.datastructures import QueryParams
 
@@ -17,10 +17,14 @@ _NUMBER = re.compile(r"-?\d{1,18}")
 
 
 class Asked:
-    """The query of a request. Each method raises Refused (400) for what makes no sense."""
+    """The query of a request. Each method raises Refused (400) for what makes no sense.
 
-    def __init__(self, query: QueryParams) -> None:
+    ``orders``: the proposals about the campaign that is asked for, where the page is about one.
+    """
+
+    def __init__(self, query: QueryParams, orders: Sequence[Mapping[str, Any]] = ()) -> None:
         self._query = query
+        self.orders = orders
 
     def text(self, name: str) -> str:
         """A text; empty when there is none."""

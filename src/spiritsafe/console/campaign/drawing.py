@@ -1,7 +1,7 @@
 """What the drawings of the campaign's page have in common, and the drawings: timeline, weighing, network.
 
-SVG with classes for colours and no style of its own, as the content security policy asks. Every text is escaped. A drawing in which
-something can be chosen is a group of links; the others are one picture with a description. Each has a table beside it.
+SVG with classes for colours and no style of its own, as the content security policy asks. Every text is escaped. A drawing in
+which something can be chosen is a group of links; the others are one picture with a description. Each has a table beside it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def timeline(shown: Timeline, *, width: float, key: str) -> Markup:
     frame = Frame(left, right, 0, 1, 1, begin / 1e6, end / 1e6)
     foot = height - 24
     most = 4 if narrow else 10
-    for at, name in times(datetime.fromtimestamp(begin / 1e6, UTC), datetime.fromtimestamp(end / 1e6, UTC), most):
+    for at, name in times(
+        datetime.fromtimestamp(begin / 1e6, UTC), datetime.fromtimestamp(end / 1e6, UTC), most
+    ):
         x = frame.x(at.timestamp())
         if left <= x <= right:
             drawing.line((x, foot), (x, foot + 4), "axis")
@@ -72,30 +74,47 @@ def _panel(
     marks = ticks(max(counts, default=0) or 1, 3 if kind == "main" else 1)
     frame = Frame(edges[0], edges[1], rows[0], rows[1], marks[-1], 0.0, float(max(len(counts), 1)))
     frame.rules(drawing, marks)
-    gap = 1.0 if frame.x(1) - frame.x(0) > 3.2 else 0.0
+    gap = 1.0 if frame.x(1) - frame.x(0) > 3 else 0.0
     for at, count in enumerate(counts):
         if count:
             y = frame.y(count)
-            drawing.rect((frame.x(at), y, frame.x(at + 1) - frame.x(at) - gap, max(frame.lower - y, 0.8)), f"{kind}-bar")
+            drawing.rect(
+                (frame.x(at), y, frame.x(at + 1) - frame.x(at) - gap, max(frame.lower - y, 0.8)),
+                f"{kind}-bar",
+            )
 
 
 def _told(shown: Timeline) -> str:
     peak = max(shown.counts, default=0)
     length = shown.step // 1_000_000
-    unit = f"{length // 86_400} days" if length > 86_400 else "day" if length == 86_400 else f"{length // 60} minutes"
+    unit = (
+        f"{length // 86_400} days"
+        if length > 86_400
+        else "day"
+        if length == 86_400
+        else f"{length // 60} minutes"
+    )
     when = datetime.fromtimestamp(shown.start / 1e6, UTC).strftime("%Y-%m-%d %H:%M")
     return f"{shown.shown:,} exchanges of this group from {when} on; at most {peak:,} in {unit}. The table below has each bar."
 
 
 def weighing(
-    steps: Sequence[Step], total: float, bar: float | None, *, width: float, key: str, words: Callable[[str], str]
+    steps: Sequence[Step],
+    total: float,
+    bar: float | None,
+    *,
+    width: float,
+    key: str,
+    words: Callable[[str], str],
 ) -> Markup:
     """A bar for each test's bits, one for all together, and a line for the bar of e-BH. The scale is a square root's, with sign.
 
     ``total`` and ``bar`` in bits. So the bar stays in sight where evidence is a hundred times more.
     """
     narrow = width < 500
-    rows = [(words(one.name), one.bits, "against-bar" if one.bits < 0 else "main-bar", one.alone) for one in steps]
+    rows = [
+        (words(one.name), one.bits, "against-bar" if one.bits < 0 else "main-bar", one.alone) for one in steps
+    ]
     rows.append(("together, the average", total, "total-bar", bar is not None and total >= bar))
     row, tall = (38.0, 15.0) if narrow else (27.0, 17.0)
     left = 6.0 if narrow else 236.0
@@ -111,7 +130,12 @@ def weighing(
         x = frame.x(_root(mark))
         drawing.line((x, head - 4), (x, foot), "rule" if mark else "axis")
         drawing.text((x, foot + 15), f"{mark:,.0f}", "label num", anchor="middle" if mark else "start")
-    drawing.text((width - 2, 12), "bits, √ scale" if narrow else "bits, on a square-root scale", "label faint", anchor="end")
+    drawing.text(
+        (width - 2, 12),
+        "bits, √ scale" if narrow else "bits, on a square-root scale",
+        "label faint",
+        anchor="end",
+    )
     for at, (name, bits, kind, alone) in enumerate(rows):
         y = head + row * at + (16.0 if narrow else 3.0)
         ends = sorted(frame.x(min(max(_root(value), frame.low), frame.high)) for value in (0.0, bits))
@@ -123,7 +147,10 @@ def weighing(
             lines = wrap(name, left - 16)
             for n, line in enumerate(lines):
                 drawing.text((left - 12, y + 18.5 - 6.5 * len(lines) + 13 * n), line, weight, anchor="end")
-        drawing.rect((ends[0], y, max(ends[1] - ends[0], 1.5), tall), kind if alone or bits < 0 or last else f"{kind} weak")
+        drawing.rect(
+            (ends[0], y, max(ends[1] - ends[0], 1.5), tall),
+            kind if alone or bits < 0 or last else f"{kind} weak",
+        )
         drawing.text((ends[1] + 6, y + 13), f"{bits:,.1f}".replace("-", "−"), "label num strong")
     if bar is not None:
         x = frame.x(_root(bar))
@@ -184,7 +211,8 @@ def network(graph: Network, link: Callable[[Node], tuple[str, str] | None], *, k
         parts.append(f'<text class="label strong" x="{number(_COLUMNS[at][0])}" y="14">{name}</text>')
     for at, nodes in enumerate(columns):
         parts += [_node(one, place[one.key], _COLUMNS[at][1], link(one)) for one in nodes]
-    told = f"{graph.accounts:,} accounts in {len(columns[1])} nodes, {len(columns[0])} of streams, {len(columns[2])} of infrastructure."
+    streams, accounts, infrastructure = (len(nodes) for nodes in columns)
+    told = f"{graph.accounts:,} accounts in {accounts} nodes; {streams} nodes of streams, {infrastructure} of infrastructure."
     head = (
         f'<svg class="drawn network" xmlns="http://www.w3.org/2000/svg" role="group" aria-labelledby="{key}-t {key}-d" '
         f'width="{number(BROAD)}" height="{number(height)}" viewBox="0 0 {number(BROAD)} {number(height)}">'
@@ -246,9 +274,9 @@ def _node(one: Node, at: tuple[float, float, float], width: float, link: tuple[s
     room = width - 20 - 7.0 * len(count) - (12 if sign else 0)
     line = y + (15 if small else tall / 2 - 3)
     kind = one.kind.split(" ")[0]
+    box = f'x="{number(x)}" y="{number(y)}" width="{number(width)}" height="{number(tall)}"'
     inside = [
-        f'<rect class="node {kind}" x="{number(x)}" y="{number(y)}" width="{number(width)}" '
-        f'height="{number(tall)}" rx="3"/>',
+        f'<rect class="node {kind}" {box} rx="3"/>',
         _text((x + 8, line), sign + fit(name, room), "label"),
         _text((x + width - 8, line), count, "label num strong", anchor="end"),
     ]

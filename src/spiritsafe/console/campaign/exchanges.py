@@ -1,4 +1,4 @@
-"""The rows behind a number: exchanges of a group by account, stream, role, time and slot, paged. Only what the result keeps: no text."""
+"""The rows behind a number: exchanges of a group by account, stream, role, time and slot, paged. A result keeps no text."""
 
 from __future__ import annotations
 
@@ -63,8 +63,4 @@ def _is(column: pa.ChunkedArray, value: str) -> Any:
     """Boolean by row of a dictionary-encoded column: compared once, by its code."""
     whole = column.combine_chunks()
     code = pc.index(whole.dictionary, value).as_py()
-    if code < 0:
-        return pa.chunked_array([pc.is_null(whole.indices)]) if len(whole) == 0 else pa.chunked_array(
-            [pa.repeat(False, len(whole))]
-        )
     return pa.chunked_array([pc.equal(whole.indices, code)])

@@ -32,7 +32,9 @@ _EMPTY = pa.table(
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """``rows``: exchange_id, time (µs; null where the result has none), account_id, stream_id, role, and ``kind``: the stream
+    """One group.
+
+    ``rows``: exchange_id, time (µs; null where the result has none), account_id, stream_id, role, and ``kind``: the stream
     without its account, dictionary-encoded; in order of time. ``own``: each of them belongs to the campaign; else they are
     all that its accounts sent. ``holdings``: as in docs/contract.md. ``lacks``: what the result was written without.
     """
@@ -94,7 +96,9 @@ def _exchanges(path: Path, entry: Mapping[str, Any], lacks: list[str]) -> pa.Tab
     try:
         there = pq.read_schema(path).names
     except (OSError, pa.ArrowInvalid) as error:
-        raise StorageError("the table of exchanges cannot be read", where=str(path), hint="scan again") from error
+        raise StorageError(
+            "the table of exchanges cannot be read", where=str(path), hint="scan again"
+        ) from error
     columns = [name for name in _ROWS if name in there]
     if entry["label"] == "campaign":
         wanted = pc.field("campaign_id") == entry["campaign_id"]
@@ -115,7 +119,9 @@ def _kinds(rows: pa.Table) -> pa.Table:
     role = pc.fill_null(rows["role"].combine_chunks(), "")
     rows = rows.set_column(rows.schema.get_field_index("role"), "role", role.dictionary_encode())
     rows = rows.set_column(
-        rows.schema.get_field_index("account_id"), "account_id", rows["account_id"].combine_chunks().dictionary_encode()
+        rows.schema.get_field_index("account_id"),
+        "account_id",
+        rows["account_id"].combine_chunks().dictionary_encode(),
     )
     return rows.append_column("kind", kind.dictionary_encode()).drop_columns(["stream_id"])
 
@@ -124,7 +130,9 @@ def _table(path: Path, columns: list[str], wanted: Any) -> pa.Table:
     try:
         return pq.read_table(path, columns=columns, filters=wanted).combine_chunks()
     except (OSError, pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError) as error:
-        raise StorageError("this part of the result cannot be read", where=str(path), hint="scan again") from error
+        raise StorageError(
+            "this part of the result cannot be read", where=str(path), hint="scan again"
+        ) from error
 
 
 def kind_words(kind: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,8 +20,11 @@ PAGE: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which members: ``name`` is a part of the account's name in any case; ``layer`` with or without ``number`` a value that
-    it holds; ``kind`` a stream; ``role``. ``sort`` one of ``SORTS``; ``up``: smallest first. ``page`` from 1 on.
+    """Which members, in which order.
+
+    ``name`` is a part of the account's name in any case; ``layer`` with or without ``number`` a value that it holds;
+    ``kind`` a stream; ``role``; ``least`` the lowest probability. ``sort`` one of ``SORTS``; ``up``: smallest first. ``page``
+    from 1 on.
     """
 
     name: str = ""
@@ -33,7 +36,6 @@ class Asked:
     sort: str = "membership"
     up: bool = False
     page: int = 1
-    names: frozenset[str] = field(default_factory=frozenset[str])
 
 
 def table(group: Group) -> pa.Table:
@@ -52,7 +54,9 @@ def table(group: Group) -> pa.Table:
     count = np.bincount(at[known], minlength=size)
     kinds, kind = _codes(rows["kind"])
     roles, role = _codes(rows["role"])
-    streams = np.bincount(np.unique(at[known] * max(len(kinds), 1) + kind[known]) // max(len(kinds), 1), minlength=size)
+    streams = np.bincount(
+        np.unique(at[known] * max(len(kinds), 1) + kind[known]) // max(len(kinds), 1), minlength=size
+    )
     first, last = _ends(group, at, known, size)
     held, layers = _shared(group, names)
     return pa.table(
@@ -83,7 +87,9 @@ def page(group: Group, asked: Asked) -> tuple[int, int, pa.Table]:
         mine = pc.equal(held["layer"], asked.layer)
         if asked.number is not None:
             mine = pc.and_(mine, pc.equal(held["number"], asked.number))
-        found = found.filter(pc.is_in(found["account_id"], value_set=pc.unique(held.filter(mine)["account_id"])))
+        found = found.filter(
+            pc.is_in(found["account_id"], value_set=pc.unique(held.filter(mine)["account_id"]))
+        )
     for column, value in (("kind", asked.kind), ("role", asked.role)):
         if value:
             told = "" if value == "none" else value
@@ -102,7 +108,12 @@ def page(group: Group, asked: Asked) -> tuple[int, int, pa.Table]:
 def sureness(entry: Mapping[str, Any]) -> list[tuple[str, int]]:
     """How many members belong how surely: a few classes of the membership probability."""
     chance = np.array([float(one["membership"]) for one in entry["accounts"]])
-    edges = ((0.999, 2.0, "0.999 or more"), (0.99, 0.999, "0.99 to 0.999"), (0.9, 0.99, "0.9 to 0.99"), (0.0, 0.9, "less than 0.9"))
+    edges = (
+        (0.999, 2.0, "0.999 or more"),
+        (0.99, 0.999, "0.99 to 0.999"),
+        (0.9, 0.99, "0.9 to 0.99"),
+        (0.0, 0.9, "less than 0.9"),
+    )
     return [(name, int(((chance >= low) & (chance < high)).sum())) for low, high, name in edges]
 
 

@@ -110,7 +110,10 @@ def network(group: Group, *, by: str = "stream", opened: Collection[str] = ()) -
         account, node = holds
         pair = np.unique(account * max(len(infrastructure), 1) + node)
         edges += _sum(
-            of_account[pair // max(len(infrastructure), 1)], pair % max(len(infrastructure), 1), groups, infrastructure
+            of_account[pair // max(len(infrastructure), 1)],
+            pair % max(len(infrastructure), 1),
+            groups,
+            infrastructure,
         )
     return Network([*streams, *groups, *infrastructure], edges, by, size)
 
@@ -155,9 +158,7 @@ def _held(group: Group, names: pa.Array) -> _Held | None:
     layer = rows["layer"].combine_chunks().dictionary_encode()
     code = layer.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     number = rows["number"].to_numpy()
-    _, first, value = np.unique(
-        np.stack([code, number]), axis=1, return_index=True, return_inverse=True
-    )
+    _, first, value = np.unique(np.stack([code, number]), axis=1, return_index=True, return_inverse=True)
     kept = rows.take(pa.array(first))
     return _Held(
         account,
@@ -196,7 +197,8 @@ def _tied(held: _Held | None, size: int) -> tuple[Any, list[tuple[str, str]]]:
     use = strong[held.value]
     values = held.layer.size
     graph = coo_array(
-        (np.ones(use.sum(), np.int8), (held.account[use], size + held.value[use])), shape=(size + values, size + values)
+        (np.ones(use.sum(), np.int8), (held.account[use], size + held.value[use])),
+        shape=(size + values, size + values),
     )
     _, part = connected_components(graph, directed=False)
     tied = np.zeros(size, bool)
@@ -235,7 +237,9 @@ def _streams(known: _Accounts) -> tuple[list[Node], Any]:
     ]  # fmt: skip
     if most.size < order.size:
         rest = order[most.size :]
-        nodes.append(Node("s:rest", 0, f"{rest.size:,} more streams", "", int(count[rest].sum()), "stream rest"))
+        nodes.append(
+            Node("s:rest", 0, f"{rest.size:,} more streams", "", int(count[rest].sum()), "stream rest")
+        )
     return nodes, of_kind
 
 
@@ -254,7 +258,11 @@ def _groups(
         mine = np.flatnonzero(label == at)
         key, name = f"a:{names[at][0]}", names[at][1]
         is_open = key in opened and mine.size > 1
-        about = (("kind" if by == "stream" else "role", names[at][0]),) if by != "ties" and names[at][0] != "silent" else ()
+        about = (
+            (("kind" if by == "stream" else "role", names[at][0]),)
+            if by != "ties" and names[at][0] != "silent"
+            else ()
+        )
         if by == "ties" and "." in names[at][0]:
             layer, _, number = names[at][0].partition(".")
             about = (("layer", layer), ("number", number))
@@ -267,19 +275,46 @@ def _groups(
         shown = mine[np.lexsort((mine, -sent[mine]))][:_ACCOUNTS]
         rest = mine.size - shown.size
         head = f"{rest:,} more of these" if rest else name
-        nodes.append(Node(key, 1, f"{name}: {head}" if rest else name, told, int(rest), "accounts", opens=True, open=True, about=about))
+        nodes.append(
+            Node(
+                key,
+                1,
+                f"{name}: {head}" if rest else name,
+                told,
+                int(rest),
+                "accounts",
+                opens=True,
+                open=True,
+                about=about,
+            )
+        )
         for account in shown.tolist():
             of_account[account] = len(nodes)
             who = known.names[account].as_py()
             nodes.append(
-                Node(f"n:{who}", 1, who, f"{sent[account]:,} exchanges", 1, "account", about=(("account", who),))
+                Node(
+                    f"n:{who}",
+                    1,
+                    who,
+                    f"{sent[account]:,} exchanges",
+                    1,
+                    "account",
+                    about=(("account", who),),
+                )
             )
     if most.size < order.size:
         rest = order[most.size :]
         mine = np.flatnonzero(np.isin(label, rest))
         of_account[mine] = len(nodes)
         nodes.append(
-            Node("a:rest", 1, f"{rest.size:,} smaller groups", f"{sent[mine].sum():,} exchanges", int(mine.size), "accounts rest")
+            Node(
+                "a:rest",
+                1,
+                f"{rest.size:,} smaller groups",
+                f"{sent[mine].sum():,} exchanges",
+                int(mine.size),
+                "accounts rest",
+            )
         )
     return nodes, of_account
 
@@ -293,7 +328,10 @@ def _infrastructure(held: _Held | None, opened: Collection[str]) -> tuple[list[N
     holders = [
         int(np.unique(held.account[held.layer[held.value] == at]).size) for at in range(len(held.layers))
     ]
-    ranked = sorted(range(len(held.layers)), key=lambda at: (held.layers[at] not in _STRONG, -holders[at], held.layers[at]))
+    ranked = sorted(
+        range(len(held.layers)),
+        key=lambda at: (held.layers[at] not in _STRONG, -holders[at], held.layers[at]),
+    )
     for at in ranked:
         mine = np.flatnonzero(held.layer == at)
         layer = held.layers[at]
@@ -301,21 +339,37 @@ def _infrastructure(held: _Held | None, opened: Collection[str]) -> tuple[list[N
         many = f"{mine.size:,} value{'' if mine.size == 1 else 's'}"
         of_value[mine] = len(nodes)
         if key not in opened:
-            nodes.append(Node(key, 2, layer, many, holders[at], f"layer {layer}", opens=True, about=(("layer", layer),)))
+            nodes.append(
+                Node(
+                    key, 2, layer, many, holders[at], f"layer {layer}", opens=True, about=(("layer", layer),)
+                )
+            )
             continue
         shown = mine[np.lexsort((mine, -held.inside[mine]))][:_VALUES]
         rest = np.setdiff1d(mine, shown)
         left = int(np.unique(held.account[np.isin(held.value, rest)]).size) if rest.size else 0
         told = f"{rest.size:,} more values" if rest.size else f"all {many}"
-        nodes.append(Node(key, 2, f"{layer}: {told}", many, left, f"layer {layer}", opens=True, open=True, about=(("layer", layer),)))
+        nodes.append(
+            Node(
+                key,
+                2,
+                f"{layer}: {told}",
+                many,
+                left,
+                f"layer {layer}",
+                opens=True,
+                open=True,
+                about=(("layer", layer),),
+            )
+        )
         for value in shown.tolist():
             of_value[value] = len(nodes)
             number = str(int(held.numbers[value]))
             elsewhere = f"{held.elsewhere[value]:,} elsewhere"
+            size = int(np.unique(held.account[held.value == value]).size)
             nodes.append(
                 Node(
-                    f"v:{layer}.{number}", 2, held.names[value], elsewhere, int(np.unique(held.account[held.value == value]).size),
-                    f"value {layer}", about=(("layer", layer), ("number", number)),
+                    f"v:{layer}.{number}", 2, held.names[value], elsewhere, size, f"value {layer}", about=(("layer", layer), ("number", number)),
                 )
             )  # fmt: skip
     return nodes, (held.account, of_value[held.value])

@@ -40,7 +40,9 @@ def opened(request: Request) -> Opened:
         raise Refused(404, "there is no such run", "the overview lists those that are there")
     entry = state.results.campaign(run.name, request.path_params["campaign"])
     if entry is None:
-        raise Refused(404, "there is no such campaign in this run", "ids change when a scan sees more exchanges")
+        raise Refused(
+            404, "there is no such campaign in this run", "ids change when a scan sees more exchanges"
+        )
     known = state.shared.setdefault("campaigns", _Known())
     group = known.groups.get(run.path, run.stamp, entry)
     return Opened(run, entry, group, known.head(run.path, run.stamp), _lines(run.path / "changes.jsonl"))
@@ -55,7 +57,7 @@ class _Known:
 
     def head(self, folder: Path, stamp: str) -> Mapping[str, Any]:
         if stamp not in self._heads:
-            if len(self._heads) > 64:  # noqa: PLR2004 - heads are small
+            if len(self._heads) > 64:
                 self._heads.clear()
             self._heads[stamp] = _head(folder / "candidates.json")
         return self._heads[stamp]

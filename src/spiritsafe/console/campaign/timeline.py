@@ -20,8 +20,6 @@ NAMES: Final = {600: "10 minutes", 3_600: "hour", 86_400: "day"}
 BARS: Final = 168
 """So many bars at most: a week of hours."""
 _LEAST: Final = 600 * SECOND
-_FAR: Final = 4_000_000_000 * SECOND
-"""A time after which nobody asks: the year 2096."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +33,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """``counts[i]`` exchanges from ``start + i * step`` on. Times in µs, ``step`` too. ``background``: those of all others, None
-    where the result does not say them so finely. ``whole``: the window when nobody zooms. ``shown`` of ``total`` exchanges lie inside.
+    """Exchanges in bars.
+
+    ``counts[i]`` exchanges from ``start + i * step`` on. Times in µs, ``step`` too. ``background``: those of all others, None
+    where the result does not say them so finely. ``whole``: the window when nobody zooms. ``shown`` of ``total`` exchanges
+    lie inside.
     """
 
     start: int
@@ -66,9 +67,24 @@ class Timeline:
             "zoomed": (self.start, self.stop) != self.whole,
             "buttons": [
                 ("closer", *_around(self.start, self.stop, 0.5), span <= _LEAST),
-                ("wider", max(low, self.start - span // 2), min(high, self.stop + span // 2), span >= high - low),
-                ("earlier", max(low, self.start - span // 2), max(low, self.start - span // 2) + span, self.start <= low),
-                ("later", min(high, self.stop + span // 2) - span, min(high, self.stop + span // 2), self.stop >= high),
+                (
+                    "wider",
+                    max(low, self.start - span // 2),
+                    min(high, self.stop + span // 2),
+                    span >= high - low,
+                ),
+                (
+                    "earlier",
+                    max(low, self.start - span // 2),
+                    max(low, self.start - span // 2) + span,
+                    self.start <= low,
+                ),
+                (
+                    "later",
+                    min(high, self.stop + span // 2) - span,
+                    min(high, self.stop + span // 2),
+                    self.stop >= high,
+                ),
             ],
         }
 
@@ -89,8 +105,8 @@ def timeline(
     """
     low, high = whole
     start, stop = (asked[0] if asked[0] is not None else low), (asked[1] if asked[1] is not None else high)
-    start = min(max(start, 0), _FAR)
-    stop = min(max(stop, start + _LEAST), _FAR + _LEAST)
+    start = min(max(start, low), max(low, high - _LEAST))
+    stop = max(min(stop, high), start + _LEAST)
     seconds = _step((stop - start) // SECOND, step)
     size = seconds * SECOND
     begin = start // size * size

@@ -134,6 +134,4 @@ def windows(entry: Mapping[str, Any]) -> dict[str, str]:
     """Which slots each test looked at, by its name, in the words of the result."""
     block = entry.get("coordination")
     rows = block.get("tests", ()) if isinstance(block, dict) else ()
-    return {
-        str(row.get("name")): str(row.get("window", "")) for row in rows if isinstance(row, dict)
-    }
+    return {str(row.get("name")): str(row.get("window", "")) for row in rows if isinstance(row, dict)}

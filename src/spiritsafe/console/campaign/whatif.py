@@ -7,7 +7,6 @@ themselves, who belongs to the group, which groups were looked at, and the innoc
 
 from __future__ import annotations
 
-
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,7 +58,7 @@ def what_if(
 ) -> Outcome | None:
     """The decision on ``entry`` without some tests; None where the result does not tell what it was decided by.
 
-    ``tested``: the head of ``candidates.json``; ``campaigns``: ``campaign_id``, ``label``, ``bits`` of all told groups of the scan.
+    ``tested``: the head of ``candidates.json``; ``campaigns``: ``campaign_id``, ``label``, ``bits`` of all told groups.
     """
     found = weighing.tests(entry)
     decision, least = entry.get("decision"), weighing.bar_of(entry, tested)
@@ -84,16 +83,23 @@ def what_if(
         then = "campaign" if holds else "insufficient"
         why = _why(log_e, least, kinds, holds=holds, named=bool(decision.get("named")))
         if jointly:
-            then, why = "campaign", "it was decided together with other providers; here is what this log alone shows: " + why
+            then, why = (
+                "campaign",
+                "it was decided together with other providers; here is what this log alone shows: " + why,
+            )
         fallen, raised = ((), None) if holds or jointly else _others(entry, tested, campaigns, fdr)
         return Outcome(gone, label, then, log_e / _BIT, least / _BIT, kinds, why, fallen, raised)
     if label in {"pool", "reseller"}:
         holds = grounds.pooled(left, fdr=fdr)
-        why = "cards and devices alone show one hand" if holds else "cards and devices no longer show one hand"
+        why = (
+            "cards and devices alone show one hand" if holds else "cards and devices no longer show one hand"
+        )
         return Outcome(gone, label, label if holds else "not told", log_e / _BIT, None, kinds, why, (), None)
     holds = bool(decision.get("named")) and log_e >= least / 2
     why = f"a role is recognised, and the evidence is {'still' if holds else 'no longer'} half of what an accusation needs"
-    return Outcome(gone, label, label if holds else "not told", log_e / _BIT, least / _BIT, kinds, why, (), None)
+    return Outcome(
+        gone, label, label if holds else "not told", log_e / _BIT, least / _BIT, kinds, why, (), None
+    )
 
 
 def _chose(left: Sequence[Test], least: float, decision: Mapping[str, Any]) -> set[str]:
@@ -108,10 +114,11 @@ def _why(log_e: float, least: float, kinds: Sequence[str], *, holds: bool, named
     if log_e < least:
         return f"what is left is worth {bits}, below the bar of {bar}"
     told = ", ".join(kinds) or "none"
+    above = f"what is left is worth {bits}, above the bar of {bar}"
     if holds:
-        return f"what is left is worth {bits}, above the bar of {bar}, and kinds of evidence that suffice reach it alone ({told})"
+        return f"{above}, and kinds of evidence that suffice reach it alone ({told})"
     more = "" if named else "; without a recognised role more is asked of each kind and of their mix"
-    return f"what is left is worth {bits}, above the bar of {bar}, but the kinds that reach it alone do not suffice ({told}){more}"
+    return f"{above}, but the kinds that reach it alone do not suffice ({told}){more}"
 
 
 def _others(

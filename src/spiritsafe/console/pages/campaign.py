@@ -10,13 +10,21 @@ from urllib.parse import quote, urlencode
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
-from spiritsafe.cases._page import phrase, view
-from spiritsafe.cases._page.record import Record
-from spiritsafe.console import triage
-from spiritsafe.console.campaign import drawing, exchanges, members, network, slots, timeline, weighing, whatif
+from spiritsafe.console import measures, triage
+from spiritsafe.console.campaign import (
+    drawing,
+    exchanges,
+    members,
+    network,
+    telling,
+    timeline,
+    weighing,
+    whatif,
+)
 from spiritsafe.console.campaign.asked import Asked
 from spiritsafe.console.campaign.group import kind_words, role_words
 from spiritsafe.console.campaign.open import opened
+from spiritsafe.console.campaign.timeline import Mark
 from spiritsafe.console.guard import needs
 from spiritsafe.console.render import respond
 
@@ -33,12 +41,6 @@ if TYPE_CHECKING:
 PARTS: Final = ("timeline", "network", "whatif", "members", "exchanges")
 """Parts of the page with an address of their own: what a choice on the page changes is asked for alone."""
 _FIRST: Final = 12
-LABELS: Final = {
-    "campaign": "An accusation: accounts that look unrelated act under one hand, and their work serves to build an imitation.",
-    "pool": "No accusation: accounts seem to be run by one hand; nothing shows that they harvest the model.",
-    "reseller": "No accusation: one operator seems to relay the requests of many customers.",
-    "insufficient": "No accusation: something stood out, and the evidence does not suffice.",
-}
 
 
 def routes() -> list[Route]:
@@ -87,28 +89,36 @@ async def exchanges_part(request: Request) -> Response:
     return await _answer(request, "campaign_part.html", ("exchanges",))
 
 
-async def _answer(
-    request: Request, template: str, parts: Sequence[str], *, whole: bool = False
-) -> Response:
-    data, drawn = await run_in_threadpool(_made, request, parts, whole=whole)
+async def _answer(request: Request, template: str, parts: Sequence[str], *, whole: bool = False) -> Response:
+    name = request.path_params["campaign"]
+    orders = await request.app.state.desk.read(lambda tx: measures.of_campaign(tx, name))
+    data, drawn = await run_in_threadpool(_made, request, parts, orders, whole=whole)
     if whole:
-        name = str(data["about"]["campaign_id"])
         data |= await request.app.state.desk.read(lambda tx: triage.told(tx, name))
+        data["orders"] = [
+            {
+                "id": one["id"], "state": one["state"], "by": one["by"], "time": one["time"],
+                "response": one["made"].response, "scope": one["made"].scope,
+            }
+            for one in orders
+        ]  # fmt: skip
     # Drawings and addresses belong to the page only: its JSON twin has the numbers that are drawn.
     return respond(request, template, data if request.state.json else {**data, **drawn})
 
 
-def _made(request: Request, parts: Sequence[str], *, whole: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def _made(
+    request: Request, parts: Sequence[str], orders: Sequence[Mapping[str, Any]], *, whole: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
     found = opened(request)
-    asked = Asked(request.query_params)
+    asked = Asked(request.query_params, orders)
     base = f"/campaigns/{quote(found.run.name, safe='')}/{quote(str(found.entry['campaign_id']), safe='')}"
-    data: dict[str, Any] = {"about": _about(found)}
+    data: dict[str, Any] = {"about": telling.about(found)}
     drawn: dict[str, Any] = {
         "base": base, "url": partial(_url, base), "address": partial(_paged, base), "part": parts[0],
         "kind_words": kind_words, "role_words": role_words,
     }  # fmt: skip
     if whole:
-        data["claim"] = _claim(found)
+        data["claim"] = telling.claim(found)
     for name in parts:
         data[name], more = _MAKERS[name](found, asked, base)
         if whole and name == "members":
@@ -116,7 +126,7 @@ def _made(request: Request, parts: Sequence[str], *, whole: bool) -> tuple[dict[
             data[name] = {**data[name], "rows": data[name]["rows"][:_FIRST], "first": True}
         drawn |= more
     if whole:
-        data["evidence"], more = _evidence(found)
+        data["evidence"], more = telling.evidence(found)
         drawn |= more
     return data, drawn
 
@@ -132,116 +142,10 @@ def _paged(base: str, part: str, chosen: Mapping[str, Any], page: int) -> str:
     return _url(base, part, **chosen, page=page)
 
 
-def _about(found: Opened) -> dict[str, Any]:
-    entry = found.entry
-    return {
-        "run": found.run.name,
-        "campaign_id": entry["campaign_id"],
-        "label": entry["label"],
-        "headline": entry.get("headline", ""),
-        "means": LABELS.get(str(entry["label"]), ""),
-        "lacks": list(found.group.lacks),
-        "own": found.group.own,
-    }
-
-
-def _claim(found: Opened) -> dict[str, Any]:
-    """The claim in plain words, and its facts."""
-    entry, row = found.entry, Record.of(found.entry)
-    bits = phrase.bits_of(row.child("coordination").number("e_value"), row.child("coordination").number("bits"))
-    intent, tokens = row.child("intent"), row.child("tokens")
-    order = view.order(row)
-    scanned = found.run.scanned
-    return {
-        "bits": bits,
-        "odds": phrase.odds(bits),
-        "fdr": scanned.get("fdr"),
-        "when": phrase.span(row.time("first_seen"), row.time("last_seen")),
-        "first_seen": entry.get("first_seen"),
-        "last_seen": entry.get("last_seen"),
-        "accounts": len(entry["accounts"]),
-        "exchanges": entry.get("exchanges"),
-        "streams": entry.get("streams"),
-        "rows": found.group.rows.num_rows,
-        "tokens": {"input": tokens.number("input"), "output": tokens.number("output")},
-        "roles": [
-            {
-                "role": one.text("role", limit=60), "exchanges": one.count("exchanges"), "share": one.number("share"),
-                "technique": one.text("technique", limit=40),
-            }
-            for one in row.rows("roles")[:12]
-        ],
-        "intent": {
-            "by": intent.text("by", limit=20), "note": intent.text("note"), "score": intent.number("score"),
-            "p_value": intent.number("p_value"), "null": intent.text("null"), "question": intent.text("question"),
-            "clusters": intent.child("reference").number("clusters"),
-            "quantiles": {key: value for key, value in intent.child("reference").child("quantiles").values.items()},
-        },
-        "order": {**asdict(order), "response": row.child("proposed_order").text("response", limit=60)},
-        "hypotheses": [
-            {"hypothesis": one.text("hypothesis"), "fits": one.text("fits", limit=10), "because": one.text("because", limit=500)}
-            for one in row.rows("hypotheses")[:20]
-        ],
-        "clears": row.texts("clears", limit=400)[:20],
-        "skeletons": [asdict(one) for one in slots.skeletons(entry)],
-        "blind": list(found.run.head.get("blind", ()))[:50],
-        "jointly": entry.get("coordination", {}).get("jointly"),
-    }  # fmt: skip
-
-
-def _evidence(found: Opened) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Each test's evidence, how it comes together, the bar; and layers of infrastructure."""
-    entry, row = found.entry, Record.of(found.entry)
-    tests = weighing.tests(entry)
-    bar = weighing.bar_of(entry, found.tested)
-    steps = weighing.steps(tests, bar, weighing.windows(entry))
-    counted = [one for one in steps if one.adds is not None]
-    total = sum(one.adds for one in counted if one.adds is not None)
-    bar_bits = None if bar is None else bar / weighing.BIT
-    by_name = {one.name: one for one in tests}
-    data = {
-        "steps": [{**asdict(one), "words": _words(one.name), **_asked_of(by_name[one.name])} for one in steps],
-        "total_bits": total if counted else None,
-        "total": weighing.summed(counted),
-        "told_bits": row.child("coordination").number("bits"),
-        "bar_bits": bar_bits,
-        "screened": found.tested.get("screened"),
-        "fdr": found.run.scanned.get("fdr"),
-        "natures": weighing.NATURES,
-        "layers": [
-            {
-                "layer": one.text("layer", limit=60), "accounts": one.count("accounts"), "values": one.count("values"),
-                "bits": one.number("bits"),
-                "top": [
-                    {"value": top.text("value", limit=60), "accounts": top.count("accounts"), "elsewhere": top.count("elsewhere")}
-                    for top in one.rows("top")[:3]
-                ],
-            }
-            for one in row.rows("layers")[:20]
-        ],
-        "independent": row.texts("independent_layers", limit=40)[:12],
-    }  # fmt: skip
-    drawn: dict[str, Any] = {}
-    if counted:
-        draw = partial(drawing.weighing, counted, total, bar_bits, words=_words)
-        drawn["weighing_broad"] = draw(width=drawing.HALF, key="weighing-b")
-        drawn["weighing_narrow"] = draw(width=drawing.NARROW, key="weighing-n")
-    return data, drawn
-
-
-def _asked_of(test: Any) -> dict[str, Any]:
-    return {"null": test.null, "statistic": test.statistic, "value": test.value, "expected": test.expected}
-
-
-def _words(name: str) -> str:
-    """A test's name as people say it."""
-    return name.replace("_", " ")
-
-
-def _timeline(found: Opened, asked: Asked, base: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _timeline(found: Opened, asked: Asked, _base: str) -> tuple[dict[str, Any], dict[str, Any]]:
     times = found.group.times
     exhibit = next((one for one in found.entry.get("exhibits", ()) if one.get("kind") == "timeline"), None)
-    marks = timeline.changes(found.changes, str(found.entry["campaign_id"]))
+    marks = [*timeline.changes(found.changes, str(found.entry["campaign_id"])), *_ordered(asked.orders)]
     shown = timeline.timeline(
         times,
         timeline.window(found.entry, found.run.scanned, times),
@@ -251,6 +155,21 @@ def _timeline(found: Opened, asked: Asked, base: str) -> tuple[dict[str, Any], d
         marks=marks,
     )
     return shown.data(), _draw_timeline(shown)
+
+
+def _ordered(orders: Sequence[Mapping[str, Any]]) -> list[Mark]:
+    """When orders on this campaign were proposed, agreed to, began and ended."""
+    found: list[Mark] = []
+    for one in orders:
+        what = f"order to {one['made'].response.replace('_', ' ')}"
+        found.append(Mark(one["time"], "order", f"{what} proposed by {one['by']}"))
+        found += [
+            Mark(each["time"], "order", f"{what} approved by {each['by']}") for each in one["approvals"]
+        ]
+        if one["state"] == "in force":
+            found.append(Mark(one["made"].start, "order", f"{what} in force"))
+            found.append(Mark(one["made"].expires, "order", f"{what} ends"))
+    return found
 
 
 def _draw_timeline(shown: Timeline) -> dict[str, Any]:
@@ -296,7 +215,7 @@ def _rows_of(base: str, about: Mapping[str, str]) -> str:
     return _url(base, "exchanges", **about) if about else ""
 
 
-def _whatif(found: Opened, asked: Asked, base: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _whatif(found: Opened, asked: Asked, _base: str) -> tuple[dict[str, Any], dict[str, Any]]:
     entry = found.entry
     chosen = asked.many("without")[:40]
     campaigns = found.run.campaigns.select(["campaign_id", "label", "bits"]).to_pylist()
@@ -306,10 +225,19 @@ def _whatif(found: Opened, asked: Asked, base: str) -> tuple[dict[str, Any], dic
     counted = [one for one in weighing.steps(weighing.tests(entry), bar, {}) if one.adds is not None]
     kinds: dict[str, list[dict[str, Any]]] = {}
     for one in counted:
-        row = {"name": one.name, "words": _words(one.name), "bits": one.bits, "gone": one.name in chosen}
+        row = {
+            "name": one.name,
+            "words": telling.words(one.name),
+            "bits": one.bits,
+            "gone": one.name in chosen,
+        }
         kinds.setdefault(one.kind, []).append(row)
     told = [
-        {"without": str(one.get("without", "")), "decision": str(one.get("decision", "")), "bits": one.get("bits")}
+        {
+            "without": str(one.get("without", "")),
+            "decision": str(one.get("decision", "")),
+            "bits": one.get("bits"),
+        }
         for one in entry.get("leave_one_out", ())[:40]
     ]
     data = {
@@ -321,7 +249,7 @@ def _whatif(found: Opened, asked: Asked, base: str) -> tuple[dict[str, Any], dic
     return data, {}
 
 
-def _members(found: Opened, asked: Asked, base: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _members(found: Opened, asked: Asked, _base: str) -> tuple[dict[str, Any], dict[str, Any]]:
     chosen = members.Asked(
         name=asked.text("name"),
         layer=asked.text("layer"),
@@ -343,7 +271,7 @@ def _members(found: Opened, asked: Asked, base: str) -> tuple[dict[str, Any], di
     return data, {}
 
 
-def _exchanges(found: Opened, asked: Asked, base: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _exchanges(found: Opened, asked: Asked, _base: str) -> tuple[dict[str, Any], dict[str, Any]]:
     wanted = exchanges.Wanted(
         account=asked.text("account"),
         kind=asked.text("kind"),

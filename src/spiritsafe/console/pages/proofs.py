@@ -91,7 +91,13 @@ def _listed(named: Sequence[Path]) -> list[dict[str, Any]]:
 def _summary(told: dict[str, Any], *, done: bool) -> dict[str, Any]:
     suspect = told["suspect"] if done else told["suspect"]["name"]
     if not done:
-        return {"case": told["case"], "claim": told["claim"], "suspect": suspect, "verdict": "", "findings": []}
+        return {
+            "case": told["case"],
+            "claim": told["claim"],
+            "suspect": suspect,
+            "verdict": "",
+            "findings": [],
+        }
     return {
         "case": told["case"],
         "claim": told["claim"],
@@ -127,7 +133,9 @@ def _one(named: Sequence[Path], name: str) -> dict[str, Any]:
     try:
         shown = sheets.sheet(result, plan, told)
     except (KeyError, TypeError, ValueError) as error:
-        raise Refused(422, f"this result lacks or confuses {error}", "run `spiritsafe prove run` again") from error
+        raise Refused(
+            422, f"this result lacks or confuses {error}", "run `spiritsafe prove run` again"
+        ) from error
     return {
         "name": name,
         "result": result,
@@ -142,7 +150,9 @@ def _object(path: Path) -> dict[str, Any]:
             raise Refused(422, "this file is too long to be shown", path.name)
         found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise Refused(422, f"{path.name} cannot be read", "is it the folder of `spiritsafe prove`?") from error
+        raise Refused(
+            422, f"{path.name} cannot be read", "is it the folder of `spiritsafe prove`?"
+        ) from error
     if not isinstance(found, dict):
         raise Refused(422, f"{path.name} is no result")
     return cast("dict[str, Any]", found)

@@ -116,7 +116,9 @@ async def thing(request: Request) -> Response:
 async def dispute(request: Request) -> Response:
     """Dispute what another member shared."""
     form = request.state.form
-    return await _decided(request, "forum-dispute", partial(_forum(request).dispute, _key(form), form.get("ground", "")))
+    return await _decided(
+        request, "forum-dispute", partial(_forum(request).dispute, _key(form), form.get("ground", ""))
+    )
 
 
 @needs("approve")
@@ -125,7 +127,9 @@ async def withdraw(request: Request) -> Response:
     form = request.state.form
     if form.get("why") not in WHYS:
         raise Refused(422, "say why it is taken back", f"one of: {', '.join(WHYS)}")
-    return await _decided(request, "forum-revocation", partial(_forum(request).withdraw, _key(form), form["why"]))
+    return await _decided(
+        request, "forum-revocation", partial(_forum(request).withdraw, _key(form), form["why"])
+    )
 
 
 @needs("approve")

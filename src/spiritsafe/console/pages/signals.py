@@ -85,10 +85,17 @@ def told() -> dict[str, Any]:
             }
         )  # fmt: skip
     tests = [_test(name, measured["tests"]) for name in (*evidence.GROUPS,)]
-    layers = [_layer(name, measured["tests"]) for name in (*LAYERS, *(key for key in _LAYER_WORDS if key not in LAYERS))]
+    layers = [
+        _layer(name, measured["tests"])
+        for name in (*LAYERS, *(key for key in _LAYER_WORDS if key not in LAYERS))
+    ]
     return {
         "atlas": names.version,
-        "signals": [{"kind": kind, "words": KINDS.get(kind, kind), "rows": found} for kind, found in rows.items() if found],
+        "signals": [
+            {"kind": kind, "words": KINDS.get(kind, kind), "rows": found}
+            for kind, found in rows.items()
+            if found
+        ],
         "tests": tests,
         "layers": layers,
         "from": measured["from"],
