@@ -45,6 +45,7 @@ app = typer.Typer(
 )
 app.add_typer(_orders_cli.app, name="orders")
 app.add_typer(_console_cli.app, name="console")
+app.command("up")(_console_cli.team)
 app.add_typer(_gateway_cli.app, name="gateway")
 app.add_typer(_cases_cli.app, name="case")
 app.add_typer(_cases_cli.transparency, name="transparency")

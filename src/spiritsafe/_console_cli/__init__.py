@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from spiritsafe._console_cli import running
+from spiritsafe._console_cli import running, setting, up
 from spiritsafe._console_cli.people import app as people
 
 
@@ -26,4 +26,6 @@ app = typer.Typer(
     "`spiritsafe console RESULTS... --data DIR` is short for `spiritsafe console serve`.",
 )
 app.command("serve")(running.serve)
+app.command("init")(setting.init)
 app.add_typer(people, name="user")
+team = up.up

@@ -36,20 +36,24 @@ def serve(
             help="Where to listen: 127.0.0.1:8600 unless console.toml says otherwise.", show_default=False
         ),
     ] = None,
+    team: Annotated[
+        Path | None,
+        typer.Option(help="Settings stand in [console] of this file: spiritsafe up.", show_default=False),
+    ] = None,
 ) -> None:
     """Serve the console until it is told to end (SIGTERM, SIGINT)."""
     from spiritsafe.console import settings as file  # noqa: PLC0415 - a fast --help, and an extra
     from spiritsafe.console.serve import server  # noqa: PLC0415
 
     for folder in results or ():
-        if not folder.is_dir():
+        if team is None and not folder.is_dir():
             raise UsageError(
                 "there is no such folder",
                 where=str(folder),
                 hint="run `spiritsafe scan LOGS --out DIR` first",
             )
     folder_of(data)
-    known = file.read(data, tuple(results or ()), listen=listen)
+    known = file.read(data, tuple(results or ()), listen=listen, team=team)
     first = _first(known)
     running = server(known)
     sys.stdout.write(f"the console is at {known.address}\n")

@@ -46,7 +46,7 @@ def wall() -> int:
     return time.time_ns() // 1_000
 
 
-def made(settings: Settings, *, now: Callable[[], int] = wall) -> ASGIApp:
+def made(settings: Settings, *, now: Callable[[], int] = wall, tick: float = TICK) -> ASGIApp:
     """The app. Opens the store and the ledger when it starts; raises UsageError when a page does not say who may ask it."""
     cookies = sessions.Cookies(settings.https)
 
@@ -57,7 +57,7 @@ def made(settings: Settings, *, now: Callable[[], int] = wall) -> ASGIApp:
         app.state.desk = desk
         app.state.press = Press(desk, settings.orders)
         app.state.work = Work(desk, casefiles.kinds(settings, app.state.results, app.state.press, desk, now))
-        ticking = asyncio.create_task(_tick(app))
+        ticking = asyncio.create_task(_tick(app, tick))
         try:
             yield
         finally:
@@ -116,7 +116,7 @@ def _rooms() -> list[Any]:
     return [one for one in modules if hasattr(one, "routes")]
 
 
-async def _tick(app: Starlette) -> None:
+async def _tick(app: Starlette, seconds: float) -> None:
     while True:
         for job in (
             lambda _app: app.state.desk.settle(),
@@ -126,7 +126,7 @@ async def _tick(app: Starlette) -> None:
             # What fails now is tried again; a page that needs it says what is wrong.
             with suppress(SpiritsafeError, OSError):
                 await job(app)
-        await asyncio.sleep(TICK)
+        await asyncio.sleep(seconds)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

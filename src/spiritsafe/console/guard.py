@@ -6,6 +6,7 @@ Everything here is refused by default. An endpoint says what it needs; one that 
 from __future__ import annotations
 
 import hmac
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote
 
@@ -97,6 +98,7 @@ def guarded(route: Route) -> Route:
 
     async def endpoint(request: Request) -> Response:
         if right != _OPEN:
+            await _known(request)
             _allowed(request, right)
         if request.method == "POST":
             request.state.form = await _form(request)
@@ -107,10 +109,17 @@ def guarded(route: Route) -> Route:
     return Route(route.path, endpoint, methods=sorted(route.methods or {"GET"}), name=route.name)
 
 
+async def _known(request: Request) -> None:
+    if request.state.person is None:
+        if request.method == "POST":
+            # A session may end while somebody writes: what they wrote is shown to them again.
+            with suppress(Refused):
+                request.state.form = await _form(request)
+        raise Refused(401, "you are not signed in", "sign in; nothing was done")
+
+
 def _allowed(request: Request, right: str) -> None:
     person = request.state.person
-    if person is None:
-        raise Refused(401, "you are not signed in", "sign in; nothing was done")
     if not person.may(right):
         raise Refused(
             403,

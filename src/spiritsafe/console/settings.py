@@ -1,4 +1,7 @@
-"""``console.toml`` in the data folder: what the operator decides. All of it may be absent; the command line says the rest."""
+"""``console.toml`` in the data folder: what the operator decides. All of it may be absent.
+
+For a team that starts everything at once, the same keys stand below ``[console]`` in its one file.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,9 @@ FILE: Final = "console.toml"
 DATABASE: Final = "console.db"
 LEDGER: Final = "ledger.jsonl"
 _MINUTE: Final = 60_000_000
+_KEYS: Final = (
+    "title", "results", "database", "listen", "session", "orders", "cases", "share", "proofs", "oidc",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +106,25 @@ class Settings:
         return self.database or str(self.data / DATABASE)
 
 
-def read(data: Path, results: Sequence[Path] = (), *, listen: str | None = None) -> Settings:
+def read(
+    data: Path, results: Sequence[Path] = (), *, listen: str | None = None, team: Path | None = None
+) -> Settings:
     """The settings of the console whose data lie in ``data``. Raises UsageError with file and line.
 
-    Paths in the file start at the file.
+    ``team``: they stand in the table ``[console]`` of that file, in place of ``console.toml``. Paths start at their file.
     """
     path = data / FILE
+    if team is not None:
+        return settled(tomlfile.read(team).table("console"), data, team.parent, results, listen)
     table = tomlfile.read(path) if path.exists() else tomlfile.Table({}, str(path), {(): 1})
-    table.only(
-        ("title", "results", "database", "listen", "session", "orders", "cases", "share", "proofs", "oidc"),
-        "the console",
-    )
+    return settled(table, data, data, results, listen)
+
+
+def settled(
+    table: tomlfile.Table, data: Path, home: Path, results: Sequence[Path] = (), listen: str | None = None
+) -> Settings:
+    """The settings in ``table``; its paths start at ``home``. Raises UsageError with file and line."""
+    table.only(_KEYS, "the console")
     heard, session, cases = table.table("listen"), table.table("session"), table.table("cases")
     heard.only(("address", "url", "certificate", "key"), "[listen]")
     session.only(("idle", "longest"), "[session]")
@@ -123,22 +137,22 @@ def read(data: Path, results: Sequence[Path] = (), *, listen: str | None = None)
     share = table.text("share", None)
     return Settings(
         data=data,
-        results=tuple(results) or tuple(data / one for one in table.strings("results", ())),
+        results=(*results, *(home / one for one in table.strings("results", ()))),
         title=table.text("title", "Spiritsafe") or "",
         database=table.text("database", "") or "",
         host=host,
         port=port,
         url=url,
-        certificate=data / certificate if certificate else None,
-        key=data / heard.needed("key") if certificate else None,
+        certificate=home / certificate if certificate else None,
+        key=home / heard.needed("key") if certificate else None,
         idle=session.span("idle", "30m"),
         longest=session.span("longest", "12h"),
-        orders=_orders(table, data) if "orders" in table.values else None,
-        cases=data / (cases.text("folder", "cases") or ""),
-        records=tuple(str(data / one) for one in cases.strings("records", ())),
-        share=data / share if share else None,
-        proofs=tuple(data / one for one in table.strings("proofs", ())),
-        oidc=_oidc(table, data) if "oidc" in table.values else None,
+        orders=_orders(table, home) if "orders" in table.values else None,
+        cases=home / (cases.text("folder", None) or data / "cases"),
+        records=tuple(str(home / one) for one in cases.strings("records", ())),
+        share=home / share if share else None,
+        proofs=tuple(home / one for one in table.strings("proofs", ())),
+        oidc=_oidc(table, home) if "oidc" in table.values else None,
     )
 
 

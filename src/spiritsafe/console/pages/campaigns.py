@@ -105,7 +105,6 @@ def listed(
     order = pc.sort_indices(
         table.select([wanted["sort"], "campaign_id"]),
         sort_keys=[(wanted["sort"], wanted["order"]), ("campaign_id", "ascending")],
-        null_placement="at_end",
     )
     offset = int(asked["offset"]) if asked.get("offset", "").isdecimal() and len(asked["offset"]) < 10 else 0
     rows = table.take(order.slice(offset, PAGE)).to_pylist()
