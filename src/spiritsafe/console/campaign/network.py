@@ -369,7 +369,8 @@ def _infrastructure(held: _Held | None, opened: Collection[str]) -> tuple[list[N
             size = int(np.unique(held.account[held.value == value]).size)
             nodes.append(
                 Node(
-                    f"v:{layer}.{number}", 2, held.names[value], elsewhere, size, f"value {layer}", about=(("layer", layer), ("number", number)),
+                    f"v:{layer}.{number}", 2, held.names[value], elsewhere, size, f"value {layer}",
+                    about=(("layer", layer), ("number", number)),
                 )
             )  # fmt: skip
     return nodes, (held.account, of_value[held.value])
