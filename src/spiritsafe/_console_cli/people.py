@@ -183,6 +183,7 @@ def _with(settings: Settings, job: Callable[[Desk], Awaitable[T]]) -> T:
     """Run a job at the desk. Where a console holds the ledger, that one takes the entry."""
     from spiritsafe.console.desk import Desk  # noqa: PLC0415
     from spiritsafe.console.settings import LEDGER  # noqa: PLC0415
+    from spiritsafe.ledger import Ledger  # noqa: PLC0415
     from spiritsafe.sharing.hub import store  # noqa: PLC0415
 
     async def run(book: Path | None) -> T:
@@ -193,12 +194,14 @@ def _with(settings: Settings, job: Callable[[Desk], Awaitable[T]]) -> T:
         finally:
             await desk.close()
 
+    book = settings.data / LEDGER
     try:
-        return asyncio.run(run(settings.data / LEDGER))
+        Ledger(book).close()
     except StorageError as error:
         if "another process" not in error.message:
             raise
         return asyncio.run(run(None))
+    return asyncio.run(run(book))
 
 
 def _settings(data: Path) -> Settings:

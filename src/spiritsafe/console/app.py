@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from spiritsafe.console.settings import Settings
 
-TICK: Final = 5.0
+TICK: Final = 2.0
 """Seconds between two looks at what nobody asks for: entries that others left, orders that expired."""
 
 

@@ -1,7 +1,8 @@
 """Signing in at an identity provider: OpenID Connect, authorization code with PKCE.
 
-Everything the provider's browser redirect brings is hostile until the token is checked: signature by the provider's keys (asymmetric
-algorithms only), issuer, audience, nonce, times. The exchange of the code goes from here to the provider, not through the browser.
+Everything the provider's browser redirect brings is hostile until the token is checked: signature by the provider's
+keys (asymmetric algorithms only), issuer, audience, nonce, times. The exchange of the code goes from here to the
+provider, not through the browser.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ class Provider:
                     method, address, data=fields, auth=(self.settings.client, secret) if secret else None,
                     headers={"accept": "application/json"},
                 )  # fmt: skip
-            if answer.status_code != httpx.codes.OK or len(answer.content) > _BYTES:
+            if answer.status_code != 200 or len(answer.content) > _BYTES:
                 raise Unproven(f"the provider answered {answer.status_code}", where=urlsplit(address).netloc)
             found = answer.json()
         except (httpx.HTTPError, ValueError) as error:

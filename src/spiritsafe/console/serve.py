@@ -9,6 +9,7 @@ import uvicorn
 
 from spiritsafe.console import app
 from spiritsafe.errors import UsageError
+from spiritsafe.sharing.hub.serve import Server
 
 if TYPE_CHECKING:
     from spiritsafe.console.settings import Settings
@@ -23,7 +24,7 @@ def server(settings: Settings) -> uvicorn.Server:
             raise UsageError(
                 f"the certificate cannot be used: {error.strerror or error}", where=str(settings.certificate)
             ) from error
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             app.made(settings),
             host=settings.host,
