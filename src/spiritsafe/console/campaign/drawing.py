@@ -271,7 +271,7 @@ def _node(one: Node, at: tuple[float, float, float], width: float, link: tuple[s
     small = tall < _SMALL
     name, detail, count = clean(one.name, limit=120), clean(one.detail, limit=80), f"{one.size:,}"
     sign = ("− " if one.open else "+ ") if one.opens else ""
-    room = width - 20 - 7.0 * len(count) - (12 if sign else 0)
+    room = width - 26 - 7.6 * len(count) - (14 if sign else 0)
     line = y + (15 if small else tall / 2 - 3)
     kind = one.kind.split(" ")[0]
     box = f'x="{number(x)}" y="{number(y)}" width="{number(width)}" height="{number(tall)}"'

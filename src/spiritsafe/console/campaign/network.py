@@ -274,19 +274,9 @@ def _groups(
         of_account[mine] = len(nodes)
         shown = mine[np.lexsort((mine, -sent[mine]))][:_ACCOUNTS]
         rest = mine.size - shown.size
-        head = f"{rest:,} more of these" if rest else name
+        title = f"{name}, the rest" if rest else name
         nodes.append(
-            Node(
-                key,
-                1,
-                f"{name}: {head}" if rest else name,
-                told,
-                int(rest),
-                "accounts",
-                opens=True,
-                open=True,
-                about=about,
-            )
+            Node(key, 1, title, told, int(rest), "accounts", opens=True, open=True, about=about)
         )
         for account in shown.tolist():
             of_account[account] = len(nodes)
