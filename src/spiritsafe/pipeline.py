@@ -25,6 +25,7 @@ from spiritsafe.campaigns import (
     candidates,
     clusters,
     explain,
+    holdings,
     identifiers,
     indicators,
     intent,
@@ -373,6 +374,9 @@ def _write(taken: Ingest, result: Result, settings: Settings) -> None:
     )
     (final / "indicators.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8")
     tables.accounts(final / "accounts.parquet", result.log, result.record["campaigns"])
+    holdings.holdings(
+        final / "holdings.parquet", result.log, result.record["campaigns"], result.verdicts, result.layers
+    )
     accused = [
         (entry["campaign_id"], verdict.rows)
         for entry, verdict in zip(result.record["campaigns"], result.verdicts, strict=True)

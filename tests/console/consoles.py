@@ -170,6 +170,7 @@ def result(folder: Path, change: Callable[[Any], Any] = lambda whole: whole) -> 
             exchanges += [
                 (
                     f"ex-{campaign}-{n}-{k}",
+                    1_788_740_000_000_000 + (4 * n + k) * 10**10,
                     name,
                     f"{name}/s{k % 2}",
                     campaign if k else None,

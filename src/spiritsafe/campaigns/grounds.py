@@ -31,6 +31,8 @@ ORDERLY = frozenset({"taken_in_turn", "even_arrivals", "turned_together", "stepp
 WORK = MARGINAL | ORDERLY | {"swept_items", "regular_multiplicity"}
 #: Ties that an account does not come by innocently in numbers; addresses, mail domains and clients are context.
 TIES = frozenset({"shared_payment", "shared_device"})
+#: Kinds of candidates that shared infrastructure chose.
+TIED = frozenset({"dense", "tied"})
 #: A stream this much steadier than chance has no crowd of more than this share in it: a crowd's own arrivals are random.
 STEADY = 0.3
 #: Without a recognised role, each of two kinds of evidence must be this strong (20 bits).
@@ -100,6 +102,25 @@ def carried_unnamed(
         )
         and (not by_items or "swept_items" in names)
     )
+
+
+def stands(tests: Sequence[Test], *, bar: float, named: bool, kind: str, through: bool) -> bool:
+    """Whether these tests carry the accusation of a candidate of this kind: e-BH's bar is passed, and two kinds of evidence hold.
+
+    ``bar``: the log e-value that e-BH asks for; ``named``: an extraction role is recognised; ``through``: see
+    ``ties_go_through``.
+    """
+    if combined(tests) < bar:
+        return False
+    if named:
+        return carried(tests, log_e=bar)
+    return carried_unnamed(tests, log_e=bar, by_items=kind == "items", by_ties=kind in TIED, through=through)
+
+
+def pooled(tests: Sequence[Test], *, fdr: float) -> bool:
+    """Whether cards and devices alone show one hand behind accounts, as a pool or a reseller has it."""
+    strong = [replace(test, weight=1.0) for test in tests if test.name in TIES]
+    return coordination.average(strong) >= np.log(1000 / fdr)
 
 
 def _steady(strong: Sequence[Test]) -> bool:
