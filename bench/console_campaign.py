@@ -165,7 +165,9 @@ def browsed(base: str, password: str, path: str) -> dict[str, Any]:
 
 def main() -> int:
     """Measure, write, and end with 1 where the aim is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--accounts", type=int, default=5_000)
     parser.add_argument("--results", type=Path, help="a result that is there already")
     asked = parser.parse_args()

@@ -148,9 +148,9 @@ def test_from_the_queue_to_a_measure_that_the_gateway_applies(browser: Browser, 
     ana.wait_for_selector(".done")
     assert "6 account" in ana.inner_text("#reach") or "5 account" in ana.inner_text("#reach")
     address = ana.url.partition("?")[0]
-    assert ana.locator("text=Approve").count() == 0
+    assert ana.locator("#why-approve").count() == 0
     bo = someone(browser, live, "bo")
-    bo.click("text=" + CAMPAIGN + " >> nth=-1")  # what waits for a second person, on the first page
+    bo.locator(".card", has_text="Waits for a second person").get_by_role("link").first.click()
     bo.wait_for_url(address)
     bo.fill("#why-approve", "the evidence carries it")
     bo.fill("#passphrase", PHRASE)

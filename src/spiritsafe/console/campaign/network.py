@@ -275,9 +275,7 @@ def _groups(
         shown = mine[np.lexsort((mine, -sent[mine]))][:_ACCOUNTS]
         rest = mine.size - shown.size
         title = f"{name}, the rest" if rest else name
-        nodes.append(
-            Node(key, 1, title, told, int(rest), "accounts", opens=True, open=True, about=about)
-        )
+        nodes.append(Node(key, 1, title, told, int(rest), "accounts", opens=True, open=True, about=about))
         for account in shown.tolist():
             of_account[account] = len(nodes)
             who = known.names[account].as_py()
