@@ -75,7 +75,7 @@ def test_a_console_killed_in_mid_write_has_lost_nothing_and_does_nothing_twice(
                 ),
             ]
         )
-        name = ""
+        name, form = "", dict[str, str]()
         try:
             while True:
                 sent, name = sent + 1, f"w-{sent + 1}"
