@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
 from spiritsafe.console.campaign.asked import Asked
-from spiritsafe.console.desk import Write
+from spiritsafe.console.desk import Repeated, Write
 from spiritsafe.console.forum import Forum, fault, grounds
 from spiritsafe.console.guard import Refused, needs
 from spiritsafe.console.render import respond
@@ -156,12 +156,17 @@ async def _decided(request: Request, kind: str, job: Callable[..., dict[str, Any
     key = _key(form)
     what = Write(person.name, kind, f"forum {key}", form.get("reason", ""), form.get("write", "")).checked()
 
-    async def done(_tx: Any) -> dict[str, Any]:
-        # The client's own ledger and outbox have it first. Done again after a failure here, it makes the same object.
-        try:
-            return await run_in_threadpool(job, by=person.name, reason=what.reason, clock=state.now)
-        except SpiritsafeError as error:
-            raise Refused(422, fault(error)) from error
-
-    await state.desk.write(what, {"object": key}, done, now=state.now(), more=lambda told: {"told": told})
+    if await state.desk.read(lambda tx: tx.one("SELECT n FROM writes WHERE id = $1", what.id)):
+        raise Repeated("this was done already", hint="nothing was done twice")
+    # The client's own ledger and outbox have it first. Done again after a kill in between, it makes the same object, and what is
+    # sent twice changes nothing at the hub.
+    try:
+        told = await run_in_threadpool(job, by=person.name, reason=what.reason, clock=state.now)
+    except SpiritsafeError as error:
+        raise Refused(422, fault(error)) from error
+    await state.desk.write(what, {"object": key, "told": told}, _nothing, now=state.now())
     return RedirectResponse(f"/sharing/object?{urlencode({'id': key})}&done=1", 303)
+
+
+async def _nothing(_tx: Any) -> None:
+    """Nothing more is to be done than to keep what was decided."""
