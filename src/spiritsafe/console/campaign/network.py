@@ -275,9 +275,7 @@ def _groups(
         shown = mine[np.lexsort((mine, -sent[mine]))][:_ACCOUNTS]
         rest = mine.size - shown.size
         title = f"{name}, the rest" if rest else name
-        nodes.append(
-            Node(key, 1, title, told, int(rest), "accounts", opens=True, open=True, about=about)
-        )
+        nodes.append(Node(key, 1, title, told, int(rest), "accounts", opens=True, open=True, about=about))
         for account in shown.tolist():
             of_account[account] = len(nodes)
             who = known.names[account].as_py()
@@ -338,18 +336,12 @@ def _infrastructure(held: _Held | None, opened: Collection[str]) -> tuple[list[N
         shown = mine[np.lexsort((mine, -held.inside[mine]))][:_VALUES]
         rest = np.setdiff1d(mine, shown)
         left = int(np.unique(held.account[np.isin(held.value, rest)]).size) if rest.size else 0
-        told = f"{rest.size:,} more values" if rest.size else f"all {many}"
+        title, told = (
+            (f"{layer}, the rest", f"{rest.size:,} more values") if rest.size else (layer, f"all {many}")
+        )
         nodes.append(
             Node(
-                key,
-                2,
-                f"{layer}: {told}",
-                many,
-                left,
-                f"layer {layer}",
-                opens=True,
-                open=True,
-                about=(("layer", layer),),
+                key, 2, title, told, left, f"layer {layer}", opens=True, open=True, about=(("layer", layer),)
             )
         )
         for value in shown.tolist():

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-PAGE: Final = 50
+PAGE: Final = 25
+_BETWEEN: Final = ("relationship", "grouping", "identity")
+"""Objects that only say what belongs together, and who is there: shown when they are asked for."""
 WHYS: Final = ("appeal-upheld", "false-positive", "error", "superseded", "withdrawn")
 """Why an own object may be taken back."""
 
@@ -55,7 +57,11 @@ async def sharing(request: Request) -> Response:
     asked = Asked(request.query_params)
     kind, page = asked.text("type"), max(1, asked.number("page") or 1)
     found = await run_in_threadpool(_forum(request).seen, request.app.state.now())
-    mine = [one for one in found["objects"] if kind in ("", one["type"])]
+    mine = [
+        one
+        for one in found["objects"]
+        if kind in ("all", one["type"]) or (not kind and one["type"] not in _BETWEEN)
+    ]
     last = max(1, -(-len(mine) // PAGE))
     page = min(page, last)
     kinds: dict[str, int] = {}
@@ -64,7 +70,7 @@ async def sharing(request: Request) -> Response:
     data = {
         **found,
         "objects": [{key: value for key, value in one.items() if key != "json"} for one in mine[(page - 1) * PAGE : page * PAGE]],
-        "total": len(mine), "page": page, "pages": last, "type": kind, "types": sorted(kinds.items()),
+        "here": len(found["objects"]) + found["left_off"], "total": len(mine), "page": page, "pages": last, "type": kind, "types": sorted(kinds.items()),
         "grounds": list(grounds()), "whys": list(WHYS), "campaigns": _campaigns(request),
     }  # fmt: skip
     return respond(request, "sharing.html", data)
