@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -204,7 +205,7 @@ def served(data: Path, known: settings.Settings, clock: list[int]) -> Generator[
     """A console in a thread of its own; its address and its app."""
     held = socket.create_server(("127.0.0.1", 0))
     made = app.made(known, now=lambda: clock[0], tick=0.2)
-    server = uvicorn.Server(uvicorn.Config(made, log_level="critical", ws="none", lifespan="on"))
+    server = uvicorn.Server(uvicorn.Config(made, log_level="error", ws="none", lifespan="on"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
     thread.start()
     while not server.started:
@@ -218,10 +219,17 @@ def served(data: Path, known: settings.Settings, clock: list[int]) -> Generator[
         held.close()
 
 
-def furnish(data: Path, known_hash: str, *, extra: str = "", database: str = "") -> settings.Settings:
+def furnish(
+    data: Path,
+    known_hash: str,
+    *,
+    extra: str = "",
+    database: str = "",
+    change: Callable[[Any], Any] = lambda whole: whole,
+) -> settings.Settings:
     """The folder of a console: people, policy, signer, result, log."""
     data.mkdir(parents=True, exist_ok=True)
-    found = result(data / "out")
+    found = result(data / "out", change)
     log(data / "log.jsonl", json.loads((found / "campaigns.json").read_text()))
     keys.make(data / "signer.key")
     House(data).policy({})
@@ -243,7 +251,9 @@ def furnish(data: Path, known_hash: str, *, extra: str = "", database: str = "")
             )  # fmt: skip
         await desk.close()
 
-    asyncio.run(fill())
+    # In a thread: where a browser is driven, this one has a loop already.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, fill()).result()
     return known
 
 

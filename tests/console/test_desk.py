@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from consoles import CAMPAIGN, House, furnish, proposed, served
 from postgres import databases
 
 from spiritsafe import ledger
@@ -56,6 +57,10 @@ def judge(
     )  # fmt: skip
 
 
+async def opened(_desk: Desk) -> None:
+    """Opening it makes good what was left."""
+
+
 def kept(book: Path) -> list[tuple[str, str]]:
     return [(one.body["by"], one.body["state"]) for one in ledger.entries(book)]
 
@@ -102,7 +107,7 @@ def test_what_was_killed_between_the_store_and_the_ledger_is_made_good_once(data
     # Killed before the ledger: as by a process that does not hold it.
     run(database, None, lambda desk: judge(desk, "bo", "confirmed", 1))
     assert kept(book) == [("ana", "looking")]
-    run(database, book, lambda desk: asyncio.sleep(0))
+    run(database, book, opened)
     assert kept(book) == [("ana", "looking"), ("bo", "confirmed")]
 
     # Killed after the ledger and before the store was told where it stands there.
@@ -113,7 +118,7 @@ def test_what_was_killed_between_the_store_and_the_ledger_is_made_good_once(data
         await desk.quietly(job)
 
     run(database, None, forget)
-    run(database, book, lambda desk: asyncio.sleep(0))
+    run(database, book, opened)
     assert kept(book) == [("ana", "looking"), ("bo", "confirmed")]
     run(database, book, lambda desk: judge(desk, "cy", "dismissed", 2))
     assert len(kept(book)) == 3
@@ -132,7 +137,7 @@ def test_without_a_ledger_nothing_more_is_done_and_nothing_is_lost(tmp_path: Pat
             await judge(desk, "cy", "dismissed", 2)
 
     run(database, book, job)
-    run(database, book, lambda desk: asyncio.sleep(0))
+    run(database, book, opened)
     assert kept(book) == [("ana", "looking"), ("bo", "confirmed")]
 
 
@@ -158,6 +163,32 @@ def test_any_order_of_kills_keeps_each_write_once(tmp_path: Path):
     for n in range(12):
         to = draw.choice([book, None])
         run(database, to, lambda desk, n=n: judge(desk, f"p{n}", "looking", n, id=f"w-{n}"))
-    run(database, book, lambda desk: asyncio.sleep(0))
+    run(database, book, opened)
     assert [who for who, _ in kept(book)] == [f"p{n}" for n in range(12)]
     ledger.verify(book)
+
+
+def test_a_console_serves_on_postgresql(postgresql: Callable[[], str], tmp_path: Path, password_hash: str):
+    data, database = tmp_path / "data", postgresql()
+    known, house = furnish(data, password_hash, database=database), House(data)
+    with served(data, known, house.clock) as (house.base, _):
+        ana = house.someone("ana")
+        form = {
+            "csrf": ana.forms("/orders")["/logout"]["csrf"],
+            "version": "0",
+            "state": "looking",
+            "reason": "I take it",
+        }
+        assert ana.post(f"/campaigns/out/{CAMPAIGN}/opinion", form).status_code == 303
+        assert ana.json("/campaigns.json?state=looking")["rows"][0]["by"] == "ana"
+        assert ana.json("/ledger.json")["rows"][0]["subject"] == f"campaign {CAMPAIGN}"
+        assert ana.json("/index.json")["done"][0]["reason"] == "I take it"
+        name = proposed(house)
+        assert (
+            house.someone("bo")
+            .send(f"/orders/{name}", f"/orders/{name}/reject", reason="too much")
+            .status_code
+            == 303
+        )
+        house.leave()
+    assert not (data / "console.db").exists()

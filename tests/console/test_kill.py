@@ -56,7 +56,7 @@ def test_a_console_killed_in_mid_write_has_lost_nothing_and_does_nothing_twice(
     furnish(data, password_hash)
     done: dict[str, int] = {}
     sent = 0
-    for turn in range(3):
+    for turn in range(2):
         process = begun(data, port)
         who = Browser(f"http://127.0.0.1:{port}")
         assert who.enter("ana").status_code == 303
@@ -105,7 +105,7 @@ def test_a_console_killed_in_mid_write_has_lost_nothing_and_does_nothing_twice(
         if one.kind == "opinion"
     ]
     assert kept == list(done.items())
-    assert len(kept) >= 6
+    assert len(kept) >= 4
     assert [version for _, version in kept] == list(range(1, len(kept) + 1))
 
 

@@ -105,7 +105,8 @@ def provided() -> Generator[Provider]:
 def both(tmp_path_factory: pytest.TempPathFactory, password_hash: str) -> Generator[tuple[House, Provider]]:
     data: Path = tmp_path_factory.mktemp("oidc") / "data"
     with provided() as provider:
-        extra = f'[oidc]\nissuer = "{provider.issuer}"\nclient = "console"\nroles = {{ safety = "analyst", heads = "approver" }}\n'
+        roles = 'roles = { safety = "analyst", heads = "approver" }'
+        extra = f'[oidc]\nissuer = "{provider.issuer}"\nclient = "console"\n{roles}\n'
         house = House(data)
         with served(data, furnish(data, password_hash, extra=extra), house.clock) as (base, _):
             house.base = base

@@ -25,7 +25,7 @@ A module of pages has ``routes() -> list[Route]``. Nothing else is edited for it
 * ``request.state.person`` is who asks (`people.Person`: ``name``, ``role``, ``may(right)``), ``request.app.state.results`` the
   results (`results.Results`), ``request.app.state.desk`` the store (`desk.Desk`), ``request.app.state.now()`` the time (µs).
 * What is refused is raised: ``Refused(404, "there is no such campaign")`` (`guard`); it comes out as a page or as JSON.
-* A form has ``{{ tokens() }}`` in it (CSRF token; the write's id, by which a form sent twice is done once), a field
-  ``reason``, and, where it changes something that has one, its ``version``. ``request.state.form`` has its fields (texts by name).
+* A form has ``{{ tokens() }}`` in it (a CSRF token; the write's id, by which a form sent twice is done once), a field ``reason``,
+  and, where it changes something that has one, its ``version``. ``request.state.form`` has its fields (texts by name).
   The write goes through ``desk.write``; a stale version is answered with 409 and what changed.
 """

@@ -115,6 +115,8 @@ class Work:
                 )
             except SpiritsafeError as error:
                 state, note = "failed", str(error)
+            except Exception as error:  # noqa: BLE001 - a fault of ours: tried again it would fail again
+                state, note = "failed", f"a fault of the console: {type(error).__name__}: {error}"
             finally:
                 self.progress.pop(job.id, None)
 
