@@ -132,7 +132,7 @@ def hostile(scanned: Scanned, folder: Path) -> Path:
     (folder / "campaigns.json").write_text(json.dumps(record), "utf-8")
     (folder / "candidates.json").write_bytes((scanned.folder / "candidates.json").read_bytes())
     told = {
-        "time": "2026-09-10T00:00:00Z",
+        "time": scanned.entry["last_seen"],
         "change": list(PAYLOADS),
         "case": "c",
         "campaign_id": scanned.entry["campaign_id"],

@@ -195,11 +195,11 @@ def test_what_strangers_wrote_stays_text(shown: Any):
             assert shown.house.someone("ana").get(one).status_code == 200, one
 
 
-def test_a_watch_s_changes_stand_on_the_timeline(shown: Any):
-    marks = shown.house.someone("vi").json(f"{shown.bad}/timeline.json?from=0&to=3000000000000000")[
-        "timeline"
-    ]
-    assert marks["total"] == shown.scanned.entry["exchanges"]
+def test_a_watch_s_changes_stand_on_the_timeline_as_text(shown: Any):
+    (mark,) = shown.house.someone("vi").json(f"{shown.bad}/timeline.json")["timeline"]["marks"]
+    assert mark["kind"] == "change"
+    assert "<script>" in mark["text"]
+    assert "case <script>window.ran = 1</script>" in got(shown, f"{shown.bad}/timeline").text
 
 
 def test_signals_are_all_that_are_installed_with_what_was_measured(shown: Any):
