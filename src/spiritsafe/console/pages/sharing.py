@@ -67,10 +67,12 @@ async def sharing(request: Request) -> Response:
     kinds: dict[str, int] = {}
     for one in found["objects"]:
         kinds[one["type"]] = kinds.get(one["type"], 0) + 1
+    shown = mine[(page - 1) * PAGE : page * PAGE]
     data = {
         **found,
-        "objects": [{key: value for key, value in one.items() if key != "json"} for one in mine[(page - 1) * PAGE : page * PAGE]],
-        "here": len(found["objects"]) + found["left_off"], "total": len(mine), "page": page, "pages": last, "type": kind, "types": sorted(kinds.items()),
+        "objects": [{key: value for key, value in one.items() if key != "json"} for one in shown],
+        "here": len(found["objects"]) + found["left_off"],
+        "total": len(mine), "page": page, "pages": last, "type": kind, "types": sorted(kinds.items()),
         "grounds": list(grounds()), "whys": list(WHYS), "campaigns": _campaigns(request),
     }  # fmt: skip
     return respond(request, "sharing.html", data)
