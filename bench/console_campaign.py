@@ -2,10 +2,10 @@
 
     python bench/console_campaign.py [--accounts 5000] [--results DIR]
 
-Composes one day of a campaign among chat users, scans it as a user would, and starts ``spiritsafe console`` on the result. Times of
-the server are those of HTTP requests on loopback: the first one (it reads the result's tables) and the median of nine more.
-In Chromium: until the document can be used (``domInteractive``), until it is loaded, and from a click on a node of the graph, on
-a box of the what-if and on a step of the timeline until the new part stands there and the browser has drawn it. Writes
+Composes one day of a campaign among chat users, scans it as a user would, and starts ``spiritsafe console`` on the result. Times
+of the server are those of HTTP requests on loopback: the first one (it reads the result's tables) and nine more. In Chromium:
+until the document can be used (``domInteractive``, scripts included), until it is loaded, and from a click on a node of the
+graph, on a box of the what-if and on a step of the timeline until the new part stands there and the browser has drawn it. Writes
 ``bench/results/console_campaign.json``.
 """
 
@@ -180,19 +180,24 @@ def main() -> int:
             run = line.get("/campaigns.json?label=all").json()["rows"][0]["run"]
             page = f"/campaigns/{run}/{entry['campaign_id']}"
             paths = {
-                "page": page, "page as JSON": f"{page}.json", "graph, opened": f"{page}/network?by=ties&open=a%3Aloose&open=l%3Apayment",
-                "timeline by ten minutes": f"{page}/timeline?step=600", "what if": f"{page}/whatif?without=taken_in_turn",
-                "members by exchanges": f"{page}/members?sort=exchanges", "exchanges": f"{page}/exchanges?slots=test&page=100",
-            }  # fmt: skip
-            measured = {
+                "page": page,
+                "page as JSON": f"{page}.json",
+                "graph, opened": f"{page}/network?by=ties&open=a%3Aloose&open=l%3Apayment",
+                "timeline by ten minutes": f"{page}/timeline?step=600",
+                "what if": f"{page}/whatif?without=taken_in_turn",
+                "members by exchanges": f"{page}/members?sort=exchanges",
+                "exchanges": f"{page}/exchanges?slots=test&page=100",
+            }
+            browser = browsed(base, password, page)
+            measured: dict[str, Any] = {
                 "accounts": len(entry["accounts"]), "exchanges": entry["exchanges"], "label": entry["label"],
                 "server": {name: served(line, path, process) for name, path in paths.items()},
-                "browser": browsed(base, password, page),
+                "browser": browser,
                 "machine": {"processors": os.cpu_count(), "python": platform.python_version()},
             }  # fmt: skip
     RESULT.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
     print(json.dumps(measured, indent=1))
-    return int(measured["browser"].get("loaded, most", 0.0) > AIM)
+    return int(browser.get("loaded, most", 0.0) > AIM)
 
 
 if __name__ == "__main__":

@@ -36,14 +36,14 @@ HOLDINGS = pa.schema(
 
 
 def holdings(
-    path: Path,
+    folder: Path,
     log: Log | None,
     campaigns: Sequence[Mapping[str, Any]],
     told: Sequence[Verdict],
     layers: Mapping[str, Layer],
 ) -> None:
-    """Write ``holdings.parquet``: one row for each account and value. ``campaigns``: the entries that tell ``told``."""
-    with pq.ParquetWriter(path, HOLDINGS, compression="zstd") as writer:
+    """Write ``holdings.parquet`` to ``folder``: one row for each account and value. ``campaigns``: the entries that tell ``told``."""
+    with pq.ParquetWriter(folder / "holdings.parquet", HOLDINGS, compression="zstd") as writer:
         if log is None:
             return
         accounts = pa.array(log.accounts, pa.string())

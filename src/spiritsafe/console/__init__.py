@@ -8,6 +8,7 @@ triage, notices         what people think of a campaign; what the console notice
 measures, customers     proposals, approvals, the signed file of orders; whom a measure would touch
 casefiles, work         what people decide about cases, done outside the store: once, also after a kill
 settings, serve, team   the operator's file; the server; console, watch and gateway started together
+campaign/, forum        one campaign, from a result's files to numbers and drawings; what the forum's client keeps
 pages/                  one module a room of pages, found by its presence
 
 A module of pages has ``routes() -> list[Route]``. Nothing else is edited for it:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spiritsafe.console.campaign import timeline as tl
+from spiritsafe.model import Order
 
 DAY, HOUR = 86_400_000_000, 3_600_000_000
 START = 1_789_000_000_000_000
@@ -71,6 +72,23 @@ def test_marks_of_a_watch_are_those_of_the_case():
     shown = tl.timeline(np.zeros(0, np.int64), (marks[0].time - DAY, marks[0].time + 9 * DAY), marks=marks)
     assert len(shown.marks) == 2
     assert tl.timeline(np.zeros(0, np.int64), (0, DAY), marks=marks).marks == []
+
+
+def test_orders_are_marked_from_the_proposal_to_their_end():
+    order = Order(
+        "o-1", "c-1", "withhold_reasoning", "streams", frozenset(), "r", "e", START + DAY, START + 9 * DAY
+    )
+    one = {
+        "time": START, "by": "ana", "made": order, "state": "in force", "approvals": [{"by": "bo", "time": START + 5}],
+    }  # fmt: skip
+    told = [(mark.time - START, mark.text) for mark in tl.ordered([one])]
+    assert told == [
+        (0, "order to withhold reasoning proposed by ana"),
+        (5, "order to withhold reasoning approved by bo"),
+        (DAY, "order to withhold reasoning in force"),
+        (9 * DAY, "order to withhold reasoning ends"),
+    ]
+    assert len(tl.ordered([{**one, "state": "rejected"}])) == 2
 
 
 def test_no_window_is_no_error():

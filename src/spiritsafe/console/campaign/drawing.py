@@ -61,7 +61,7 @@ def timeline(shown: Timeline, *, width: float, key: str) -> Markup:
     for place, mark in enumerate(shown.marks[:20], 1):
         x = frame.x(mark.time / 1e6)
         drawing.line((x, 20), (x, foot), f"mark {mark.kind}")
-        drawing.circle((x, 12), 8.5, f"mark-dot {mark.kind}", tip=mark.text)
+        drawing.circle((x, 12), 8.5, f"mark-dot {mark.kind}", tip=clean(mark.text))
         drawing.text((x, 16), str(place), "mark-number", anchor="middle")
     text = str(drawing.markup())
     data = f'class="drawn" data-from="{begin}" data-to="{end}" data-left="{number(left)}" data-right="{number(right)}" '
@@ -113,7 +113,8 @@ def weighing(
     """
     narrow = width < 500
     rows = [
-        (words(one.name), one.bits, "against-bar" if one.bits < 0 else "main-bar", one.alone) for one in steps
+        (clean(words(one.name), limit=80), one.bits, "against-bar" if one.bits < 0 else "main-bar", one.alone)
+        for one in steps
     ]
     rows.append(("together, the average", total, "total-bar", bar is not None and total >= bar))
     row, tall = (38.0, 15.0) if narrow else (27.0, 17.0)

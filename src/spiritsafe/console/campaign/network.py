@@ -336,18 +336,12 @@ def _infrastructure(held: _Held | None, opened: Collection[str]) -> tuple[list[N
         shown = mine[np.lexsort((mine, -held.inside[mine]))][:_VALUES]
         rest = np.setdiff1d(mine, shown)
         left = int(np.unique(held.account[np.isin(held.value, rest)]).size) if rest.size else 0
-        told = f"{rest.size:,} more values" if rest.size else f"all {many}"
+        title, told = (
+            (f"{layer}, the rest", f"{rest.size:,} more values") if rest.size else (layer, f"all {many}")
+        )
         nodes.append(
             Node(
-                key,
-                2,
-                f"{layer}: {told}",
-                many,
-                left,
-                f"layer {layer}",
-                opens=True,
-                open=True,
-                about=(("layer", layer),),
+                key, 2, title, told, left, f"layer {layer}", opens=True, open=True, about=(("layer", layer),)
             )
         )
         for value in shown.tolist():

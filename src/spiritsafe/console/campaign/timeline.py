@@ -12,6 +12,8 @@ from spiritsafe.cases._page.record import moment
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from spiritsafe.model import Order
+
 SECOND: Final = 1_000_000
 STEPS: Final = (60, 600, 3_600, 3 * 3_600, 6 * 3_600, 86_400, 7 * 86_400, 28 * 86_400)
 """Seconds of a bar."""
@@ -179,4 +181,20 @@ def changes(lines: Sequence[Mapping[str, Any]], campaign: str) -> list[Mark]:
         if case is not None and one.get("case") == case and when is not None:
             what = ", ".join(str(word) for word in one.get("change", ()))
             found.append(Mark(int(when.timestamp()) * SECOND, "change", f"case {what}"))
+    return found
+
+
+def ordered(proposals: Sequence[Mapping[str, Any]]) -> list[Mark]:
+    """When orders on a campaign were proposed and agreed to, and when those in force began and end (`measures.of_campaign`)."""
+    found: list[Mark] = []
+    for one in proposals:
+        order: Order = one["made"]
+        what = f"order to {order.response.replace('_', ' ')}"
+        found.append(Mark(one["time"], "order", f"{what} proposed by {one['by']}"))
+        found += [
+            Mark(each["time"], "order", f"{what} approved by {each['by']}") for each in one["approvals"]
+        ]
+        if one["state"] == "in force":
+            found.append(Mark(order.start, "order", f"{what} in force"))
+            found.append(Mark(order.expires, "order", f"{what} ends"))
     return found

@@ -24,7 +24,6 @@ from spiritsafe.console.campaign import (
 from spiritsafe.console.campaign.asked import Asked
 from spiritsafe.console.campaign.group import kind_words, role_words
 from spiritsafe.console.campaign.open import opened
-from spiritsafe.console.campaign.timeline import Mark
 from spiritsafe.console.guard import needs
 from spiritsafe.console.render import respond
 
@@ -145,7 +144,10 @@ def _paged(base: str, part: str, chosen: Mapping[str, Any], page: int) -> str:
 def _timeline(found: Opened, asked: Asked, _base: str) -> tuple[dict[str, Any], dict[str, Any]]:
     times = found.group.times
     exhibit = next((one for one in found.entry.get("exhibits", ()) if one.get("kind") == "timeline"), None)
-    marks = [*timeline.changes(found.changes, str(found.entry["campaign_id"])), *_ordered(asked.orders)]
+    marks = [
+        *timeline.changes(found.changes, str(found.entry["campaign_id"])),
+        *timeline.ordered(asked.orders),
+    ]
     shown = timeline.timeline(
         times,
         timeline.window(found.entry, found.run.scanned, times),
@@ -155,21 +157,6 @@ def _timeline(found: Opened, asked: Asked, _base: str) -> tuple[dict[str, Any], 
         marks=marks,
     )
     return shown.data(), _draw_timeline(shown)
-
-
-def _ordered(orders: Sequence[Mapping[str, Any]]) -> list[Mark]:
-    """When orders on this campaign were proposed, agreed to, began and ended."""
-    found: list[Mark] = []
-    for one in orders:
-        what = f"order to {one['made'].response.replace('_', ' ')}"
-        found.append(Mark(one["time"], "order", f"{what} proposed by {one['by']}"))
-        found += [
-            Mark(each["time"], "order", f"{what} approved by {each['by']}") for each in one["approvals"]
-        ]
-        if one["state"] == "in force":
-            found.append(Mark(one["made"].start, "order", f"{what} in force"))
-            found.append(Mark(one["made"].expires, "order", f"{what} ends"))
-    return found
 
 
 def _draw_timeline(shown: Timeline) -> dict[str, Any]:

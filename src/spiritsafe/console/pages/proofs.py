@@ -14,7 +14,7 @@ from starlette.routing import Route
 from spiritsafe.cases._proof import sheet as sheets
 from spiritsafe.console.guard import Refused, needs
 from spiritsafe.console.render import respond
-from spiritsafe.errors import SpiritsafeError
+from spiritsafe.errors import SpiritsafeError, UsageError
 from spiritsafe.provenance import _prereg
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def folders(named: Sequence[Path]) -> list[Folder]:
 def _listed(named: Sequence[Path]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for one in folders(named):
-        row: dict[str, Any] = {"name": one.name, "done": one.done, "trouble": ""}
+        row: dict[str, Any] = {
+            "name": one.name, "done": one.done, "trouble": "", "suspect": one.name, "claim": "", "verdict": "", "findings": [],
+        }  # fmt: skip
         try:
             told = _object(one.path / ("result.json" if one.done else "plan.json"))
             row |= _summary(told, done=one.done)
@@ -147,12 +149,12 @@ def _one(named: Sequence[Path], name: str) -> dict[str, Any]:
 def _object(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LONGEST:
-            raise Refused(422, "this file is too long to be shown", path.name)
+            raise UsageError("this file is too long to be shown", where=path.name)
         found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise Refused(
-            422, f"{path.name} cannot be read", "is it the folder of `spiritsafe prove`?"
+        raise UsageError(
+            f"{path.name} cannot be read", hint="is it the folder of `spiritsafe prove`?"
         ) from error
     if not isinstance(found, dict):
-        raise Refused(422, f"{path.name} is no result")
+        raise UsageError(f"{path.name} is no result")
     return cast("dict[str, Any]", found)

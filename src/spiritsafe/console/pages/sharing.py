@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
 from spiritsafe.console.campaign.asked import Asked
-from spiritsafe.console.desk import Write
+from spiritsafe.console.desk import Repeated, Write
 from spiritsafe.console.forum import Forum, fault, grounds
 from spiritsafe.console.guard import Refused, needs
 from spiritsafe.console.render import respond
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-PAGE: Final = 50
+PAGE: Final = 25
+_BETWEEN: Final = ("relationship", "grouping", "identity")
+"""Objects that only say what belongs together, and who is there: shown when they are asked for."""
 WHYS: Final = ("appeal-upheld", "false-positive", "error", "superseded", "withdrawn")
 """Why an own object may be taken back."""
 
@@ -55,15 +57,21 @@ async def sharing(request: Request) -> Response:
     asked = Asked(request.query_params)
     kind, page = asked.text("type"), max(1, asked.number("page") or 1)
     found = await run_in_threadpool(_forum(request).seen, request.app.state.now())
-    mine = [one for one in found["objects"] if kind in ("", one["type"])]
+    mine = [
+        one
+        for one in found["objects"]
+        if kind in ("all", one["type"]) or (not kind and one["type"] not in _BETWEEN)
+    ]
     last = max(1, -(-len(mine) // PAGE))
     page = min(page, last)
     kinds: dict[str, int] = {}
     for one in found["objects"]:
         kinds[one["type"]] = kinds.get(one["type"], 0) + 1
+    shown = mine[(page - 1) * PAGE : page * PAGE]
     data = {
         **found,
-        "objects": [{key: value for key, value in one.items() if key != "json"} for one in mine[(page - 1) * PAGE : page * PAGE]],
+        "objects": [{key: value for key, value in one.items() if key != "json"} for one in shown],
+        "here": len(found["objects"]) + found["left_off"],
         "total": len(mine), "page": page, "pages": last, "type": kind, "types": sorted(kinds.items()),
         "grounds": list(grounds()), "whys": list(WHYS), "campaigns": _campaigns(request),
     }  # fmt: skip
@@ -156,12 +164,17 @@ async def _decided(request: Request, kind: str, job: Callable[..., dict[str, Any
     key = _key(form)
     what = Write(person.name, kind, f"forum {key}", form.get("reason", ""), form.get("write", "")).checked()
 
-    async def done(_tx: Any) -> dict[str, Any]:
-        # The client's own ledger and outbox have it first. Done again after a failure here, it makes the same object.
-        try:
-            return await run_in_threadpool(job, by=person.name, reason=what.reason, clock=state.now)
-        except SpiritsafeError as error:
-            raise Refused(422, fault(error)) from error
-
-    await state.desk.write(what, {"object": key}, done, now=state.now(), more=lambda told: {"told": told})
+    if await state.desk.read(lambda tx: tx.one("SELECT n FROM writes WHERE id = $1", what.id)):
+        raise Repeated("this was done already", hint="nothing was done twice")
+    # The client's own ledger and outbox have it first. Done again after a kill in between, it makes the same object, and what is
+    # sent twice changes nothing at the hub.
+    try:
+        told = await run_in_threadpool(job, by=person.name, reason=what.reason, clock=state.now)
+    except SpiritsafeError as error:
+        raise Refused(422, fault(error)) from error
+    await state.desk.write(what, {"object": key, "told": told}, _nothing, now=state.now())
     return RedirectResponse(f"/sharing/object?{urlencode({'id': key})}&done=1", 303)
+
+
+async def _nothing(_tx: Any) -> None:
+    """Nothing more is to be done than to keep what was decided."""
