@@ -364,3 +364,16 @@ def test_a_review_is_closed_with_a_decision(shown: Any):
     assert who.post("/sharing/decide", fields).status_code == 303
     (closed,) = [one for one in who.json("/sharing.json")["reviews"] if one["object"] == key]
     assert closed["decision"] == "stopped-using"
+
+
+def test_groups_that_are_no_accusation_have_pages_that_say_so(shown: Any):
+    who = shown.house.someone("vi")
+    for entry in shown.scanned.record["campaigns"]:
+        page = f"/campaigns/out/{entry['campaign_id']}"
+        told = who.json(f"{page}.json")
+        if entry["label"] != "campaign":
+            assert told["about"]["means"].startswith("No accusation")
+            assert "What would leave" not in got(shown, page, "vi").text
+            assert who.json(f"{page}/exchanges.json")["exchanges"]["total"] == told["claim"]["rows"]
+        for part in _PARTS:
+            assert who.get(f"{page}/{part}").status_code == 200
