@@ -144,7 +144,7 @@ def test_from_the_queue_to_a_measure_that_the_gateway_applies(browser: Browser, 
     ana.click("text=Propose an order")
     ana.locator("label.pick", has_text="refuse").click()
     ana.fill("#reason", "they go on after two notices")
-    ana.click("text=Propose >> visible=true >> nth=-1")
+    ana.click("main button:has-text('Propose')")
     ana.wait_for_selector(".done")
     assert "6 account" in ana.inner_text("#reach") or "5 account" in ana.inner_text("#reach")
     address = ana.url.partition("?")[0]
@@ -154,7 +154,7 @@ def test_from_the_queue_to_a_measure_that_the_gateway_applies(browser: Browser, 
     bo.wait_for_url(address)
     bo.fill("#why-approve", "the evidence carries it")
     bo.fill("#passphrase", PHRASE)
-    bo.click("text=Approve")
+    bo.click("button:has-text('Approve')")
     bo.wait_for_selector(".state-in-force")
     until(gateway, LISTED, 403)
     assert asked(gateway, "somebody") == 200

@@ -35,21 +35,28 @@ CORPUS = (
     "<!--]]><![CDATA[-->",
     "\ud83d<script>window.ran=1</script>",
 )
-KEEP = {
-    "campaign_id",
-    "label",
-    "first_seen",
-    "last_seen",
-    "response",
-    "role",
-    "layer",
-    "name",
-    "test",
-    "kind",
-    "without",
-    "fits",
-}
-KEEP |= {"decision", "technique", "by", "window", "first", "last"}
+KEEP = frozenset(
+    [
+        "campaign_id",
+        "label",
+        "first_seen",
+        "last_seen",
+        "response",
+        "role",
+        "layer",
+        "name",
+        "test",
+        "kind",
+        "without",
+        "fits",
+        "decision",
+        "technique",
+        "by",
+        "window",
+        "first",
+        "last",
+    ]
+)
 
 
 def poisoned(whole: Any) -> Any:

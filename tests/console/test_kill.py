@@ -75,7 +75,7 @@ def test_a_console_killed_in_mid_write_has_lost_nothing_and_does_nothing_twice(
                 ),
             ]
         )
-        name = ""
+        name, form = "", dict[str, str]()
         try:
             while True:
                 sent, name = sent + 1, f"w-{sent + 1}"
@@ -151,6 +151,21 @@ def test_the_first_start_makes_an_admin_and_people_are_added_beside_a_running_co
         assert kinds == ["person-added", "person-added", "password-set", "person-disabled"]
         for one in (eva, admin):
             one.line.close()
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_of_two_consoles_on_one_folder_or_address_the_second_says_why(tmp_path: Path):
+    data, port = tmp_path / "data", free()
+    process = begun(data, port)
+    try:
+        same = CliRunner().invoke(cli, ["console", "--data", str(data), "--listen", f"127.0.0.1:{free()}"])
+        assert "another process" in str(same.exception)
+        other = CliRunner().invoke(
+            cli, ["console", "--data", str(tmp_path / "b"), "--listen", f"127.0.0.1:{port}"]
+        )
+        assert "cannot listen here" in str(other.exception)
     finally:
         process.terminate()
         process.wait(20)

@@ -14,9 +14,11 @@ from spiritsafe._console_cli.people import app as people
 class _Group(TyperGroup):
     """What is no verb is a folder of results: ``spiritsafe console out/`` is ``spiritsafe console serve out/``."""
 
+    usual = "serve"
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in {"--help", "-h"}):
-            args = ["serve", *args]
+            args = [self.usual, *args]
         return super().parse_args(ctx, args)
 
 

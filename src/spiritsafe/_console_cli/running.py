@@ -43,7 +43,8 @@ def serve(
 ) -> None:
     """Serve the console until it is told to end (SIGTERM, SIGINT)."""
     from spiritsafe.console import settings as file  # noqa: PLC0415 - a fast --help, and an extra
-    from spiritsafe.console.serve import server  # noqa: PLC0415
+    from spiritsafe.console.serve import listening, server  # noqa: PLC0415
+    from spiritsafe.ledger import Ledger  # noqa: PLC0415
 
     for folder in results or ():
         if team is None and not folder.is_dir():
@@ -54,19 +55,18 @@ def serve(
             )
     folder_of(data)
     known = file.read(data, tuple(results or ()), listen=listen, team=team)
+    Ledger(
+        data / file.LEDGER
+    ).close()  # where another console holds it, or it does not fit, nothing is started
+    running, heard = server(known), listening(known)
     first = _first(known)
-    running = server(known)
     sys.stdout.write(f"the console is at {known.address}\n")
     if first is not None:
         sys.stdout.write(f"first sign-in: name and password are in {first}\n")
     sys.stdout.flush()
-    running.run()
+    running.run(sockets=[heard])
     if not running.started:
-        raise StorageError(
-            "the console did not start",
-            where=known.address,
-            hint="is the address in use? The lines above say more",
-        )
+        raise StorageError("the console did not start", where=known.address, hint="the lines above say more")
 
 
 def folder_of(data: Path) -> None:

@@ -94,7 +94,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    made.filters.update(num=_num, share=_share, when=_when, day=_day, ago=_ago, bits=_bits, code=_code)
+    made.filters.update(
+        num=_num, share=_share, when=_when, day=_day, ago=_ago, bits=_bits, code=_code, deed=_deed
+    )
     made.globals.update(static=_static)
     return made
 
@@ -168,6 +170,13 @@ def _ago(value: Any, now: int) -> str:
 
 def _bits(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
+
+
+def _deed(kind: str) -> str:
+    """What the ledger calls a write, as words."""
+    return {"order": "signed into the orders", "lift": "taken out of the orders"}.get(
+        kind, kind.replace("-", " ")
+    )
 
 
 def _code(value: Any) -> str:

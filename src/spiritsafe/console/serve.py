@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,19 @@ from spiritsafe.sharing.hub.serve import Server
 
 if TYPE_CHECKING:
     from spiritsafe.console.settings import Settings
+
+
+def listening(settings: Settings) -> socket.socket:
+    """The socket to serve on. Raises UsageError when the address is taken or is not this machine's."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen here: {error.strerror or error}",
+            where=f"{settings.host}:{settings.port}",
+            hint="is another console running? --listen names another address",
+        ) from error
 
 
 def server(settings: Settings) -> uvicorn.Server:

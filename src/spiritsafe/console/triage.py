@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from spiritsafe.console.desk import Stale, history
+from spiritsafe.console.desk import Stale, generation, history
 from spiritsafe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,9 +34,17 @@ async def every(tx: Tx) -> dict[str, tuple[str, str]]:
     return {row[0]: (row[1], row[2]) for row in await tx.all("SELECT campaign, state, person FROM triage")}
 
 
-async def counts(tx: Tx) -> dict[str, int]:
-    """How many campaigns are in each state that somebody set."""
-    return {row[0]: row[1] for row in await tx.all("SELECT state, count(*) FROM triage GROUP BY state")}
+async def known(state: Any) -> dict[str, tuple[str, str]]:
+    """`every`, read again only when somebody wrote something; ``state`` is the app's."""
+
+    async def job(tx: Tx) -> tuple[int, dict[str, tuple[str, str]] | None]:
+        now = await generation(tx)
+        return now, None if state.shared.get("triage", (None,))[0] == now else await every(tx)
+
+    now, fresh = await state.desk.read(job)
+    if fresh is not None:
+        state.shared["triage"] = (now, fresh)
+    return state.shared["triage"][1]
 
 
 async def judge(tx: Tx, campaign: str, to: str, reason: str, by: str, *, version: int, now: int) -> int:

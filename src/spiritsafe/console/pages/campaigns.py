@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from spiritsafe.sharing.hub.store import Tx
 
 PAGE: Final = 50
 SORTS: Final = {
@@ -49,14 +48,7 @@ async def campaigns(request: Request) -> Response:
     asked = request.query_params
     state = request.app.state
 
-    async def job(tx: Tx) -> tuple[int, dict[str, tuple[str, str]] | None]:
-        now = await desk.generation(tx)
-        return now, None if state.shared.get("triage", (None,))[0] == now else await triage.every(tx)
-
-    generation, fresh = await state.desk.read(job)
-    if fresh is not None:
-        state.shared["triage"] = (generation, fresh)
-    states = state.shared["triage"][1]
+    states = await triage.known(state)
     data = await run_in_threadpool(listed, state.results.queue(), states, dict(asked))
     data["runs"] = [one.name for one in state.results.runs()]
     return respond(request, "campaigns.html", data)

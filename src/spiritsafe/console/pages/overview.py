@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
-from spiritsafe.console import desk, notices, triage
+from spiritsafe.console import desk, measures, notices, triage
 from spiritsafe.console.guard import needs
+from spiritsafe.console.pages.campaigns import listed
 from spiritsafe.console.render import DAY, respond
 
 if TYPE_CHECKING:
@@ -35,23 +36,23 @@ async def overview(request: Request) -> Response:
     runs = await run_in_threadpool(state.results.runs)
 
     async def job(tx: Tx) -> dict[str, Any]:
+        _, waiting = await measures.listed(tx, ("proposed",), limit=20)
         return {
             "changes": await notices.changes(tx, since),
-            "states": await triage.counts(tx),
             "waiting": [
-                dict(zip(("id", "campaign", "by", "time"), row, strict=True))
-                for row in await tx.all(
-                    "SELECT id, campaign, person, time FROM proposals WHERE state = 'proposed' ORDER BY time DESC LIMIT 20"
-                )
+                {
+                    "id": one["id"], "campaign": one["campaign"], "response": one["order"]["response"], "by": one["by"],
+                    "time": one["time"],
+                }
+                for one in waiting
             ],
-            "done": await desk.lately(tx, since, limit=30),
-        }
+            "done": await desk.lately(tx, since, limit=15),
+        }  # fmt: skip
 
     told = await state.desk.read(job)
-    queue = await run_in_threadpool(state.results.queue)
-    labels = queue["label"].value_counts().to_pylist()
-    by_label = {one["values"]: one["counts"] for one in labels}
-    told["new"] = max(0, by_label.get("campaign", 0) - told["states"].pop("accused", 0))
+    queue, states = await run_in_threadpool(state.results.queue), await triage.known(state)
+    told["states"] = (await run_in_threadpool(listed, queue, states, {"state": "none"}))["counts"]
+    by_label = {one["values"]: one["counts"] for one in queue["label"].value_counts().to_pylist()}
     return respond(
         request,
         "overview.html",
