@@ -3,9 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from argon2 import PasswordHasher
 from consoles import PASSWORD, House, furnish, served
-
-from spiritsafe.console.passwords import hashed
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -13,7 +12,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def password_hash() -> str:
-    return hashed(PASSWORD)
+    # Cheaper than what the console makes itself; a hash says how it is checked.
+    return PasswordHasher(time_cost=1, memory_cost=1_024, parallelism=1).hash(PASSWORD)
 
 
 @pytest.fixture(scope="module")

@@ -153,7 +153,7 @@ def pages(house: House) -> list[str]:
     found += ["/cases/case-x", "/campaigns?state=all&label=all"]
     found += [f"/campaigns?q={quote(CORPUS[1])}", f"/ledger?by={quote(CORPUS[1])}"]
     found += [f"{room}?run=out&campaign={CAMPAIGN}" for room in ("/orders/new", "/cases/new")]
-    found += [f"/account?account={quote(one)}" for one in members[:6]]
+    found += [f"/account?account={quote(one)}" for one in members[:3]]
     found += [f"/cases/case-x/notice?account={quote(members[0])}", f"/orders/{quote(CORPUS[1], safe='')}"]
     return list(dict.fromkeys(found))
 

@@ -56,8 +56,8 @@ def test_a_console_killed_in_mid_write_has_lost_nothing_and_does_nothing_twice(
     furnish(data, password_hash)
     done: dict[str, int] = {}
     sent = 0
+    process = begun(data, port)
     for turn in range(2):
-        process = begun(data, port)
         who = Browser(f"http://127.0.0.1:{port}")
         assert who.enter("ana").status_code == 303
         csrf = who.forms("/orders")["/logout"]["csrf"]
@@ -97,8 +97,8 @@ def test_a_console_killed_in_mid_write_has_lost_nothing_and_does_nothing_twice(
         assert answer.status_code == 303 or "done already" in answer.text
         done[name] = version + 1
         who.line.close()
-        process.terminate()
-        assert process.wait(20) == 0
+    process.terminate()
+    assert process.wait(20) == 0
     kept = [
         (one.body["write"], one.body["version"])
         for one in ledger.entries(data / "ledger.jsonl")
@@ -151,15 +151,7 @@ def test_the_first_start_makes_an_admin_and_people_are_added_beside_a_running_co
         assert kinds == ["person-added", "person-added", "password-set", "person-disabled"]
         for one in (eva, admin):
             one.line.close()
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def test_of_two_consoles_on_one_folder_or_address_the_second_says_why(tmp_path: Path):
-    data, port = tmp_path / "data", free()
-    process = begun(data, port)
-    try:
+        # A second console, on the same folder or the same address, says why it does not start.
         same = CliRunner().invoke(cli, ["console", "--data", str(data), "--listen", f"127.0.0.1:{free()}"])
         assert "another process" in str(same.exception)
         other = CliRunner().invoke(

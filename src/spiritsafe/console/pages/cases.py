@@ -14,7 +14,7 @@ from spiritsafe.cases.folder import OUTCOMES
 from spiritsafe.console import casefiles, desk
 from spiritsafe.console.guard import Refused, needs
 from spiritsafe.console.render import respond
-from spiritsafe.errors import UsageError
+from spiritsafe.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -102,7 +102,12 @@ async def case(request: Request) -> Response:
             raise Refused(404, "there is no such case")
         told = None
     else:
-        told = await run_in_threadpool(lambda: casefiles.told(folder.open_case(where)))
+        try:
+            told = await run_in_threadpool(lambda: casefiles.told(folder.open_case(where)))
+        except LedgerError:
+            if not jobs:
+                raise
+            told = None  # its ledger is being begun
     data = {
         "name": name, "case": told, "jobs": jobs, "history": history, "grounds": appeals.GROUNDS, "outcomes": OUTCOMES,
         "working": any(one["state"] == "waiting" for one in jobs),
