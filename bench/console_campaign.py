@@ -194,7 +194,11 @@ def main() -> int:
                 "accounts": len(entry["accounts"]), "exchanges": entry["exchanges"], "label": entry["label"],
                 "server": server,
                 "browser": browser,
-                "machine": {"processors": os.cpu_count(), "python": platform.python_version(), "load": round(os.getloadavg()[0], 1)},
+                "machine": {
+                    "processors": os.cpu_count(),
+                    "python": platform.python_version(),
+                    "load": round(os.getloadavg()[0], 1),
+                },
             }  # fmt: skip
     RESULT.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
     print(json.dumps(measured, indent=1))
