@@ -188,12 +188,17 @@ def main() -> int:
                 "members by exchanges": f"{page}/members?sort=exchanges",
                 "exchanges": f"{page}/exchanges?slots=test&page=100",
             }
+            server = {name: served(line, path, process) for name, path in paths.items()}
             browser = browsed(base, password, page)
             measured: dict[str, Any] = {
                 "accounts": len(entry["accounts"]), "exchanges": entry["exchanges"], "label": entry["label"],
-                "server": {name: served(line, path, process) for name, path in paths.items()},
+                "server": server,
                 "browser": browser,
-                "machine": {"processors": os.cpu_count(), "python": platform.python_version()},
+                "machine": {
+                    "processors": os.cpu_count(),
+                    "python": platform.python_version(),
+                    "load": round(os.getloadavg()[0], 1),
+                },
             }  # fmt: skip
     RESULT.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
     print(json.dumps(measured, indent=1))

@@ -42,7 +42,10 @@ def holdings(
     told: Sequence[Verdict],
     layers: Mapping[str, Layer],
 ) -> None:
-    """Write ``holdings.parquet`` to ``folder``: one row for each account and value. ``campaigns``: the entries that tell ``told``."""
+    """Write ``holdings.parquet`` to ``folder``: one row for each account and value.
+
+    ``campaigns``: the entries that tell ``told``.
+    """
     with pq.ParquetWriter(folder / "holdings.parquet", HOLDINGS, compression="zstd") as writer:
         if log is None:
             return

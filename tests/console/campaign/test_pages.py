@@ -364,3 +364,44 @@ def test_a_review_is_closed_with_a_decision(shown: Any):
     assert who.post("/sharing/decide", fields).status_code == 303
     (closed,) = [one for one in who.json("/sharing.json")["reviews"] if one["object"] == key]
     assert closed["decision"] == "stopped-using"
+
+
+def test_groups_that_are_no_accusation_have_pages_that_say_so(shown: Any):
+    who = shown.house.someone("vi")
+    for entry in shown.scanned.record["campaigns"]:
+        page = f"/campaigns/out/{entry['campaign_id']}"
+        told = who.json(f"{page}.json")
+        if entry["label"] != "campaign":
+            assert told["about"]["means"].startswith("No accusation")
+            assert "What would leave" not in got(shown, page, "vi").text
+            assert who.json(f"{page}/exchanges.json")["exchanges"]["total"] == told["claim"]["rows"]
+        for part in _PARTS:
+            assert who.get(f"{page}/{part}").status_code == 200
+
+
+def test_a_result_with_parts_that_are_broken_keeps_its_page(shown: Any, scanned: Any, tmp_path: Path):
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    record = json.loads(json.dumps(scanned.record))
+    entry = next(one for one in record["campaigns"] if one["label"] == "campaign")
+    for key in ("exhibits", "leave_one_out", "layers", "hypotheses", "clears", "evidence_bits"):
+        entry[key] = [7, None, "x", {}, []]
+    for key in ("intent", "decision"):
+        entry[key] = "not what it should be"
+    entry["coordination"] = {"tests": [7, {}, {"name": "x", "value": []}], "jointly": 3}
+    (folder / "campaigns.json").write_text(json.dumps({**record, "campaigns": [entry]}), "utf-8")
+    state = shown.house.application
+    while hasattr(state, "app") and not hasattr(state, "state"):
+        state = state.app
+    results = state.state.results
+    before = results.folders
+    try:
+        results.folders = (*before, folder)
+        results._looked = -10.0
+        page = f"/campaigns/broken/{entry['campaign_id']}"
+        assert entry["headline"] in got(shown, page).text
+        for part in _PARTS:
+            assert shown.house.someone("vi").get(f"{page}/{part}.json").status_code == 200, part
+    finally:
+        results.folders = before
+        results._looked = -10.0

@@ -152,7 +152,9 @@ def weighing(
             (ends[0], y, max(ends[1] - ends[0], 1.5), tall),
             kind if alone or bits < 0 or last else f"{kind} weak",
         )
-        drawing.text((ends[1] + 6, y + 13), f"{bits:,.1f}".replace("-", "−"), "label num strong")
+        # What speaks against one hand is told beyond the bar's line, not across it.
+        beyond = ends[1] if bits >= 0 or bar is None else frame.x(_root(bar))
+        drawing.text((beyond + 6, y + 13), f"{bits:,.1f}".replace("-", "−"), "label num strong")
     if bar is not None:
         x = frame.x(_root(bar))
         drawing.line((x, head - 6), (x, foot), "bar-line")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from spiritsafe.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+T = TypeVar("T")
 _KEPT: Final = 6
 """Groups kept in memory: what a few people look at side by side."""
 _ROWS: Final = ("exchange_id", "time", "account_id", "stream_id", "role")
@@ -44,6 +45,13 @@ class Group:
     own: bool
     holdings: pa.Table
     lacks: tuple[str, ...]
+    _derived: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make`` gives, made once for this group: tables that every choice on a page needs again."""
+        if name not in self._derived:
+            self._derived[name] = make()
+        return cast("T", self._derived[name])
 
     @property
     def times(self) -> Any:

@@ -77,7 +77,7 @@ def table(group: Group) -> pa.Table:
 
 def page(group: Group, asked: Asked) -> tuple[int, int, pa.Table]:
     """How many members fit, the page's number (the last one when ``asked`` is beyond it), and its rows."""
-    found = table(group)
+    found = group.once("members", lambda: table(group))
     if asked.name:
         found = found.filter(pc.match_substring(found["account_id"], asked.name, ignore_case=True))
     if asked.least > 0:

@@ -98,9 +98,9 @@ class _Accounts:
 
 def network(group: Group, *, by: str = "stream", opened: Collection[str] = ()) -> Network:
     """The graph of a group. ``by``: one of ``WAYS``; ``opened``: keys of nodes that are open."""
-    known = _accounts(group)
+    known = group.once("senders", lambda: _accounts(group))
     size = len(known.names)
-    held = _held(group, known.names)
+    held = group.once("holders", lambda: _held(group, known.names))
     label, names = _collapsed(known, held, size, by)
     streams, of_kind = _streams(known)
     groups, of_account = _groups(known, label, names, opened, by)
@@ -158,7 +158,9 @@ def _held(group: Group, names: pa.Array) -> _Held | None:
     layer = rows["layer"].combine_chunks().dictionary_encode()
     code = layer.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     number = rows["number"].to_numpy()
-    _, first, value = np.unique(np.stack([code, number]), axis=1, return_index=True, return_inverse=True)
+    _, first, value = np.unique(
+        code * (int(number.max()) + 1) + number, return_index=True, return_inverse=True
+    )
     kept = rows.take(pa.array(first))
     return _Held(
         account,

@@ -78,8 +78,14 @@ def claim(found: Opened) -> dict[str, Any]:
         "clears": row.texts("clears", limit=400)[:20],
         "skeletons": [asdict(one) for one in slots.skeletons(entry)],
         "blind": list(found.run.head.get("blind", ()))[:50],
-        "jointly": entry.get("coordination", {}).get("jointly"),
+        "jointly": _jointly(row),
     }  # fmt: skip
+
+
+def _jointly(row: Record) -> dict[str, float | None] | None:
+    """What labs decided together, where the accusation rests on it."""
+    block = row.child("coordination").child("jointly")
+    return {"labs": block.number("labs"), "bits": block.number("bits")} if block else None
 
 
 def evidence(found: Opened) -> tuple[dict[str, Any], dict[str, Any]]:

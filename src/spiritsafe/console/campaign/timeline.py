@@ -165,11 +165,14 @@ def window(entry: Mapping[str, Any], scanned: Mapping[str, Any], times: Any) -> 
     if None in found:
         found = [moment(entry.get("first_seen")), moment(entry.get("last_seen"))]
     known = [int(one.timestamp()) * SECOND for one in found if one is not None]
+    # A time that is told to the second may be any in that second.
+    ends = [one + SECOND - 1 for one in known]
     if times.size:
-        known += [int(times[0]), int(times[-1])]
+        known.append(int(times[0]))
+        ends.append(int(times[-1]) + 1)
     if not known:
         return 0, _LEAST
-    return min(known), max(*known, min(known) + _LEAST) + SECOND
+    return min(known), max(*ends, min(known) + _LEAST)
 
 
 def changes(lines: Sequence[Mapping[str, Any]], campaign: str) -> list[Mark]:

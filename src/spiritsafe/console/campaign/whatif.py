@@ -79,7 +79,8 @@ def what_if(
             kind=str(decision.get("kind", "")),
             through=bool(decision.get("through")),
         )
-        jointly = isinstance((entry.get("coordination") or {}).get("jointly"), dict)
+        block = entry.get("coordination")
+        jointly = isinstance(block, dict) and isinstance(block.get("jointly"), dict)
         then = "campaign" if holds else "insufficient"
         why = _why(log_e, least, kinds, holds=holds, named=bool(decision.get("named")))
         if jointly:

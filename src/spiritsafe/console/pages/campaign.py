@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
+from spiritsafe.cases._page.record import Record
 from spiritsafe.console import measures, triage
 from spiritsafe.console.campaign import (
     drawing,
@@ -143,7 +144,8 @@ def _paged(base: str, part: str, chosen: Mapping[str, Any], page: int) -> str:
 
 def _timeline(found: Opened, asked: Asked, _base: str) -> tuple[dict[str, Any], dict[str, Any]]:
     times = found.group.times
-    exhibit = next((one for one in found.entry.get("exhibits", ()) if one.get("kind") == "timeline"), None)
+    exhibits = Record.of(found.entry).rows("exhibits")
+    exhibit = next((one.values for one in exhibits if one.text("kind") == "timeline"), None)
     marks = [
         *timeline.changes(found.changes, str(found.entry["campaign_id"])),
         *timeline.ordered(asked.orders),
@@ -221,11 +223,11 @@ def _whatif(found: Opened, asked: Asked, _base: str) -> tuple[dict[str, Any], di
         kinds.setdefault(one.kind, []).append(row)
     told = [
         {
-            "without": str(one.get("without", "")),
-            "decision": str(one.get("decision", "")),
-            "bits": one.get("bits"),
+            "without": one.text("without"),
+            "decision": one.text("decision", limit=30),
+            "bits": one.number("bits"),
         }
-        for one in entry.get("leave_one_out", ())[:40]
+        for one in Record.of(entry).rows("leave_one_out")[:40]
     ]
     data = {
         "outcome": None if outcome is None else asdict(outcome),
