@@ -1,10 +1,11 @@
 # Two commands do everything, set-up included:
 #
-#   make demo    find the campaigns in demo/logs and end on the summary
+#   make demo    find the campaigns in demo/logs, end on the summary, and, at a terminal, in the console
 #   make test    everything a change must pass
 #
 # While working: make lint, make types, make walls, make unit (the parts of make test), make fix, make clean.
 #
+#   make console     look at the results of the demo, or of OUT=DIR, in a browser
 #   make forum-demo  three providers, a hub and a campaign that none of them sees alone, on this machine
 #   make bench       the golden benchmark in some minutes: docs/benchmark.md, bench/results/golden.json, pictures
 #   make bench-full  all of it, about an hour; goes on where it was stopped. CORPUS=DIR SEED=N for other texts and seeds
@@ -15,6 +16,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 OUT    ?= demo-out
+DATA   ?= console-data
 CORPUS ?=
 SEED   ?= 300
 # Further extras that the tests are run with, each with a comma before it: `make test EXTRAS=,provenance` fetches PyTorch.
@@ -24,7 +26,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo forum-demo test fix lint types walls unit bench bench-full bench-scan clean
+.PHONY: help demo console forum-demo test fix lint types walls unit bench bench-full bench-scan clean
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
@@ -60,6 +62,19 @@ $(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.installed
 	@echo '==> spiritsafe scan demo/logs --out $(OUT)'
 	@$(BIN)/spiritsafe scan demo/logs --out $(OUT)
+	@if [ -t 0 ] && [ -t 1 ] && [ -z "$${CI:-}" ]; then $(MAKE) --no-print-directory console; \
+		else echo 'Look at it in a browser:  make console'; fi
+
+$(VENV)/.installed-console: pyproject.toml | $(BIN)/python
+	@echo '==> installing spiritsafe and what its console needs'
+	@$(PIP) install -e '.[console,cases]' | $(BRIEF)
+	@touch $@
+
+console: $(VENV)/.installed-console
+	@[ -d $(OUT) ] || { echo 'There is no result in $(OUT) yet: make demo' >&2; exit 1; }
+	@[ -e $(DATA)/console.toml ] || $(BIN)/spiritsafe console init --data $(DATA) --records demo/logs
+	@echo '==> spiritsafe console $(OUT) --data $(DATA)     (Ctrl-C ends it)'
+	@$(BIN)/spiritsafe console $(OUT) --data $(DATA)
 
 $(VENV)/.installed-forum: pyproject.toml | $(BIN)/python
 	@echo '==> installing spiritsafe and what its forum needs'
@@ -100,5 +115,5 @@ bench-scan: $(VENV)/.installed-bench
 	$(BIN)/python bench/scan.py --exchanges 100000 --exchanges 1000000
 
 clean:
-	rm -rf $(VENV) $(VENV)-litellm demo-out forum-demo-out bench-out build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-litellm demo-out console-data forum-demo-out bench-out build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,6 +20,7 @@ from rich.console import Console
 from spiritsafe import (
     __version__,
     _cases_cli,
+    _console_cli,
     _gateway_cli,
     _hub_cli,
     _joint_cli,
@@ -43,6 +44,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(_orders_cli.app, name="orders")
+app.add_typer(_console_cli.app, name="console")
+app.command("up")(_console_cli.team)
 app.add_typer(_gateway_cli.app, name="gateway")
 app.add_typer(_cases_cli.app, name="case")
 app.add_typer(_cases_cli.transparency, name="transparency")

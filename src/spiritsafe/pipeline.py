@@ -25,6 +25,7 @@ from spiritsafe.campaigns import (
     candidates,
     clusters,
     explain,
+    holdings,
     identifiers,
     indicators,
     intent,
@@ -357,8 +358,7 @@ def _head(taken: Ingest, log: Log | None, settings: Settings) -> dict[str, Any]:
 
 
 def _write(taken: Ingest, result: Result, settings: Settings) -> None:
-    work = taken.work
-    final = work / "final"
+    work, final = taken.work, taken.work / "final"
     final.mkdir()
     (final / "campaigns.json").write_text(
         json.dumps(result.record, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8"
@@ -374,6 +374,7 @@ def _write(taken: Ingest, result: Result, settings: Settings) -> None:
     )
     (final / "indicators.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8")
     tables.accounts(final / "accounts.parquet", result.log, result.record["campaigns"])
+    holdings.holdings(final, result.log, result.record["campaigns"], result.verdicts, result.layers)
     accused = [
         (entry["campaign_id"], verdict.rows)
         for entry, verdict in zip(result.record["campaigns"], result.verdicts, strict=True)

@@ -30,6 +30,7 @@ FILES = (
     "report.html",
     "accounts.parquet",
     "exchanges.parquet",
+    "holdings.parquet",
     "rejected.jsonl",
 )
 

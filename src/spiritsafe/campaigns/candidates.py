@@ -75,7 +75,7 @@ def candidates(
     if log is None:
         return content
     ids = names(log, heard)
-    family = _families(log, [one for one in heard if one.hypotheses], ids)
+    family = families(log, [one for one in heard if one.hypotheses], ids)
     content["candidates"] = [
         {
             "candidate_id": ids[id(one)],
@@ -155,7 +155,7 @@ def templates_of(log: Log, one: Verdict) -> Any:
     return kinds[(count >= _SHARE * one.view.screen.size) & (users >= LEAST_PARTIES)]
 
 
-def _families(log: Log, tested: Sequence[Verdict], ids: Mapping[int, str]) -> dict[int, str]:
+def families(log: Log, tested: Sequence[Verdict], ids: Mapping[int, str]) -> dict[int, str]:
     """By ``id``: the largest candidate with most of this one's parties, or itself. One campaign is proposed many times."""
     found: dict[int, str] = {}
     homes: list[tuple[str, Any]] = []

@@ -108,6 +108,12 @@ def record(
             {"label": test.question, "test": test.name, "bits": _bits(test.log_e)}
             for test in sorted(counted, key=lambda test: -test.log_e)
         ],
+        "decision": {
+            "kind": verdict.candidate.kind,
+            "named": bool(named(verdict)),
+            "through": bool(verdict.through),
+            "bar_bits": _bits(verdict.bar),
+        },
         "hypotheses": [
             {"hypothesis": h.hypothesis, "fits": h.fits, "because": h.because} for h in verdict.hypotheses
         ],

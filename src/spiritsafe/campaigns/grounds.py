@@ -34,6 +34,8 @@ _PRODUCT = "even_load and taken_in_turn"
 _CROWDS = MARGINAL | ORDERLY | {_PRODUCT}
 #: Ties that an account does not come by innocently in numbers; addresses, mail domains and clients are context.
 TIES = frozenset({"shared_payment", "shared_device"})
+#: Kinds of candidates that shared infrastructure chose.
+TIED = frozenset({"dense", "tied"})
 #: A stream this much steadier than chance has no crowd of more than this share in it: a crowd's own arrivals are random.
 STEADY = 0.3
 #: Without a recognised role, each of two kinds of evidence must be this strong (20 bits).
@@ -58,7 +60,7 @@ def kinds(tests: Sequence[Test], log_e: float) -> set[str]:
 
 
 def _with_product(tests: Sequence[Test]) -> list[Test]:
-    """``tests``, and the product of loads and turns, of which a small campaign shows a little each (ADR 20).
+    """``tests``, and the product of loads and turns, of which a small campaign shows a little each (ADR 21).
 
     Turns are tested given how often each account occurs, loads are about nothing else: their product is an e-value, too.
     """
@@ -117,6 +119,25 @@ def carried_unnamed(
         )
         and (not by_items or "swept_items" in names)
     )
+
+
+def stands(tests: Sequence[Test], *, bar: float, named: bool, kind: str, through: bool) -> bool:
+    """Whether these tests carry the accusation of a candidate of this kind: e-BH's bar is passed, and two kinds of evidence hold.
+
+    ``bar``: the log e-value that e-BH asks for; ``named``: an extraction role is recognised; ``through``: see
+    ``ties_go_through``.
+    """
+    if combined(tests) < bar:
+        return False
+    if named:
+        return carried(tests, log_e=bar)
+    return carried_unnamed(tests, log_e=bar, by_items=kind == "items", by_ties=kind in TIED, through=through)
+
+
+def pooled(tests: Sequence[Test], *, fdr: float) -> bool:
+    """Whether cards and devices alone show one hand behind accounts, as a pool or a reseller has it."""
+    strong = [replace(test, weight=1.0) for test in tests if test.name in TIES]
+    return coordination.average(strong) >= np.log(1000 / fdr)
 
 
 def _steady(strong: Sequence[Test]) -> bool:

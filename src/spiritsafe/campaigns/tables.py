@@ -25,6 +25,7 @@ ACCOUNTS = pa.schema(
 EXCHANGES = pa.schema(
     [
         ("exchange_id", pa.string()),
+        ("time", pa.int64()),
         ("account_id", pa.string()),
         ("stream_id", pa.string()),
         ("campaign_id", pa.string()),
@@ -72,6 +73,7 @@ def exchanges(
             at += batch.num_rows
             columns = [
                 batch.column(0).cast(pa.string()),
+                pa.array(log.time[part], pa.int64()),
                 account_names.take(pa.array(log.acc[part])),
                 stream_names.take(pa.array(stream[part])),
                 campaign_names.take(pa.array(campaign[part], mask=campaign[part] < 0)),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns import coordination, evidence, grounds, hypotheses, intent
+from spiritsafe.campaigns import evidence, grounds, hypotheses, intent
 from spiritsafe.campaigns._spread import spread
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 from spiritsafe.campaigns.decide import bar, e_bh
@@ -36,7 +36,6 @@ _DOUBTFUL = 0.3
 #: Intent by elimination: many parties, one text or one pool of items, and no product's work in it.
 _UNKNOWN_PARTIES, _UNKNOWN_PRODUCT = 20, 0.3
 _LEAST = 0.1
-_TIED = frozenset({"dense", "tied"})
 #: Seconds that a test takes, a candidate and an exchange, and from how many on it pays to start other processes.
 _EACH, _ROW, _WORTH = 6e-3, 2e-6, 6.0
 
@@ -240,22 +239,18 @@ def _too_small(log: Log, verdict: Verdict) -> bool:
 
 def stands(verdict: Verdict, tests: Sequence[Test]) -> bool:
     """Whether these tests carry the accusation: e-BH's bar is passed, and two kinds of evidence hold."""
-    if grounds.combined(tests) < verdict.bar:
-        return False
-    if named(verdict):
-        return grounds.carried(tests, log_e=verdict.bar)
-    return grounds.carried_unnamed(
+    return grounds.stands(
         tests,
-        log_e=verdict.bar,
-        by_items=verdict.candidate.kind == "items",
-        by_ties=verdict.candidate.kind in _TIED,
+        bar=verdict.bar,
+        named=named(verdict),
+        kind=verdict.candidate.kind,
         through=verdict.through,
     )
 
 
 def _doubtful(verdict: Verdict) -> bool:
     """Whether tied accounts play a role that is too common among innocent groups of their kind to count as one."""
-    return verdict.candidate.kind in _TIED and verdict.score >= _LEAST and verdict.p_value <= _DOUBTFUL
+    return verdict.candidate.kind in grounds.TIED and verdict.score >= _LEAST and verdict.p_value <= _DOUBTFUL
 
 
 def named(verdict: Verdict) -> bool:
@@ -265,10 +260,7 @@ def named(verdict: Verdict) -> bool:
 
 
 def _pool(log: Log, verdict: Verdict, settings: Settings) -> None:
-    strong = [replace(t, weight=1.0) for t in verdict.tests if t.name in grounds.TIES]
-    if verdict.view.parties.size < 2 * LEAST_PARTIES or coordination.average(strong) < np.log(
-        1000 / settings.fdr
-    ):
+    if verdict.view.parties.size < 2 * LEAST_PARTIES or not grounds.pooled(verdict.tests, fdr=settings.fdr):
         return
     rows = verdict.view.rows
     templates = np.unique(log.template[rows]).size

@@ -1,0 +1,1 @@
+"""Rooms of pages, one module each: every module here that has ``routes()`` is served."""
