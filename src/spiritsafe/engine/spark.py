@@ -1,0 +1,276 @@
+"""The engine for logs that outgrow one machine: Spark, the same SQL, and Python that runs where the executors are.
+
+``pyspark`` is imported when a session starts, so that a machine without it can read this file. Executors run the Python of
+``spread``: the package must be installed there (``docs/spark.md``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import sys
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spiritsafe.engine import _dialect
+from spiritsafe.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from spiritsafe.engine import Parameters
+
+UNSIGNED = pa.decimal128(20, 0)
+"""What an unsigned 64-bit integer is to Spark."""
+_SMALL = 1 << 20
+"""Bytes up to which a registered table goes through the driver's JVM; a larger one through a file."""
+_SLICES = 4_000
+"""Tasks of one ``spread`` at most; more items share tasks."""
+
+
+class Spark:
+    """A Spark session. Use it as a context manager.
+
+    ``work`` is a folder that driver and executors reach under the same path; ``master`` as Spark takes it (``local[2]``,
+    ``spark://host:7077``, ``yarn``, ``k8s://…``); ``conf`` goes to the session as it is. A session that runs in this process is
+    used and left running. Time zone is UTC. Failures of a job come out as StorageError; wrong SQL stays Spark's own error.
+    """
+
+    def __init__(self, work: Path, *, master: str, conf: Mapping[str, str] | None = None) -> None:
+        self.work = work
+        self._views = 0
+        self._session, self._mine = _session(master, conf or {})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session, if this made it, and remove what was written for queries."""
+        for name in [table.name for table in self._session.catalog.listTables() if table.isTemporary]:
+            self._session.catalog.dropTempView(name)
+        shutil.rmtree(self.work / "engine", ignore_errors=True)
+        if self._mine:
+            self._session.stop()
+
+    @property
+    def application(self) -> str:
+        """Spark's name for this run."""
+        return str(self._session.sparkContext.applicationId)
+
+    @property
+    def session(self) -> Any:
+        """The session itself, for measurements."""
+        return self._session
+
+    @property
+    def processors(self) -> int:
+        """Tasks that run at once, as far as Spark knows."""
+        return int(self._session.sparkContext.defaultParallelism)
+
+    def register(self, name: str, relation: object) -> None:
+        """Make an Arrow table or record batch readable in SQL as ``name``."""
+        table = relation if isinstance(relation, pa.Table) else pa.table(relation)
+        table = pa.table(
+            [_plain(column) for column in table.columns], names=table.column_names
+        )
+        with _failures(self.work):
+            if table.nbytes <= _SMALL:
+                frame = self._session.createDataFrame(table)
+            else:
+                path = self._place() / "table.parquet"
+                path.parent.mkdir(parents=True)
+                pq.write_table(table, path, compression="zstd", compression_level=1)
+                frame = self._session.read.parquet(str(path))
+            frame.createOrReplaceTempView(name)
+
+    def unregister(self, name: str) -> None:
+        """Forget ``name``."""
+        self._session.catalog.dropTempView(name)
+
+    def files(self, name: str, paths: Sequence[str], columns: Sequence[str]) -> None:
+        """Make ``columns`` of Parquet files that share a schema readable in SQL as ``name``."""
+        with _failures(self.work):
+            frame = self._session.read.parquet(*paths)
+            frame.select(*(f"`{column}`" for column in columns)).createOrReplaceTempView(name)
+
+    def spread(
+        self,
+        name: str,
+        items: Sequence[Mapping[str, Any]],
+        work: Callable[[dict[str, Any]], Iterator[pa.RecordBatch]],
+        schema: pa.Schema,
+    ) -> None:
+        """The view ``name``: what ``work`` yields for each item, on whatever executor takes it, each time it is read.
+
+        Items are plain values. ``work`` is a function of a module; it may run twice for an item (a lost executor) and must
+        then do and yield the same. Lists go one by one in their order, split over tasks.
+        """
+        from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415
+
+        told = [json.dumps(item) for item in items]
+        slices = max(1, min(len(told), _SLICES))
+        with _failures(self.work), _quiet():
+            frame = self._session.range(0, len(told), 1, slices)
+            done = frame.mapInArrow(partial(_each, told, work), from_arrow_schema(schema))
+            done.createOrReplaceTempView(name)
+
+    def execute(self, sql: str, params: Parameters = None) -> None:
+        """Run one statement for its effect. ``CREATE VIEW`` makes a view of this session."""
+        sql = re.sub(r"^\s*CREATE\s+VIEW", "CREATE OR REPLACE TEMP VIEW", sql, flags=re.IGNORECASE)
+        with _failures(self.work):
+            self._sql(sql, params).collect()
+
+    def table(self, sql: str, params: Parameters = None) -> pa.Table:
+        """Run a query; all its rows as an Arrow table."""
+        with _failures(self.work), _quiet():
+            return _unsigned(self._sql(sql, params).toArrow())
+
+    def batches(self, sql: str, rows: int = 65_536, params: Parameters = None) -> Iterator[pa.RecordBatch]:
+        """Run a query; its rows as record batches, through files of the work folder, never all in memory."""
+        place = self._place()
+        with _failures(self.work):
+            self._sql(sql, params).write.option("compression", "zstd").parquet(str(place))
+        for path in sorted(place.glob("part-*.parquet")):
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=rows):
+                    yield from _unsigned(pa.Table.from_batches([batch])).to_batches()
+        shutil.rmtree(place, ignore_errors=True)
+
+    def scalar(self, sql: str, params: Parameters = None) -> Any:
+        """The first column of the first row; None when there is no row."""
+        table = self.table(sql, params)
+        return table.column(0)[0].as_py() if table.num_rows else None
+
+    def types(self, sql: str) -> dict[str, str]:
+        """Column names of a query and their types in Spark's words, in order, without running it."""
+        return {field.name: field.dataType.simpleString() for field in self._sql(sql, None).schema}
+
+    def _sql(self, sql: str, params: Parameters) -> Any:
+        return self._session.sql(_dialect.spark(sql), args=params)
+
+    def _place(self) -> Path:
+        self._views += 1
+        return self.work / "engine" / str(self._views)
+
+
+def _each(
+    told: list[str], work: Callable[[dict[str, Any]], Iterator[pa.RecordBatch]], batches: Iterator[Any]
+) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for number in batch.column(0).to_pylist():
+            for made in work(json.loads(told[number])):
+                columns = [_plain(column) for column in made.columns]
+                yield pa.RecordBatch.from_arrays(columns, names=made.schema.names)
+
+
+def _plain(column: Any) -> Any:
+    """A column in types that Spark knows."""
+    if pa.types.is_uint64(column.type):
+        return column.cast(UNSIGNED)
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _unsigned(table: pa.Table) -> pa.Table:
+    for index, field in enumerate(table.schema):
+        if field.type == UNSIGNED:
+            table = table.set_column(index, field.name, table.column(index).cast(pa.uint64()))
+    return table
+
+
+def _session(master: str, conf: Mapping[str, str]) -> tuple[Any, bool]:
+    try:
+        import pandas  # noqa: F401, ICN001, PLC0415 - PySpark asks for it before it maps Arrow batches
+        from pyspark.sql import SparkSession  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise UsageError(
+            f"the engine spark needs {error.name or 'pyspark'}", hint="pip install 'spiritsafe[spark]'"
+        ) from error
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        return running, False
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    told = {**_defaults(master), **conf}
+    builder: Any = SparkSession.builder.master(master)
+    for name, value in told.items():
+        builder = builder.config(name, value)
+    try:
+        with _quiet():
+            return builder.getOrCreate(), True
+    except Exception as error:  # a JVM that does not start raises what it likes
+        raise UsageError(
+            f"Spark does not start on {master}: {_first_line(error)}",
+            hint="Java 17 or newer must be there, the master reachable and each --spark-conf right",
+        ) from error
+
+
+def _defaults(master: str) -> dict[str, str]:
+    """Settings without which answers, memory or a terminal would suffer. ``--spark-conf`` has the last word."""
+    known = {
+        "spark.app.name": "spiritsafe",
+        "spark.log.level": "ERROR",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+        # One account or template with a tenth of all rows: joins are cut at the heavy key, groups add up before they move.
+        "spark.sql.adaptive.enabled": "true",
+        "spark.sql.adaptive.skewJoin.enabled": "true",
+        "spark.python.worker.reuse": "true",
+    }
+    local = re.fullmatch(r"local(?:\[(\d+|\*)(?:,\s*\d+)?\])?", master)
+    if local:
+        cores = os.cpu_count() or 1 if local[1] == "*" else int(local[1] or 1)
+        known |= {
+            "spark.sql.shuffle.partitions": str(max(2, 2 * cores)),
+            "spark.ui.enabled": "false",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+        }
+    return known
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    """PySpark warns of its own use of pandas."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _failures(work: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"the engine cannot read or write: {_first_line(error)}", where=str(work)
+        ) from error
+    except Exception as error:
+        if type(error).__name__ not in {"Py4JJavaError", "PythonException", "SparkException", "Py4JNetworkError"}:
+            raise
+        raise StorageError(
+            f"a job of Spark failed: {_cause(error)}",
+            where=str(work),
+            hint="Spark's own log says more; a scan with --checkpoint goes on where it stopped",
+        ) from error
+
+
+def _cause(error: BaseException) -> str:
+    """The line of a stack trace that says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if re.match(r"(Caused by: |[\w.]*(Error|Exception)\b)", line)]
+    return (told[-1] if told else lines[0] if lines else type(error).__name__)[:300]
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
