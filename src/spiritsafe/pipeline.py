@@ -321,11 +321,11 @@ def _analyse(
             layers,
             reference=reference,
             settings=settings,
-            tokens=stored.tokens(engine, verdict),
-            texts=stored.texts(engine, taken.texts),
+            tokens=sums,
+            texts=taken.kept(engine),
             techniques=techniques,
         )
-        for verdict in judged.told
+        for verdict, sums in zip(judged.told, stored.tokens(engine, judged.told), strict=True)
     ]
     return Result(record, log, judged.told, judged.heard, layers)
 

@@ -47,6 +47,10 @@ class Ingest:
         """Stage B, and the view ``sketch`` for what comes after it."""
         return build(engine, self, progress)
 
+    def kept(self, engine: Engine) -> Callable[[Any], dict[int, str]]:
+        """A reader of the beginning of a few exchanges' text, see ``texts``."""
+        return texts(engine, self.texts)
+
     def batches(self, columns: Sequence[str]) -> Iterator[Any]:
         """These columns of the sketch, as record batches in the order of rows."""
         if self.rows:
@@ -236,14 +240,22 @@ def roles(engine: Engine, rows: int) -> tuple[Any, tuple[str, ...], int]:
     return masks, tuple(names), extraction
 
 
-def tokens(engine: Engine, verdict: Verdict) -> dict[str, int]:
-    """Input and output tokens of a verdict's exchanges, 0 where the log has no counts."""
-    engine.register("chosen", pa.table({"row": verdict.rows.astype(np.int64)}))
-    sums = engine.table(
-        "SELECT coalesce(sum(input_tokens), 0)::BIGINT AS input, coalesce(sum(output_tokens), 0)::BIGINT AS output "
-        "FROM sketch WHERE row IN (SELECT row FROM chosen)"
+def tokens(engine: Engine, verdicts: Sequence[Verdict]) -> list[dict[str, int]]:
+    """Input and output tokens of each verdict's exchanges, 0 where the log has no counts: one pass for all."""
+    sums = [{"input": 0, "output": 0} for _ in verdicts]
+    if not sums:
+        return sums
+    rows = [one.rows.astype(np.int64) for one in verdicts]
+    which = np.repeat(np.arange(len(rows)), [one.size for one in rows])
+    engine.register("chosen", pa.table({"row": np.concatenate(rows), "verdict": which}))
+    found = engine.table(
+        "SELECT c.verdict, coalesce(sum(s.input_tokens), 0)::BIGINT AS input, "
+        "coalesce(sum(s.output_tokens), 0)::BIGINT AS output FROM sketch s JOIN chosen c ON s.row = c.row "
+        "GROUP BY c.verdict"
     )
-    return {name: int(sums.column(name)[0].as_py()) for name in ("input", "output")}
+    for one in found.to_pylist():
+        sums[one.pop("verdict")] = one
+    return sums
 
 
 def texts(engine: Engine, files: list[tuple[Path, int]]) -> Callable[[Any], dict[int, str]]:

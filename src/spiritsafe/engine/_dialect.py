@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +23,7 @@ def spark(sql: str) -> str:
         from sqlglot import exp  # noqa: PLC0415
     except ImportError as error:
         raise UsageError("the engine spark needs sqlglot", hint="pip install 'spiritsafe[spark]'") from error
-    tree: Any = sqlglot.parse_one(sql, read="duckdb")
+    tree: Any = sqlglot.parse_one(_named(sql), read="duckdb")
     for cast in list(tree.find_all(exp.Cast)):
         if cast.to.this == exp.DataType.Type.UBIGINT:
             if type(cast.parent).__name__ in _BITS:
@@ -36,3 +37,10 @@ def spark(sql: str) -> str:
         if form is not None:
             shown.set("format", exp.Literal.string(form.name.replace("T", "'T'")))
     return tree.sql(dialect="spark")
+
+
+def _named(sql: str) -> str:
+    """The column ``row`` in quotes: SQLGlot takes ``row < 2`` for the beginning of a type."""
+    parts = re.split(r"('(?:[^']|'')*'|\"[^\"]*\")", sql)
+    parts[::2] = [re.sub(r"\brow\b", '"row"', part) for part in parts[::2]]
+    return "".join(parts)

@@ -46,7 +46,8 @@ class Spark:
 
     def __init__(self, work: Path, *, master: str, conf: Mapping[str, str] | None = None) -> None:
         self.work = work
-        self._views = 0
+        self._files = 0
+        self._views: set[str] = set()
         self._session, self._mine = _session(master, conf or {})
 
     def __enter__(self) -> Self:
@@ -57,8 +58,8 @@ class Spark:
 
     def close(self) -> None:
         """End the session, if this made it, and remove what was written for queries."""
-        for name in [table.name for table in self._session.catalog.listTables() if table.isTemporary]:
-            self._session.catalog.dropTempView(name)
+        for name in list(self._views):
+            self.unregister(name)
         shutil.rmtree(self.work / "engine", ignore_errors=True)
         if self._mine:
             self._session.stop()
@@ -92,17 +93,18 @@ class Spark:
                 path.parent.mkdir(parents=True)
                 pq.write_table(table, path, compression="zstd", compression_level=1)
                 frame = self._session.read.parquet(str(path))
-            frame.createOrReplaceTempView(name)
+            self._name(frame, name)
 
     def unregister(self, name: str) -> None:
         """Forget ``name``."""
         self._session.catalog.dropTempView(name)
+        self._views.discard(name)
 
     def files(self, name: str, paths: Sequence[str], columns: Sequence[str]) -> None:
         """Make ``columns`` of Parquet files that share a schema readable in SQL as ``name``."""
         with _failures(self.work):
             frame = self._session.read.parquet(*paths)
-            frame.select(*(f"`{column}`" for column in columns)).createOrReplaceTempView(name)
+            self._name(frame.select(*(f"`{column}`" for column in columns)), name)
 
     def spread(
         self,
@@ -123,13 +125,16 @@ class Spark:
         with _failures(self.work), _quiet():
             frame = self._session.range(0, len(told), 1, slices)
             done = frame.mapInArrow(partial(_each, told, work), from_arrow_schema(schema))
-            done.createOrReplaceTempView(name)
+            self._name(done, name)
 
     def execute(self, sql: str, params: Parameters = None) -> None:
         """Run one statement for its effect. ``CREATE VIEW`` makes a view of this session."""
-        sql = re.sub(r"^\s*CREATE\s+VIEW", "CREATE OR REPLACE TEMP VIEW", sql, flags=re.IGNORECASE)
+        view = re.match(r"\s*CREATE\s+VIEW\s+(\w+)\s+AS\s+", sql, flags=re.IGNORECASE)
         with _failures(self.work):
-            self._sql(sql, params).collect()
+            if view:
+                self._name(self._sql(sql[view.end() :], params), view[1])
+            else:
+                self._sql(sql, params).collect()
 
     def table(self, sql: str, params: Parameters = None) -> pa.Table:
         """Run a query; all its rows as an Arrow table."""
@@ -160,8 +165,12 @@ class Spark:
         return self._session.sql(_dialect.spark(sql), args=params)
 
     def _place(self) -> Path:
-        self._views += 1
-        return self.work / "engine" / str(self._views)
+        self._files += 1
+        return self.work / "engine" / str(self._files)
+
+    def _name(self, frame: Any, name: str) -> None:
+        frame.createOrReplaceTempView(name)
+        self._views.add(name)
 
 
 def _each(
@@ -190,8 +199,9 @@ def _unsigned(table: pa.Table) -> pa.Table:
 
 def _session(master: str, conf: Mapping[str, str]) -> tuple[Any, bool]:
     try:
-        import pandas  # noqa: F401, ICN001, PLC0415 - PySpark asks for it before it maps Arrow batches
-        from pyspark.sql import SparkSession  # noqa: PLC0415 - an extra
+        with _quiet():
+            import pandas  # noqa: F401, ICN001, PLC0415 - PySpark asks for it before it maps Arrow batches
+            from pyspark.sql import SparkSession  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise UsageError(
             f"the engine spark needs {error.name or 'pyspark'}", hint="pip install 'spiritsafe[spark]'"
@@ -222,10 +232,10 @@ def _defaults(master: str) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
-        # One account or template with a tenth of all rows: joins are cut at the heavy key, groups add up before they move.
+        # One account with a tenth of all rows: joins with small tables move no exchange, others are cut at the heavy key.
         "spark.sql.adaptive.enabled": "true",
         "spark.sql.adaptive.skewJoin.enabled": "true",
-        "spark.python.worker.reuse": "true",
+        "spark.sql.autoBroadcastJoinThreshold": "100m",
     }
     local = re.fullmatch(r"local(?:\[(\d+|\*)(?:,\s*\d+)?\])?", master)
     if local:

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spiritsafe.campaigns.stored import Ingest
+from spiritsafe.campaigns.stored import Ingest, texts
+from spiritsafe.engine.duckdb import DuckDB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +71,16 @@ class Spread(Ingest):
         """Stage B on the executors."""
         assert self.make is not None  # noqa: S101 - given by whoever made this
         return self.make(engine, self, progress)
+
+    def kept(self, engine: Engine) -> Callable[[Any], dict[int, str]]:
+        """A reader of a few exchanges' text: read here, ten rows are not worth a job."""
+        del engine
+
+        def read(rows: Any) -> dict[int, str]:
+            with DuckDB(self.work, memory="200MB", threads=1) as local:
+                return texts(local, self.texts)(rows)
+
+        return read
 
     def projections(self) -> Any:
         """int8 (rows, 64), mapped from the parts."""
