@@ -70,7 +70,9 @@ def scan(
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     format: Format = None,
     engine: Annotated[str, typer.Option(help="Where it runs: duckdb (here) or spark.")] = "duckdb",
-    master: Annotated[str, typer.Option(help="Spark's master: local[2], spark://host:7077, yarn, …")] = "local[2]",
+    master: Annotated[
+        str, typer.Option(help="Spark's master: local[2], spark://host:7077, yarn, …")
+    ] = "local[2]",
     spark_conf: Annotated[
         list[str] | None, typer.Option(help="A setting of Spark, name=value; may be given often.")
     ] = None,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,11 +17,20 @@ from spiritsafe.errors import InputChanged, InputError, MalformedRecord, Unknown
 from .conftest import SETTINGS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spiritsafe.engine.spark import Spark
 
 pytestmark = pytest.mark.usefixtures("spark")
 
-TEXTS = ("campaigns.json", "indicators.json", "candidates.json", "identifiers.jsonl", "report.html", "rejected.jsonl")
+TEXTS = (
+    "campaigns.json",
+    "indicators.json",
+    "candidates.json",
+    "identifiers.jsonl",
+    "report.html",
+    "rejected.jsonl",
+)
 TABLES = ("accounts.parquet", "exchanges.parquet")
 
 
@@ -53,7 +60,9 @@ def test_sketches_are_bit_equal_row_by_row(logs: Path, there: tuple[Path, Path],
     with DuckDB(tmp_path, memory="500MB", threads=1) as engine:
         pipeline.ingest(engine, [logs], tmp_path, settings=SETTINGS)
     one = pq.read_table(tmp_path / "sketch.parquet").drop_columns(["row", "acc"])
-    one = one.set_column(one.schema.get_field_index("source_file"), "source_file", one["source_file"].cast(pa.string()))
+    one = one.set_column(
+        one.schema.get_field_index("source_file"), "source_file", one["source_file"].cast(pa.string())
+    )
     parts: dict[str, Path] = {}
     for folder in (there[1] / "parts").iterdir():
         told = json.loads((folder / "part.json").read_text())
@@ -66,33 +75,45 @@ def test_sketches_are_bit_equal_row_by_row(logs: Path, there: tuple[Path, Path],
     assert points == (tmp_path / "projection.bin").read_bytes()
 
 
-def test_a_second_scan_reads_no_text_again(logs: Path, here: Path, there: tuple[Path, Path], tmp_path: Path):
+ASKED = {"format": None, "since": None, "until": None, "strict": False}
+
+
+def test_a_second_scan_reads_no_text_again(
+    logs: Path, there: tuple[Path, Path], spark: Spark, tmp_path: Path
+):
     before = {path: path.stat().st_mtime_ns for path in (there[1] / "parts").glob("*/part.json")}
-    assert before
-    spread.scan([logs], tmp_path / "out", cluster=spread.Cluster(checkpoint=there[1]), settings=SETTINGS)
-    assert {path: path.stat().st_mtime_ns for path in (there[1] / "parts").glob("*/part.json")} == before
-    assert (tmp_path / "out" / "campaigns.json").read_bytes() == (here / "campaigns.json").read_bytes()
     assert [path.name for path in there[1].iterdir()] == ["parts"], "nothing else is left in the checkpoint"
+    taken = spread.ingest(spark, [logs], tmp_path, there[1], asked=ASKED, settings=SETTINGS)
+    after = {path: path.stat().st_mtime_ns for path in (there[1] / "parts").glob("*/part.json")}
+    assert before == after
+    assert {part.folder for part in taken.parts} == {path.parent for path in before}
+    assert taken.rows == pq.read_table(there[0] / "exchanges.parquet").num_rows + 42
 
 
 def small(folder: Path, count: int) -> Path:
     folder.mkdir()
     for number in range(count):
-        line = {"time": 1_788_825_600_000 + number, "account_id": f"a{number % 7}", "prompt": f"What is {number}?"}
+        line = {
+            "time": 1_788_825_600_000 + number,
+            "account_id": f"a{number % 7}",
+            "prompt": f"What is {number}?",
+        }
         (folder / f"{number:03}.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
     return folder
 
 
-def test_a_damaged_file_among_many_is_named_counted_and_set_aside(tmp_path: Path):
+def test_a_damaged_file_among_many_is_named_counted_and_set_aside(spark: Spark, tmp_path: Path):
     folder = small(tmp_path / "logs", 12)
     bad = [folder / "007.jsonl", folder / "009.parquet"]
-    bad[0].write_bytes(gzip.compress(b'{"time": 1788825600000, "account_id": "a", "prompt": "x"}\n' * 9_999)[:-99])
+    bad[0].write_bytes(
+        gzip.compress(b'{"time": 1788825600000, "account_id": "a", "prompt": "x"}\n' * 9_999)[:-99]
+    )
     bad[1].write_bytes(b"PAR1 is not enough")
-    result = spread.scan([folder], tmp_path / "out", cluster=spread.Cluster(), settings=SETTINGS)
-    assert sorted(result["scanned"]["set_aside"]) == sorted(map(str, bad))
-    assert "end early" in result["scanned"]["set_aside"][str(bad[0])]
-    assert (result["scanned"]["files"], result["scanned"]["accepted"]) == (13, 11)
-    assert pq.read_table(tmp_path / "out" / "exchanges.parquet").num_rows == 11
+    taken = spread.ingest(spark, [folder], tmp_path, tmp_path / "shared", asked=ASKED, settings=SETTINGS)
+    assert sorted(taken.scanned["set_aside"]) == sorted(map(str, bad))
+    assert "end early" in taken.scanned["set_aside"][str(bad[0])]
+    assert (taken.scanned["files"], taken.scanned["accepted"], taken.rows) == (13, 11, 11)
+    assert [int(part.before) for part in taken.parts] == list(range(11))
     with pytest.raises(InputError, match="end early"):
         spread.scan([bad[0]], tmp_path / "none", cluster=spread.Cluster(), settings=SETTINGS)
     assert not (tmp_path / "none").exists()
@@ -100,12 +121,14 @@ def test_a_damaged_file_among_many_is_named_counted_and_set_aside(tmp_path: Path
 
 def refusals() -> list[Any]:
     def broken(folder: Path) -> dict[str, Any]:
-        (folder / "000.jsonl").write_text('{"time": 1788825600000, "account_id": 5, "prompt": "x"}\n', "utf-8")
+        (folder / "000.jsonl").write_text(
+            '{"time": 1788825600000, "account_id": 5, "prompt": "x"}\n', "utf-8"
+        )
         return {"strict": True}
 
     def foreign(folder: Path) -> dict[str, Any]:
-        (folder / "000.jsonl").write_text("nothing\n", "utf-8")
-        return {"format": "otlp_json"}
+        assert folder.is_dir()
+        return {"format": "canonical_parquet"}
 
     def unknown(folder: Path) -> dict[str, Any]:
         for path in folder.iterdir():
@@ -114,7 +137,7 @@ def refusals() -> list[Any]:
 
     return [
         pytest.param(broken, MalformedRecord, "not a string", id="broken"),
-        pytest.param(foreign, InputError, "", id="foreign"),
+        pytest.param(foreign, UnknownFormat, "is not canonical_parquet", id="foreign"),
         pytest.param(unknown, UnknownFormat, "no file is a log", id="unknown"),
     ]
 
@@ -125,12 +148,9 @@ def test_what_stops_a_scan_here_stops_it_there(tmp_path: Path, spoil: Any, kind:
     options = spoil(folder)
     told: list[str] = []
     for number, scan in enumerate((pipeline.scan, spread.on("spark", "local[2]", [], None))):
-        try:
+        with pytest.raises(kind, match=words) as stopped:
             scan([folder], tmp_path / str(number), settings=SETTINGS, **options)
-            told.append("")
-        except kind as error:
-            assert words in str(error)
-            told.append(str(error))
+        told.append(str(stopped.value))
     assert told[0] == told[1]
 
 

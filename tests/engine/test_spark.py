@@ -38,11 +38,15 @@ QUERIES = (
     "SELECT * FROM things ORDER BY hash",
     "SELECT name, row FROM things ORDER BY name, row",
     "SELECT kind, count(*) AS n, max(hash) AS most, max(name) AS last FROM things GROUP BY kind ORDER BY kind",
-    "SELECT row, strftime(make_timestamp((moment // 3600000000) * 3600000000), '%Y-%m-%dT%H') AS hour FROM things "
-    "WHERE moment >= 0 ORDER BY row",
+    (
+        "SELECT row, strftime(make_timestamp((moment // 3600000000) * 3600000000), '%Y-%m-%dT%H') AS hour FROM things "
+        "WHERE moment >= 0 ORDER BY row"
+    ),
     "SELECT a.row, b.row AS other FROM things a JOIN things b ON a.kind IS NOT DISTINCT FROM b.kind ORDER BY 1, 2",
-    "SELECT row, lead(row) OVER next AS later, row_number() OVER (ORDER BY name DESC) AS turn FROM things "
-    "WINDOW next AS (PARTITION BY kind ORDER BY moment, row) ORDER BY row",
+    (
+        "SELECT row, lead(row) OVER next AS later, row_number() OVER (ORDER BY name DESC) AS turn FROM things "
+        "WINDOW next AS (PARTITION BY kind ORDER BY moment, row) ORDER BY row"
+    ),
     "SELECT row FROM things WHERE hash > CAST(9223372036854775807 AS UBIGINT) ORDER BY row",
     "SELECT lower(name) AS low, coalesce(sum(row), 0)::BIGINT AS total FROM things GROUP BY name ORDER BY low",
 )

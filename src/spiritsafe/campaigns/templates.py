@@ -271,7 +271,9 @@ def grouped(ranking: Ranking, keys: Any, counts: Any) -> Groups:
     size = np.bincount(component, minlength=int(component.max()) + 1)
     bodies = np.zeros(size.size, np.uint64)
     np.bitwise_or.at(bodies, component, ranking.seen)
-    return Groups(component, size, np.searchsorted(VARIED, np.bitwise_count(bodies), side="right").astype(np.int8))
+    return Groups(
+        component, size, np.searchsorted(VARIED, np.bitwise_count(bodies), side="right").astype(np.int8)
+    )
 
 
 def chosen(used: Any, ranking: Ranking, groups: Groups) -> tuple[Any, Templates]:

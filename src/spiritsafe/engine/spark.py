@@ -82,9 +82,7 @@ class Spark:
     def register(self, name: str, relation: object) -> None:
         """Make an Arrow table or record batch readable in SQL as ``name``."""
         table = relation if isinstance(relation, pa.Table) else pa.table(relation)
-        table = pa.table(
-            [_plain(column) for column in table.columns], names=table.column_names
-        )
+        table = pa.table([_plain(column) for column in table.columns], names=table.column_names)
         with _failures(self.work):
             if table.nbytes <= _SMALL:
                 frame = self._session.createDataFrame(table)
@@ -266,13 +264,18 @@ def _failures(work: Path) -> Generator[None]:
             f"the engine cannot read or write: {_first_line(error)}", where=str(work)
         ) from error
     except Exception as error:
-        if type(error).__name__ not in {"Py4JJavaError", "PythonException", "SparkException", "Py4JNetworkError"}:
+        if type(error).__name__ not in {
+            "Py4JJavaError",
+            "PythonException",
+            "SparkException",
+            "Py4JNetworkError",
+        }:
             raise
-        raise StorageError(
-            f"a job of Spark failed: {_cause(error)}",
-            where=str(work),
-            hint="Spark's own log says more; a scan with --checkpoint goes on where it stopped",
-        ) from error
+        cause = _cause(error)
+        hint = "Spark's own log says more; a scan with --checkpoint goes on where it stopped"
+        if "ModuleNotFoundError" in cause:
+            hint = "install spiritsafe where the executors run, in the Python of PYSPARK_PYTHON"
+        raise StorageError(f"a job of Spark failed: {cause}", where=str(work), hint=hint) from error
 
 
 def _cause(error: BaseException) -> str:

@@ -42,9 +42,7 @@ def builder(spark: Spark, shared: Path, memory: str) -> Callable[[Engine, Spread
     return partial(_build, spark, shared, memory)
 
 
-def _build(
-    spark: Spark, shared: Path, memory: str, engine: Engine, taken: Spread, progress: Progress
-) -> Log:
+def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Spread, progress: Progress) -> Log:
     items: list[dict[str, Any]] = [
         {
             "folder": str(part.folder),

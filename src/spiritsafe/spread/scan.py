@@ -51,7 +51,9 @@ def on(
     if engine == "spark":
         pairs = [one.partition("=") for one in conf]
         if wrong := [name for name, equal, _ in pairs if not equal]:
-            raise errors.UsageError(f"{wrong[0]!r} is no setting", where="--spark-conf", hint="write name=value")
+            raise errors.UsageError(
+                f"{wrong[0]!r} is no setting", where="--spark-conf", hint="write name=value"
+            )
         return partial(scan, cluster=Cluster(master, {name: value for name, _, value in pairs}, checkpoint))
     if engine != "duckdb":
         raise errors.UsageError(f"there is no engine {engine!r}", hint="engines: duckdb, spark")
@@ -86,7 +88,9 @@ def scan(
             asked = {"format": format, "since": since, "until": until, "strict": strict}
             taken = ingest(spark, inputs, work, shared, asked=asked, settings=settings, progress=progress)
             taken.make = builder(spark, run, settings.memory)
-            result = pipeline.conclude(spark, taken, settings=settings, reference=reference, progress=progress)
+            result = pipeline.conclude(
+                spark, taken, settings=settings, reference=reference, progress=progress
+            )
         publish(work / "final", out)
     return result.record
 
@@ -111,7 +115,9 @@ def ingest(
         }  # fmt: skip
         items.append(item | {"folder": str(shared / "parts" / parts.key(item))})
     told = [parts.finished(Path(item["folder"])) for item in items]
-    left = sorted((index for index, one in enumerate(told) if one is None), key=lambda index: -files[index].size)
+    left = sorted(
+        (index for index, one in enumerate(told) if one is None), key=lambda index: -files[index].size
+    )
     total = sum(file.size for file in files)
     progress("reading the log", total - sum(files[index].size for index in left), total)
     if left:
@@ -183,7 +189,9 @@ def _shared(cluster: Cluster, work: Path) -> Path:
         (shared / "parts").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise errors.StorageError(
-            f"cannot make the checkpoint: {error.strerror}", where=str(shared), hint="name another with --checkpoint"
+            f"cannot make the checkpoint: {error.strerror}",
+            where=str(shared),
+            hint="name another with --checkpoint",
         ) from error
     for half in (shared / "parts").glob(".making-*"):
         shutil.rmtree(half, ignore_errors=True)

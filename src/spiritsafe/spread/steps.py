@@ -42,7 +42,11 @@ def pairs(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
 
 def columns(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """Write account, time, prompt, component and roles of each exchange; yield the components that occur."""
-    found = list(_lookup(item["ranking"]).votes(_anchors(item), _groups(item["groups"]))) if item["groups"] else []
+    found = (
+        list(_lookup(item["ranking"]).votes(_anchors(item), _groups(item["groups"])))
+        if item["groups"]
+        else []
+    )
     component = np.concatenate(found) if found else np.full(item["rows"], -1, np.int32)
     path = Path(item["folder"]) / "sketch.parquet"
     kept = pq.read_table(path, columns=["account_id", "time", "exact"])
@@ -86,14 +90,18 @@ def _anchors(item: dict[str, Any]) -> Iterator[templates.Batch]:
 
 
 def _numbers(schema: pa.Schema, *arrays: Any) -> Iterator[pa.RecordBatch]:
-    table = pa.table([pa.array(one).cast(kind) for one, kind in zip(arrays, schema.types, strict=True)], schema=schema)
+    table = pa.table(
+        [pa.array(one).cast(kind) for one, kind in zip(arrays, schema.types, strict=True)], schema=schema
+    )
     yield from table.to_batches(max_chunksize=1 << 20)
 
 
 def _write(path: str, made: dict[str, Any]) -> None:
     """A file that appears whole: two attempts of one task write the same."""
     half = Path(f"{path}.{uuid.uuid4().hex[:8]}")
-    pq.write_table(pa.table(made), half, compression="zstd", compression_level=1, use_dictionary=["acc", "component"])
+    pq.write_table(
+        pa.table(made), half, compression="zstd", compression_level=1, use_dictionary=["acc", "component"]
+    )
     half.replace(path)
 
 
