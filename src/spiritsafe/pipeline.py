@@ -339,7 +339,7 @@ def _head(taken: Ingest, log: Log | None, settings: Settings) -> dict[str, Any]:
             "accounts": len(log.accounts),
             "organizations": log.parties,
             "templates": int(log.template.max()) + 1,
-            "streams": int(np.unique(log.stream(log.live)).size),
+            "streams": log.streams(),
             "first": iso(live.min()),
             "last": iso(live.max()),
         }

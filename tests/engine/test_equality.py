@@ -6,6 +6,7 @@ import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,13 +14,20 @@ import pytest
 from spiritsafe import pipeline, spread
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.errors import InputChanged, InputError, MalformedRecord, UnknownFormat, UsageError
+from spiritsafe.spread.build import builder
 
 from .conftest import SETTINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from spiritsafe.campaigns.log import Log
+    from spiritsafe.campaigns.stored import Ingest
     from spiritsafe.engine.spark import Spark
+    from spiritsafe.spread.taken import Spread
+
+    Both = tuple[Ingest, Log, Spread, Log, dict[Path, int]]
 
 pytestmark = pytest.mark.usefixtures("spark")
 
@@ -31,6 +39,7 @@ TEXTS = (
     "report.html",
     "rejected.jsonl",
 )
+ASKED: dict[str, Any] = {"format": None, "since": None, "until": None, "strict": False}
 TABLES = ("accounts.parquet", "exchanges.parquet")
 
 
@@ -56,38 +65,112 @@ def test_campaigns_accounts_evidence_and_every_other_output_are_equal(here: Path
         assert pq.read_table(here / name).equals(pq.read_table(there[0] / name)), name
 
 
-def test_sketches_are_bit_equal_row_by_row(logs: Path, there: tuple[Path, Path], tmp_path: Path):
-    with DuckDB(tmp_path, memory="500MB", threads=1) as engine:
-        pipeline.ingest(engine, [logs], tmp_path, settings=SETTINGS)
-    one = pq.read_table(tmp_path / "sketch.parquet").drop_columns(["row", "acc"])
-    one = one.set_column(
-        one.schema.get_field_index("source_file"), "source_file", one["source_file"].cast(pa.string())
-    )
-    parts: dict[str, Path] = {}
-    for folder in (there[1] / "parts").iterdir():
-        told = json.loads((folder / "part.json").read_text())
-        if told["rows"]:
-            parts[next(iter(told["scanned"]["formats"]))] = folder
-    ordered = [parts[path] for path in sorted(parts)]
-    many = pa.concat_tables([pq.read_table(path / "sketch.parquet") for path in ordered])
-    assert many.drop_columns(["part", "place"]).equals(one)
-    points = b"".join((path / "projection.bin").read_bytes() for path in ordered)
-    assert points == (tmp_path / "projection.bin").read_bytes()
-
-
-ASKED = {"format": None, "since": None, "until": None, "strict": False}
-
-
-def test_a_second_scan_reads_no_text_again(
-    logs: Path, there: tuple[Path, Path], spark: Spark, tmp_path: Path
-):
+@pytest.fixture(scope="module")
+def both(
+    logs: Path, there: tuple[Path, Path], spark: Spark, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Both]:
+    """Stages A and B on DuckDB, and on Spark from the checkpoint; when each part of it was finished, before that."""
     before = {path: path.stat().st_mtime_ns for path in (there[1] / "parts").glob("*/part.json")}
+    one, many, run = (tmp_path_factory.mktemp(name) for name in ("one", "many", "run"))
+    with DuckDB(one, memory="500MB", threads=1) as engine:
+        taken = pipeline.ingest(engine, [logs], one, settings=SETTINGS)
+        log = taken.log(engine, pipeline.silent)
+        spread_taken = spread.ingest(spark, [logs], many, there[1], asked=ASKED, settings=SETTINGS)
+        spread_taken.make = builder(spark, run, "300MB")
+        yield taken, log, spread_taken, spread_taken.log(spark, pipeline.silent), before
+
+
+def test_sketches_are_bit_equal_row_by_row(both: Both):
+    taken, _, parts, _, _ = both
+    one = pq.read_table(taken.work / "sketch.parquet").drop_columns(["row", "acc"])
+    index = one.schema.get_field_index("source_file")
+    one = one.set_column(index, "source_file", one["source_file"].cast(pa.string()))
+    many = pa.concat_tables([pq.read_table(part.sketch) for part in parts.parts if part.rows])
+    assert many.drop_columns(["part", "place"]).equals(one)
+    everything = np.arange(taken.rows)
+    assert (parts.projections()[everything] == taken.projections()).all()
+    some = np.array([3, 2_000, 1, taken.rows - 1])
+    assert (parts.projections()[some] == taken.projections()[some]).all()
+
+
+def test_what_stage_b_knows_of_each_exchange_is_equal(both: Both):
+    taken, one, parts, many, _ = both
+    assert taken.scanned == parts.scanned
+    assert one.accounts == many.accounts
+    assert one.role_names == many.role_names
+    for name in (
+        "acc",
+        "time",
+        "exact",
+        "live",
+        "template",
+        "roles",
+        "near",
+        "topic",
+        "combination",
+        "party",
+        "row_party",
+    ):
+        mine, theirs = getattr(one, name), getattr(many, name)
+        assert mine.dtype == theirs.dtype, name
+        assert (mine == theirs).all(), name
+    assert one.template_key.tolist() == many.template_key.tolist()
+    assert all((a == b).all() for a, b in zip(one.template_anchors, many.template_anchors, strict=True))
+    assert (taken.column("skeleton", np.uint64) == parts.column("skeleton", np.uint64)).all()
+
+
+def test_a_second_scan_reads_no_text_again(both: Both, there: tuple[Path, Path]):
+    parts, before = both[2], both[4]
+    assert {part.folder for part in parts.parts} == {path.parent for path in before}
+    assert before == {path: path.stat().st_mtime_ns for path in before}
     assert [path.name for path in there[1].iterdir()] == ["parts"], "nothing else is left in the checkpoint"
-    taken = spread.ingest(spark, [logs], tmp_path, there[1], asked=ASKED, settings=SETTINGS)
-    after = {path: path.stat().st_mtime_ns for path in (there[1] / "parts").glob("*/part.json")}
-    assert before == after
-    assert {part.folder for part in taken.parts} == {path.parent for path in before}
-    assert taken.rows == pq.read_table(there[0] / "exchanges.parquet").num_rows + 42
+
+
+def test_a_template_with_most_of_all_exchanges_moves_one_row_a_part(both: Both, spark: Spark):
+    parts = both[2]
+    heavy = spark.table(
+        "SELECT anchor, count(*) AS moved, sum(support) AS support FROM counted GROUP BY anchor ORDER BY support DESC LIMIT 1"
+    ).to_pylist()[0]
+    assert heavy["support"] > parts.rows / 10
+    assert heavy["moved"] <= len(parts.parts), "counted where it is before it moves"
+
+
+def test_an_account_with_a_tenth_of_all_exchanges_moves_none_of_them(both: Both, spark: Spark):
+    assert both[2].rows > 0
+    frame = spark.session.sql("SELECT acc, count(*), max(model) FROM sketch GROUP BY acc")
+    plan = str(frame._jdf.queryExecution().executedPlan())
+    assert plan.count("BroadcastHashJoin") == 2, "parts and accounts go to the exchanges"
+    assert "SortMergeJoin" not in plan
+    assert "partial_count" in plan, "added up where they are before they move"
+
+
+def test_a_join_that_must_move_exchanges_is_cut_at_the_heavy_key(spark: Spark):
+    session = spark.session
+    told = {
+        "spark.sql.autoBroadcastJoinThreshold": "-1",
+        "spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes": "50KB",
+        "spark.sql.adaptive.skewJoin.skewedPartitionFactor": "2",
+        "spark.sql.adaptive.advisoryPartitionSizeInBytes": "40KB",
+        "spark.sql.shuffle.partitions": "8",
+    }
+    kept = {name: session.conf.get(name) for name in told}
+    assert session.conf.get("spark.sql.adaptive.skewJoin.enabled") == "true"
+    try:
+        for name, value in told.items():
+            session.conf.set(name, value)
+        keys = np.where(np.arange(60_000) % 10 < 4, 0, np.arange(60_000))
+        spark.register(
+            "exchanges", pa.table({"account": keys, "load": np.random.default_rng(1).random(60_000)})
+        )
+        spark.register("people", pa.table({"account": np.arange(60_000), "mark": np.arange(60_000)}))
+        frame = session.sql("SELECT e.load, p.mark FROM exchanges e JOIN people p ON e.account = p.account")
+        assert frame.toArrow().num_rows == 60_000
+        assert "skew=true" in str(frame._jdf.queryExecution().executedPlan())
+    finally:
+        for name, value in kept.items():
+            session.conf.set(name, value)
+        for name in ("exchanges", "people"):
+            spark.unregister(name)
 
 
 def small(folder: Path, count: int) -> Path:

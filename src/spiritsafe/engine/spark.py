@@ -14,6 +14,7 @@ import shutil
 import sys
 import warnings
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -81,7 +82,8 @@ class Spark:
 
     def register(self, name: str, relation: object) -> None:
         """Make an Arrow table or record batch readable in SQL as ``name``."""
-        table = relation if isinstance(relation, pa.Table) else pa.table(relation)
+        given: Any = relation
+        table = given if isinstance(given, pa.Table) else pa.Table.from_batches([given])
         table = pa.table([_plain(column) for column in table.columns], names=table.column_names)
         with _failures(self.work):
             if table.nbytes <= _SMALL:
@@ -198,12 +200,13 @@ def _unsigned(table: pa.Table) -> pa.Table:
 def _session(master: str, conf: Mapping[str, str]) -> tuple[Any, bool]:
     try:
         with _quiet():
-            import pandas  # noqa: F401, ICN001, PLC0415 - PySpark asks for it before it maps Arrow batches
             from pyspark.sql import SparkSession  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise UsageError(
             f"the engine spark needs {error.name or 'pyspark'}", hint="pip install 'spiritsafe[spark]'"
         ) from error
+    if find_spec("pandas") is None:  # PySpark asks for it before it maps Arrow batches
+        raise UsageError("the engine spark needs pandas", hint="pip install 'spiritsafe[spark]'")
     running = SparkSession.getActiveSession()
     if running is not None:
         return running, False

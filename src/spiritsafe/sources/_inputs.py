@@ -46,8 +46,8 @@ def expand(inputs: Sequence[str | Path]) -> tuple[list[LogFile], list[str]]:
     """Files, folders (searched below, sorted) and globs -> files to read, and notes on what was passed over.
 
     Hidden files, those that begin with ``_`` and those that are still written (``UNFINISHED``) are passed over
-    inside folders, not when named. A folder that is a Delta or Iceberg table gives the files of its newest state. A file named twice is read once. Raises InputError for what is not there, holds no
-    file, or cannot be read.
+    inside folders, not when named. A folder that is a Delta or Iceberg table gives the files of its newest state. A file
+    named twice is read once. Raises InputError for what is not there, holds no file, or cannot be read.
     """
     found: dict[str, LogFile] = {}
     skipped: list[str] = []

@@ -56,8 +56,9 @@ def _kind(folder: Path) -> tuple[str, Callable[[str], list[str]]] | None:
 def _delta(folder: str) -> list[str]:
     from deltalake import DeltaTable  # noqa: PLC0415 - an extra
 
-    table: Any = DeltaTable(folder)
-    needs = set(table.protocol().reader_features or ())
+    made: Any = DeltaTable
+    table = made(folder)
+    needs: set[str] = set(table.protocol().reader_features or ())
     metadata: Any = table.metadata()
     if metadata.configuration.get("delta.columnMapping.mode", "none") == "none":
         needs.discard("columnMapping")

@@ -87,7 +87,12 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
     _gather(there, {"near": made["near"]})
     progress("finding templates", 4, 4)
     found = templates.Templates(template, found.key, found.anchors)
-    return assembled(engine, taken, Columns(live=live, **made), found, known, _signals(taken))
+    log = assembled(engine, taken, Columns(live=live, **made), found, known, _signals(taken))
+    for name in ("row_party", "topic", "combination"):
+        mapped = array(taken.work, name, np.int32, taken.rows)
+        mapped[:] = getattr(log, name)
+        setattr(log, name, mapped)
+    return log
 
 
 def _sketch(spark: Spark, shared: Path, taken: Spread) -> str:
