@@ -3,7 +3,7 @@
     python bench/spark.py --exchanges 200000 --exchanges 1000000 [--keep DIR]
 
 The log is that of ``bench/scan.py``, cut into files of 25,000 exchanges. Each run has a process of its own; outputs are compared.
-Spark runs as ``local[2]`` with a driver of 2 GB, which is where its executors are then. Results go to ``bench/results/spark.json``.
+Spark runs as ``local[2]`` with a driver of 2 GB, in which its executors are then. Results: ``bench/results/spark.json``.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def _lines(part: pa.Table) -> bytes:
 
 @pytest.fixture(scope="session")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """About 3,500 exchanges, one campaign and a pool: all formats and compressions, doubles, nulls, broken and foreign files."""
+    """About 5,000 exchanges, a campaign, one account with a tenth of all: all formats and compressions, doubles, nulls, broken and foreign files."""
     made = tmp_path_factory.mktemp("made")
     plan = Plan(
         (
@@ -65,6 +65,16 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(whole.slice(0, third), folder / "a.parquet", row_group_size=700)
     (folder / "b.jsonl.gz").write_bytes(gzip.compress(_lines(whole.slice(third, third))))
     (folder / "deeper" / "c.jsonl.zst").write_bytes(zstandard.compress(_lines(whole.slice(2 * third))))
+    heavy = [
+        {
+            "time": 1_788_768_000_000 + 90_000 * number,
+            "account_id": "firm",
+            "prompt": "Sort this ticket of our support desk into one of the five queues that we use: "
+            f"order {number * 7_919} did not arrive at house {number % 41}.",
+        }
+        for number in range(700)
+    ]
+    (folder / "heavy.jsonl").write_text("".join(json.dumps(one) + "\n" for one in heavy), "utf-8")
     again = _lines(whole.slice(third - 20, 40))
     odd = "".join(json.dumps(one) + "\n" for one in ODD).encode()
     bad = b'{"time": "2026-09-07T12:00:00Z", "account_id": "q", "prompt": "caf\xe9"}\n{broken\n\n[]\n'

@@ -112,10 +112,22 @@ def bodies(engine: Engine) -> Bodies:
 
     Each request knows the next one with its body only, so a body that thousands send costs a sort, not a join.
     """
+    # Few bodies are refused to anybody. An engine that knows them moves no other exchange.
+    engine.register(
+        "refused",
+        engine.table(
+            f"WITH {_SENT} SELECT DISTINCT exact FROM sent WHERE status IN {REFUSED} AND exact <> 0"
+        ),
+    )
+    engine.register(
+        "hot",
+        engine.table(
+            f"WITH {_SENT} SELECT s.exact FROM sent s JOIN refused r ON s.exact = r.exact GROUP BY s.exact "
+            f"HAVING count(DISTINCT s.party) BETWEEN 2 AND {MOST_SENDERS}"
+        ),
+    )
     found = engine.table(
-        f"WITH {_SENT}, hot AS (SELECT exact FROM sent WHERE exact <> 0 GROUP BY exact HAVING "
-        f"max(CASE WHEN status IN {REFUSED} THEN 1 ELSE 0 END) = 1 "
-        f"AND count(DISTINCT party) BETWEEN 2 AND {MOST_SENDERS}) "
+        f"WITH {_SENT} "
         f"SELECT s.exact AS body, s.party, s.time, s.row, s.declared, coalesce(s.status IN {REFUSED}, FALSE) AS refused, "
         "lead(s.party) OVER next AS next_party, lead(s.time) OVER next AS next_time, "
         "lead(s.row) OVER next AS next_row, lead(s.declared) OVER next AS next_declared "

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COUNTED = pa.schema([("anchor", pa.int64()), ("support", pa.int64()), ("seen", pa.int64())])
 PAIRS = pa.schema([("pair", pa.int64()), ("support", pa.int64())])
 USED = pa.schema([("component", pa.int32())])
+IDS = pa.schema([("hash", pa.int64()), ("row", pa.int64())])
 DONE = pa.schema([("part", pa.int64())])
 """What each step yields."""
 
@@ -33,6 +34,16 @@ def counted(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """The anchors of a part, each once, with how many exchanges have it: a template that fills a part is one row."""
     anchors, support, seen = templates.counted(_anchors(item))
     yield from _numbers(COUNTED, anchors.view(np.int64), support, seen.view(np.int64))
+
+
+def ids(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    """A hash of each exchange's id. Equal hashes are only a suspicion: whose hash it is changes no answer."""
+    with DuckDB(Path(f"{item['into']}-engine"), memory=item["memory"], threads=1) as engine:
+        for batch in engine.batches(
+            f"SELECT hash(exchange_id) AS hash, place FROM read_parquet('{_named(item)}')"
+        ):
+            made, place = batch.column("hash").to_numpy(), batch.column("place").to_numpy()
+            yield from _numbers(IDS, made.view(np.int64), place + item["before"])
 
 
 def pairs(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
@@ -53,8 +64,7 @@ def columns(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     account = kept["account_id"].combine_chunks().dictionary_encode()
     code = pc.index_in(account.dictionary, value_set=_accounts(item["accounts"])).to_numpy()
     with DuckDB(Path(f"{item['into']}-engine"), memory=item["memory"], threads=1) as engine:
-        named = str(path).replace("'", "''")
-        engine.execute(f"CREATE VIEW sketch AS SELECT place AS row, * FROM read_parquet('{named}')")
+        engine.execute(f"CREATE VIEW sketch AS SELECT place AS row, * FROM read_parquet('{_named(item)}')")
         mask = roles(engine, item["rows"])[0]
     _write(
         item["into"],
@@ -82,6 +92,11 @@ def keep(path: Path, *arrays: Any) -> str:
         for one in arrays:
             np.save(file, one, allow_pickle=False)
     return str(path)
+
+
+def _named(item: dict[str, Any]) -> str:
+    """A part's sketch as SQL names it."""
+    return str(Path(item["folder"]) / "sketch.parquet").replace("'", "''")
 
 
 def _anchors(item: dict[str, Any]) -> Iterator[templates.Batch]:
