@@ -72,7 +72,16 @@ def scan(
     inputs: Inputs,
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     format: Format = None,
-    engine: Annotated[str, typer.Option(help="Where it runs.")] = "duckdb",
+    engine: Annotated[str, typer.Option(help="Where it runs: duckdb (here) or spark.")] = "duckdb",
+    master: Annotated[
+        str, typer.Option(help="Spark's master: local[2], spark://host:7077, yarn, …")
+    ] = "local[2]",
+    spark_conf: Annotated[
+        list[str] | None, typer.Option(help="A setting of Spark, name=value; may be given often.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="With spark: a folder all machines reach; a scan goes on from it.")
+    ] = None,
     fdr: Annotated[
         float, typer.Option(min=1e-9, max=0.5, help="False discovery rate among accusations.")
     ] = 0.01,
@@ -98,18 +107,17 @@ def scan(
     ] = False,
 ) -> None:
     """Find distillation campaigns in exchange logs."""
-    from spiritsafe import pipeline  # noqa: PLC0415 - a fast --help
+    from spiritsafe import spread  # noqa: PLC0415 - a fast --help
     from spiritsafe.campaigns import intent, screen  # noqa: PLC0415
 
-    if engine != "duckdb":
-        raise UsageError(f"there is no engine {engine!r}", hint="engines: duckdb")
+    run = spread.on(engine, master, spark_conf or [], checkpoint)
     known = Settings(fdr=fdr, seed=seed, memory=memory, threads=threads, show_text=show_text, joint=joint)
     if jointly is not None:
         from spiritsafe.sharing.joint import files  # noqa: PLC0415 - needs the extra `sharing`
 
         known = replace(known, jointly=files.jointly(jointly))
     with _progress(quiet=as_json) as progress:
-        result = pipeline.scan(
+        result = run(
             inputs,
             out,
             settings=known,
@@ -118,7 +126,7 @@ def scan(
             until=_moment(until, "--until"),
             strict=strict,
             reference=intent.load(calibration) if calibration else None,
-            progress=progress or pipeline.silent,
+            **({"progress": progress} if progress else {}),
         )
     if as_json:
         sys.stdout.write(json.dumps(result, ensure_ascii=False, sort_keys=True) + "\n")

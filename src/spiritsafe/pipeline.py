@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from spiritsafe import __version__, registry, sources
 from spiritsafe.campaigns import (
@@ -39,7 +38,7 @@ from spiritsafe.campaigns import (
 )
 from spiritsafe.campaigns.calibration import Measured
 from spiritsafe.campaigns.exhibits import iso
-from spiritsafe.campaigns.stored import Ingest, Table, build
+from spiritsafe.campaigns.stored import Ingest, Table
 from spiritsafe.cases.page import page
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.features import FINGERPRINT_VERSION, sketch
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
     from spiritsafe.campaigns.verdict import Verdict
+    from spiritsafe.engine import Engine
     from spiritsafe.settings import Settings
 
 _PROMPT, _SYSTEM = 2000, 600
@@ -128,7 +128,7 @@ def calibrate(
                 taken = ingest(engine, [one], part, settings=settings, format=format, progress=progress)
                 if not taken.rows:
                     continue
-                log = build(engine, taken, progress)
+                log = taken.log(engine, progress)
                 progress("measuring its groups", number, len(inputs))
                 measured.add(log, links.layers(engine, log), taken.projections(), seed=settings.seed)
             shutil.rmtree(part)
@@ -275,7 +275,7 @@ class Result:
 
 
 def conclude(
-    engine: DuckDB,
+    engine: Engine,
     taken: Ingest,
     *,
     settings: Settings,
@@ -291,11 +291,11 @@ def conclude(
 
 
 def _analyse(
-    engine: DuckDB, taken: Ingest, settings: Settings, reference: Reference, progress: Progress
+    engine: Engine, taken: Ingest, settings: Settings, reference: Reference, progress: Progress
 ) -> Result:
     if not taken.rows:
         return Result(_head(taken, None, settings), None, [], [], {})
-    log = build(engine, taken, progress)
+    log = taken.log(engine, progress)
     layers = links.layers(engine, log) | traces.layers(engine, log)
     progress("looking for groups", 0, 1)
     found = clusters.candidates(log, layers, seed=settings.seed)
@@ -323,11 +323,11 @@ def _analyse(
             layers,
             reference=reference,
             settings=settings,
-            tokens=stored.tokens(engine, verdict),
-            texts=stored.texts(engine, taken.texts),
+            tokens=sums,
+            texts=taken.kept(engine),
             techniques=techniques,
         )
-        for verdict in judged.told
+        for verdict, sums in zip(judged.told, stored.tokens(engine, judged.told), strict=True)
     ]
     return Result(record, log, judged.told, judged.heard, layers)
 
@@ -341,7 +341,7 @@ def _head(taken: Ingest, log: Log | None, settings: Settings) -> dict[str, Any]:
             "accounts": len(log.accounts),
             "organizations": log.parties,
             "templates": int(log.template.max()) + 1,
-            "streams": int(np.unique(log.stream(log.live)).size),
+            "streams": log.streams(),
             "first": iso(live.min()),
             "last": iso(live.max()),
         }
@@ -366,9 +366,7 @@ def _write(taken: Ingest, result: Result, settings: Settings) -> None:
     (final / "report.html").write_text(page(result.record), "utf-8")
     _outward(final, taken, result, settings)
     accuses = any(entry["label"] == "campaign" for entry in result.record["campaigns"])
-    whole = (
-        pq.read_table(work / "sketch.parquet", columns=["skeleton"]).column(0).to_numpy() if accuses else None
-    )
+    whole = taken.column("skeleton", np.uint64) if accuses else None
     found = indicators.indicators(
         result.log, result.record, result.verdicts, result.layers, whole, version=FINGERPRINT_VERSION
     )
@@ -380,8 +378,7 @@ def _write(taken: Ingest, result: Result, settings: Settings) -> None:
         for entry, verdict in zip(result.record["campaigns"], result.verdicts, strict=True)
         if verdict.label == "campaign"
     ]
-    ids = pq.ParquetFile(work / "sketch.parquet").iter_batches(columns=["exchange_id"]) if taken.rows else []
-    tables.exchanges(final / "exchanges.parquet", result.log, ids, accused)
+    tables.exchanges(final / "exchanges.parquet", result.log, taken.batches(["exchange_id"]), accused)
     rejected = work / "rejected.jsonl"
     if rejected.exists() and rejected.stat().st_size:
         rejected.replace(final / "rejected.jsonl")
@@ -390,9 +387,8 @@ def _write(taken: Ingest, result: Result, settings: Settings) -> None:
 def _outward(final: Path, taken: Ingest, result: Result, settings: Settings) -> None:
     """What was tested, and what of it another provider could hold as well: nothing leaves by being written here."""
     log, heard, version = result.log, result.heard, FINGERPRINT_VERSION
-    sketched = taken.work / "sketch.parquet"
     mine = candidates.templates(log, heard) if log else {}
-    runs = skeletons.skeletons(sketched, log, candidates.every(mine)) if log else {}
+    runs = skeletons.skeletons(taken, log, candidates.every(mine)) if log else {}
     seen = identifiers.samples(log, heard) if log else {}
     tested = candidates.candidates(
         log, heard, result.record, result.verdicts, mine, runs, seen, settings=settings, version=version

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from spiritsafe import pipeline
@@ -122,8 +123,8 @@ def log(tmp_path: Path) -> Log:
 def test_reworded_text_makes_streams_with_the_same_name_in_every_account(log: Log):
     size = ACCOUNTS * EACH
     assert (log.template[: KINDS * size] < 0).mean() > 0.95
-    stream, names = tables._streams(log)
-    told = [names[int(one)].as_py().split("/")[1] for one in stream]
+    names = tables._streams(log, slice(None), pa.array(log.accounts), tables._kinds(log))
+    told = [name.split("/")[1] for name in names.to_pylist()]
     kinds: list[str] = []
     for kind in range(KINDS):
         mine = told[kind * size : kind * size + size]

@@ -20,7 +20,7 @@ from spiritsafe.campaigns.log import HOUR
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
-    from spiritsafe.engine.duckdb import DuckDB
+    from spiritsafe.engine import Engine
 
 NAME = "pivot"
 
@@ -39,7 +39,7 @@ class Adoption:
     population: Any
 
 
-def pivots(engine: DuckDB, log: Log) -> Adoption | None:
+def pivots(engine: Engine, log: Log) -> Adoption | None:
     """First uses of new models; None when no model is new. A value of the layer is a model and an hour."""
     if "model" not in log.present:
         return None

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
-    from spiritsafe.engine.duckdb import DuckDB
+    from spiritsafe.engine import Engine
 
 REFUSED = "(403, 429)"
 SOON = 60_000_000
@@ -66,14 +66,14 @@ class Bodies:
         return Crossings(self.party[hit], self.follower[hit], self.time[hit], self.follower_row[hit])
 
 
-def prepare(engine: DuckDB, log: Log) -> None:
+def prepare(engine: Engine, log: Log) -> None:
     """Tell the engine who is which party, and which exchanges occur twice."""
     accounts = np.arange(log.party.size, dtype=np.int32)
     engine.register("party_open", pa.table({"acc": accounts, "party": log.party, "declared": log.declared}))
     engine.register("doubled", pa.table({"row": np.flatnonzero(~log.live)}))
 
 
-def redemptions(engine: DuckDB) -> Crossings:
+def redemptions(engine: Engine) -> Crossings:
     """Artefacts redeemed by another party than the first one they were issued to: each artefact's first crossing.
 
     One event an artefact: what a tutorial ships to thousands is one coincidence. Work is that of sorting what was
@@ -96,7 +96,7 @@ def redemptions(engine: DuckDB) -> Crossings:
     return Crossings(*(_ints(found, name) for name in ("source", "target", "time", "row")))
 
 
-def artefacts(engine: DuckDB, log: Log) -> Any:
+def artefacts(engine: Engine, log: Log) -> Any:
     """int64 by party: exchanges in which it was issued or handed in a reasoning artefact."""
     found = engine.table(
         f"WITH {_SENT} SELECT party, count(*) AS exchanges FROM sent WHERE reasoning_issued IS NOT NULL "
@@ -107,15 +107,27 @@ def artefacts(engine: DuckDB, log: Log) -> Any:
     return volume
 
 
-def bodies(engine: DuckDB) -> Bodies:
+def bodies(engine: Engine) -> Bodies:
     """All requests whose body was refused to somebody and sent by 2 … ``MOST_SENDERS`` parties.
 
     Each request knows the next one with its body only, so a body that thousands send costs a sort, not a join.
     """
+    # Few bodies are refused to anybody. An engine that knows them moves no other exchange.
+    engine.register(
+        "refused",
+        engine.table(
+            f"WITH {_SENT} SELECT DISTINCT exact FROM sent WHERE status IN {REFUSED} AND exact <> 0"
+        ),
+    )
+    engine.register(
+        "hot",
+        engine.table(
+            f"WITH {_SENT} SELECT s.exact FROM sent s JOIN refused r ON s.exact = r.exact GROUP BY s.exact "
+            f"HAVING count(DISTINCT s.party) BETWEEN 2 AND {MOST_SENDERS}"
+        ),
+    )
     found = engine.table(
-        f"WITH {_SENT}, hot AS (SELECT exact FROM sent WHERE exact <> 0 GROUP BY exact HAVING "
-        f"max(CASE WHEN status IN {REFUSED} THEN 1 ELSE 0 END) = 1 "
-        f"AND count(DISTINCT party) BETWEEN 2 AND {MOST_SENDERS}) "
+        f"WITH {_SENT} "
         f"SELECT s.exact AS body, s.party, s.time, s.row, s.declared, coalesce(s.status IN {REFUSED}, FALSE) AS refused, "
         "lead(s.party) OVER next AS next_party, lead(s.time) OVER next AS next_time, "
         "lead(s.row) OVER next AS next_row, lead(s.declared) OVER next AS next_declared "

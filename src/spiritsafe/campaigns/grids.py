@@ -16,14 +16,14 @@ from spiritsafe.campaigns.coordination import Test
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
-    from spiritsafe.engine.duckdb import DuckDB
+    from spiritsafe.engine import Engine
 
 PARAMETERS = ("temperature", "top_p", "max_tokens", "n", "model")
 LEAST_CELLS = 4
 """The smallest grid, two by two. An agent that goes to and fro between two settings is none."""
 
 
-def combinations(engine: DuckDB, log: Log) -> Any:
+def combinations(engine: Engine, log: Log) -> Any:
     """int32 by exchange: a dense code of its parameters; −1 where none is given."""
     columns = [name for name in PARAMETERS if name in log.present]
     out = np.full(log.acc.size, -1, np.int32)

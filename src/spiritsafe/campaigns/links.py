@@ -17,7 +17,7 @@ from spiritsafe.campaigns.log import LAYERS
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
-    from spiritsafe.engine.duckdb import DuckDB
+    from spiritsafe.engine import Engine
 
 CAP = 64
 
@@ -44,7 +44,7 @@ class Layer:
     designated_parties: int
 
 
-def layers(engine: DuckDB, log: Log) -> dict[str, Layer]:
+def layers(engine: Engine, log: Log) -> dict[str, Layer]:
     """All account-level layers whose column the log has."""
     found: dict[str, Layer] = {}
     engine.register("party_of", _party_table(log))

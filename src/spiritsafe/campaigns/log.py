@@ -16,6 +16,8 @@ HOUR = 3_600_000_000
 SLOT = HOUR // 6
 """Candidates are chosen and tested in turns of ten minutes, so that a campaign can be tested in its first hour."""
 
+_PIECE = 1 << 22
+
 #: Account-level columns that can tie two parties together, and what each costs in the average over tests.
 LAYERS: dict[str, tuple[str, float]] = {
     "payment": ("payment_id", 1.0),
@@ -75,6 +77,14 @@ class Log:
             self.topic[rows] >= 0, self.template_key.size + 1 + self.topic[rows], self.template[rows] + 1
         )
         return self.acc[rows].astype(np.int64) << 32 | kind
+
+    def streams(self) -> int:
+        """How many streams there are, counted piece by piece: memory grows with them and not with exchanges."""
+        found = np.zeros(0, np.int64)
+        for at in range(0, self.live.size, _PIECE):
+            part = np.flatnonzero(self.live[at : at + _PIECE]) + at
+            found = np.union1d(found, self.stream(part))
+        return int(found.size)
 
     def whole_load(self) -> Any:
         """int64 by party: all its exchanges."""

@@ -19,7 +19,7 @@ from spiritsafe.campaigns.log import HOUR
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
-    from spiritsafe.engine.duckdb import DuckDB
+    from spiritsafe.engine import Engine
 
 LEAST_BANS = 5
 """Fewer bans in one group are accidents of single customers, and no test is made."""
@@ -40,7 +40,7 @@ class Lives:
     begin: int
 
 
-def lives(engine: DuckDB, log: Log) -> Lives:
+def lives(engine: Engine, log: Log) -> Lives:
     """When each party began, and when it was shut out: all it sent from then on was refused, once by 403 or thrice."""
     onset = np.full(log.parties, np.iinfo(np.int64).max, np.int64)
     rows = np.flatnonzero(log.live)

@@ -16,13 +16,13 @@ from spiritsafe.campaigns.links import Layer, layer_of
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
-    from spiritsafe.engine.duckdb import DuckDB
+    from spiritsafe.engine import Engine
 
 NAME = "shape"
 _WEIGHT = 0.05
 
 
-def shapes(engine: DuckDB, log: Log) -> Layer | None:
+def shapes(engine: Engine, log: Log) -> Layer | None:
     """Which party has a mail domain of its own, and of which shape; None when nobody has one."""
     if "email_domain" not in log.present:
         return None

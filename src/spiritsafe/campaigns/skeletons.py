@@ -11,14 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from spiritsafe.campaigns import templates
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from spiritsafe.campaigns.log import Log
+    from spiritsafe.campaigns.stored import Ingest
 
 LEAST_SHARE = 0.6
 """Share of a template's prompts that have an anchor of its skeleton."""
@@ -27,15 +25,15 @@ _SAMPLE = 512
 """Prompts a template that are looked at: a share of 0.6 is then known to 0.04."""
 
 
-def skeletons(sketch: Path, log: Log, wanted: Any) -> dict[int, Any]:
+def skeletons(taken: Ingest, log: Log, wanted: Any) -> dict[int, Any]:
     """The skeleton of each template in ``wanted`` (int): sorted anchors, uint64, at most ``MOST`` (the smallest).
 
-    ``sketch`` is the file that stage A wrote. A template seen in no slot of the choice has none.
+    ``taken`` is what stage A left. A template seen in no slot of the choice has none.
     """
     chosen = _sample(log, np.unique(np.asarray(wanted, np.int64)))
     if not chosen.size:
         return {}
-    flat, owner = _anchors(sketch, chosen)
+    flat, owner = _anchors(taken, chosen)
     prompts = np.bincount(log.template[chosen], minlength=int(log.template[chosen].max()) + 1)
     template = log.template[owner].astype(np.int64)
     order = np.lexsort((flat, template))
@@ -65,18 +63,14 @@ def _sample(log: Log, wanted: Any) -> Any:
     return np.sort(rows[nth % np.maximum(step, 1) == 0])
 
 
-def _anchors(sketch: Path, rows: Any) -> tuple[Any, Any]:
+def _anchors(taken: Ingest, rows: Any) -> tuple[Any, Any]:
     """Distinct anchors of ``rows`` (int64, sorted), uint64, and the row of each, int64."""
     flats: list[Any] = []
     owners: list[Any] = []
-    at = 0
-    for batch in pq.ParquetFile(sketch).iter_batches(columns=list(templates.COLUMNS)):
-        here = rows[np.searchsorted(rows, at) : np.searchsorted(rows, at + batch.num_rows)]
-        if here.size:
-            for flat, offsets, _ in templates.each([batch.take(here - at)]):
-                flats.append(flat)
-                owners.append(np.repeat(here, np.diff(offsets)))
-        at += batch.num_rows
+    for batch, here in taken.some(templates.COLUMNS, rows):
+        for flat, offsets, _ in templates.each([batch]):
+            flats.append(flat)
+            owners.append(np.repeat(here, np.diff(offsets)))
     flat, owner = np.concatenate(flats), np.concatenate(owners)
     # A run that stands twice in one prompt, in its system text as well, is in one prompt.
     order = np.lexsort((flat, owner))

@@ -15,13 +15,13 @@ from spiritsafe.campaigns import streams, templates, traces
 from spiritsafe.campaigns.log import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
     from types import TracebackType
 
     from spiritsafe.campaigns.verdict import Verdict
-    from spiritsafe.engine.duckdb import DuckDB
+    from spiritsafe.engine import Engine
 
 
 @dataclass(slots=True)
@@ -42,6 +42,39 @@ class Ingest:
     def projections(self) -> Any:
         """int8 (rows, 64), mapped from the work folder."""
         return np.memmap(self.work / "projection.bin", np.int8, "r", shape=(self.rows, 64))
+
+    def log(self, engine: Engine, progress: Callable[[str, int, int], None]) -> Log:
+        """Stage B, and the view ``sketch`` for what comes after it."""
+        return build(engine, self, progress)
+
+    def kept(self, engine: Engine) -> Callable[[Any], dict[int, str]]:
+        """A reader of the beginning of a few exchanges' text, see ``texts``."""
+        return texts(engine, self.texts)
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Any]:
+        """These columns of the sketch, as record batches in the order of rows."""
+        if self.rows:
+            with pq.ParquetFile(self.work / "sketch.parquet") as file:
+                yield from file.iter_batches(columns=list(columns))
+
+    def some(self, columns: Sequence[str], rows: Any) -> Iterator[tuple[Any, Any]]:
+        """These columns of the sketch for ``rows`` (int64, sorted): pairs of a record batch and the rows it has."""
+        at = 0
+        for batch in self.batches(columns):
+            here = rows[np.searchsorted(rows, at) : np.searchsorted(rows, at + batch.num_rows)]
+            if here.size:
+                yield batch.take(pa.array(here - at)), here
+            at += batch.num_rows
+
+    def column(self, name: str, kind: Any) -> Any:
+        """A number of each exchange, as an array of ``kind`` (rows,)."""
+        out = np.empty(self.rows, kind)
+        at = 0
+        for batch in self.batches([name]):
+            values = batch.column(0).to_numpy(zero_copy_only=False)
+            out[at : at + values.size] = values
+            at += values.size
+        return out
 
 
 class Table:
@@ -86,32 +119,67 @@ class Table:
         self._file.write_batch(batch)
 
 
-def build(engine: DuckDB, taken: Ingest, progress: Callable[[str, int, int], None]) -> Log:
+def build(engine: Engine, taken: Ingest, progress: Callable[[str, int, int], None]) -> Log:
     """The log that stage A left behind; it has at least one exchange."""
     path = taken.work / "sketch.parquet"
     engine.execute(f"CREATE VIEW sketch AS SELECT * FROM read_parquet('{_quoted(path)}')")
-    file = pq.ParquetFile(path)
-    acc = _column(file, "acc", np.int32, taken.rows)
     live = np.ones(taken.rows, bool)
+    live[doubled(engine)] = False
+    progress("finding templates", 0, 2)
+    found = templates.templates(
+        lambda: templates.each(taken.batches(templates.COLUMNS)), taken.rows, taken.counter
+    )
+    progress("finding templates", 1, 2)
+    masks, names, extraction = roles(engine, taken.rows)
+    projections = taken.projections()
+    known = streams.registry(projections, np.flatnonzero((found.of_row < 0) & live))
+    near = streams.near(projections, known)
+    progress("finding templates", 2, 2)
+    columns = Columns(
+        acc=taken.column("acc", np.int32),
+        time=taken.column("time", np.int64),
+        exact=taken.column("exact", np.uint64),
+        live=live,
+        roles=masks,
+        near=near,
+    )
+    return assembled(engine, taken, columns, found, known, (names, extraction))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Arrays by exchange as ``log.Log`` has them."""
+
+    acc: Any
+    time: Any
+    exact: Any
+    live: Any
+    roles: Any
+    near: Any
+
+
+def doubled(engine: Engine) -> Any:
+    """Int64: rows whose exchange id an earlier row has."""
     doubles = engine.table(
         "SELECT s.row FROM sketch s JOIN (SELECT exchange_id, min(row) AS first FROM sketch GROUP BY exchange_id "
         "HAVING count(*) > 1) d ON s.exchange_id = d.exchange_id WHERE s.row > d.first"
     )
-    live[doubles.column("row").to_numpy()] = False
-    taken.scanned["duplicates"] = int((~live).sum())
-    progress("finding templates", 0, 2)
-    found = templates.templates(
-        lambda: templates.each(file.iter_batches(columns=list(templates.COLUMNS))),
-        taken.rows,
-        taken.counter,
-    )
-    progress("finding templates", 1, 2)
-    roles, names, extraction = _roles(engine, taken.rows)
-    projections = taken.projections()
-    own = np.flatnonzero((found.of_row < 0) & live)
-    known = streams.registry(projections, own)
-    near = streams.near(projections, known)
-    progress("finding templates", 2, 2)
+    return doubles.column("row").to_numpy()
+
+
+def assembled(
+    engine: Engine,
+    taken: Ingest,
+    columns: Columns,
+    found: templates.Templates,
+    known: streams.Registry,
+    signals: tuple[tuple[str, ...], int],
+) -> Log:
+    """The log of columns by exchange, with accounts, parties and traces read from the view ``sketch``.
+
+    ``signals``: the names of ``columns.roles``' bits, and the mask of those that are extraction roles.
+    """
+    taken.scanned["duplicates"] = int((~columns.live).sum())
     people = engine.table(
         "SELECT acc, max(organization_id) AS organization, max(relation) AS relation FROM sketch "
         "GROUP BY acc ORDER BY acc"
@@ -122,24 +190,25 @@ def build(engine: DuckDB, taken: Ingest, progress: Callable[[str, int, int], Non
     ]
     party = np.unique(np.array(owner, object).astype(str), return_inverse=True)[1].astype(np.int32)
     relation = people.column("relation").to_pylist()
+    own = np.flatnonzero((found.of_row < 0) & columns.live)
     log = Log(
-        acc=acc,
-        time=_column(file, "time", np.int64, taken.rows),
-        exact=_column(file, "exact", np.uint64, taken.rows),
-        live=live,
+        acc=columns.acc,
+        time=columns.time,
+        exact=columns.exact,
+        live=columns.live,
         template=found.of_row,
         template_key=found.key,
         template_anchors=found.anchors,
-        roles=roles,
-        role_names=names,
-        extraction=extraction,
+        roles=columns.roles,
+        role_names=signals[0],
+        extraction=signals[1],
         accounts=taken.accounts,
         party=party,
         declared=np.array([one is not None for one in relation], bool),
         parties=int(party.max()) + 1,
         present=taken.present,
-        near=near,
-        topic=streams.topics(near, acc, own),
+        near=columns.near,
+        topic=streams.topics(columns.near, columns.acc, own),
         topic_key=known.key,
     )
     log.traces = traces.read(engine, log)
@@ -150,17 +219,11 @@ def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
-def _column(file: pq.ParquetFile, name: str, kind: Any, rows: int) -> Any:
-    out = np.empty(rows, kind)
-    at = 0
-    for batch in file.iter_batches(columns=[name]):
-        values = batch.column(0).to_numpy(zero_copy_only=False)
-        out[at : at + values.size] = values
-        at += values.size
-    return out
+def roles(engine: Engine, rows: int) -> tuple[Any, tuple[str, ...], int]:
+    """Bit masks by row (uint64) of the role signals that speak, their names, and the mask of extraction roles.
 
-
-def _roles(engine: DuckDB, rows: int) -> tuple[Any, tuple[str, ...], int]:
+    Asks the table ``sketch`` of ``rows`` rows, numbered from 0 as ``row``.
+    """
     masks = np.zeros(rows, np.uint64)
     names: list[str] = []
     extraction = 0
@@ -177,17 +240,25 @@ def _roles(engine: DuckDB, rows: int) -> tuple[Any, tuple[str, ...], int]:
     return masks, tuple(names), extraction
 
 
-def tokens(engine: DuckDB, verdict: Verdict) -> dict[str, int]:
-    """Input and output tokens of a verdict's exchanges, 0 where the log has no counts."""
-    engine.register("chosen", pa.table({"row": verdict.rows.astype(np.int64)}))
-    sums = engine.table(
-        "SELECT coalesce(sum(input_tokens), 0)::BIGINT AS input, coalesce(sum(output_tokens), 0)::BIGINT AS output "
-        "FROM sketch WHERE row IN (SELECT row FROM chosen)"
+def tokens(engine: Engine, verdicts: Sequence[Verdict]) -> list[dict[str, int]]:
+    """Input and output tokens of each verdict's exchanges, 0 where the log has no counts: one pass for all."""
+    sums = [{"input": 0, "output": 0} for _ in verdicts]
+    if not sums:
+        return sums
+    rows = [one.rows.astype(np.int64) for one in verdicts]
+    which = np.repeat(np.arange(len(rows)), [one.size for one in rows])
+    engine.register("chosen", pa.table({"row": np.concatenate(rows), "verdict": which}))
+    found = engine.table(
+        "SELECT c.verdict, coalesce(sum(s.input_tokens), 0)::BIGINT AS input, "
+        "coalesce(sum(s.output_tokens), 0)::BIGINT AS output FROM sketch s JOIN chosen c ON s.row = c.row "
+        "GROUP BY c.verdict"
     )
-    return {name: int(sums.column(name)[0].as_py()) for name in ("input", "output")}
+    for one in found.to_pylist():
+        sums[one.pop("verdict")] = one
+    return sums
 
 
-def texts(engine: DuckDB, files: list[tuple[Path, int]]) -> Callable[[Any], dict[int, str]]:
+def texts(engine: Engine, files: list[tuple[Path, int]]) -> Callable[[Any], dict[int, str]]:
     """A reader of the stored beginning of a few exchanges' text, by row. ``files``: see ``Ingest``."""
     begins = np.array([first for _, first in files], np.int64)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
@@ -65,43 +66,42 @@ def exchanges(
         campaign_names = pa.array([name for name, _ in accused], pa.string())
         account_names = pa.array(log.accounts, pa.string())
         role_names = pa.array((*log.role_names, ""), pa.string())
-        role = _first_role(log)
-        stream, stream_names = _streams(log)
+        kinds = _kinds(log)
         at = 0
         for batch in ids:
             part = slice(at, at + batch.num_rows)
             at += batch.num_rows
+            role = _first_role(log, part)
             columns = [
                 batch.column(0).cast(pa.string()),
                 pa.array(log.time[part], pa.int64()),
                 account_names.take(pa.array(log.acc[part])),
-                stream_names.take(pa.array(stream[part])),
+                _streams(log, part, account_names, kinds),
                 campaign_names.take(pa.array(campaign[part], mask=campaign[part] < 0)),
-                role_names.take(pa.array(role[part], mask=role[part] < 0)),
+                role_names.take(pa.array(role, mask=role < 0)),
             ]
             live = pa.array(log.live[part])
             writer.write_batch(pa.record_batch(columns, schema=EXCHANGES).filter(live))
 
 
-def _streams(log: Log) -> tuple[Any, pa.Array]:
-    """int64 by exchange and names: a stream is an account's exchanges of one template or one kind of own text."""
-    distinct, stream = np.unique(log.stream(slice(None)), return_inverse=True)
-    names = [
-        "own",
-        *(f"{key:016x}" for key in log.template_key.tolist()),
-        *(f"own-{key:016x}" for key in log.topic_key.tolist()),
-    ]
-    account = pa.array(log.accounts, pa.string()).take(pa.array(distinct >> 32)).to_pylist()
-    kind = (distinct & 0xFFFFFFFF).tolist()
-    return stream, pa.array(
-        [f"{name}/{names[k]}" for name, k in zip(account, kind, strict=True)], pa.string()
-    )
+def _kinds(log: Log) -> pa.Array:
+    """The names of what an account's streams are told apart by, in the order of ``Log.stream``'s lower half."""
+    topics = [f"own-{key:016x}" for key in log.topic_key.tolist()]
+    return pa.array(["own", *(f"{key:016x}" for key in log.template_key.tolist()), *topics], pa.string())
 
 
-def _first_role(log: Log) -> Any:
+def _streams(log: Log, rows: slice, accounts: pa.Array, kinds: pa.Array) -> pa.Array:
+    """The names of the streams of ``rows``: an account's exchanges of one template or one kind of own text."""
+    distinct, stream = np.unique(log.stream(rows), return_inverse=True)
+    account, kind = accounts.take(pa.array(distinct >> 32)), kinds.take(pa.array(distinct & 0xFFFFFFFF))
+    return pc.binary_join_element_wise(account, kind, "/").take(pa.array(stream))
+
+
+def _first_role(log: Log, rows: slice = slice(None)) -> Any:
     """int16 by exchange: its first role, extraction roles before product roles; −1 for none."""
-    out = np.full(log.roles.size, -1, np.int16)
+    roles = log.roles[rows]
+    out = np.full(roles.size, -1, np.int16)
     order = sorted(range(len(log.role_names)), key=lambda bit: (not log.extraction >> bit & 1, bit))
     for bit in reversed(order):
-        out[((log.roles >> np.uint64(bit)) & np.uint64(1)) == 1] = bit
+        out[((roles >> np.uint64(bit)) & np.uint64(1)) == 1] = bit
     return out

@@ -198,3 +198,87 @@ def each(batches: Iterable[Any]) -> Iterator[Batch]:
             flat[where] = values
             begin = begin + length
         yield flat, offsets, batch.column("exact").to_numpy(zero_copy_only=False)
+
+
+# The same for a log in parts on different machines: what parts yield is added up by SQL, what remains is small.
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Anchors that stand in ``LEAST`` exchanges or more, most frequent first.
+
+    ``anchors`` uint64, ``support`` int64: exchanges each stands in, ``seen`` uint64: see ``_anchors.count_exactly``.
+    """
+
+    anchors: Any
+    support: Any
+    seen: Any
+
+    @classmethod
+    def of(cls, anchors: Any, support: Any, seen: Any) -> Ranking:
+        """Put distinct ``anchors`` in order."""
+        order = np.lexsort((anchors, -support))
+        return cls(anchors[order], support[order], seen[order])
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """``component`` int32 by rank; by component ``size`` int64 and ``varied`` int8, see ``VARIED``."""
+
+    component: Any
+    size: Any
+    varied: Any
+
+
+def counted(batches: Iterable[Batch]) -> tuple[Any, Any, Any]:
+    """All anchors of one part: distinct uint64, exchanges each stands in (int32), and the bits of their bodies (uint64)."""
+    return _frequent(batches, Counter(np.full(1 << 8, 255, np.uint8)), 0)
+
+
+class Lookup:
+    """Finds the ranks of a part's anchors; made once a process, for all its parts."""
+
+    def __init__(self, ranking: Ranking) -> None:
+        self.ranking = ranking
+        self._slots, self._ranks = _index(ranking.anchors)
+
+    def ranks(self, batches: Iterable[Batch]) -> Iterator[tuple[Any, Any, Any]]:
+        """By batch: flat ranks (int32), their offsets (int64), and how many anchors each exchange has (int32)."""
+        for anchors, offsets, _ in batches:
+            out, out_offsets = np.empty(anchors.size + 1, np.int32), np.empty(offsets.size, np.int64)
+            end = _anchors.look_up(self._slots, self._ranks, anchors, offsets, out, out_offsets)
+            yield out[:end], out_offsets, np.diff(offsets).astype(np.int32)
+
+    def pairs(self, batches: Iterable[Batch]) -> tuple[Any, Any]:
+        """Neighbour pairs of a part: ``first * anchors + second`` (int64), and in how many exchanges (int64)."""
+        pairs = _Pairs(self.ranking.support)
+        for ranks, offsets, _ in self.ranks(batches):
+            pairs.add(ranks, offsets)
+        pairs.merge()
+        return pairs.keys, pairs.counts
+
+    def votes(self, batches: Iterable[Batch], groups: Groups) -> Iterator[Any]:
+        """By batch: the component of each exchange (int32), -1 for none."""
+        for entry in self.ranks(batches):
+            yield _votes(entry, groups.component, groups.size, groups.varied)
+
+
+def grouped(ranking: Ranking, keys: Any, counts: Any) -> Groups:
+    """Components of anchors that keep company, from all parts' pairs."""
+    pairs = _Pairs(ranking.support)
+    pairs.keys, pairs.counts = keys, counts
+    component = _components(pairs, ranking.support)
+    size = np.bincount(component, minlength=int(component.max()) + 1)
+    bodies = np.zeros(size.size, np.uint64)
+    np.bitwise_or.at(bodies, component, ranking.seen)
+    return Groups(
+        component, size, np.searchsorted(VARIED, np.bitwise_count(bodies), side="right").astype(np.int8)
+    )
+
+
+def chosen(used: Any, ranking: Ranking, groups: Groups) -> tuple[Any, Templates]:
+    """Int32 by component: its template or -1, and the templates (without ``of_row``) of the components ``used``."""
+    used = np.unique(used[used >= 0]).astype(np.int32)
+    number = np.full(groups.size.size, -1, np.int32)
+    number[used] = np.arange(used.size, dtype=np.int32)
+    return number, _compact(used, groups.component, ranking.anchors)

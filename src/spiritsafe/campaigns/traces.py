@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.crossings import Bodies, Crossings
     from spiritsafe.campaigns.log import Log
     from spiritsafe.campaigns.migration import Lives
-    from spiritsafe.engine.duckdb import DuckDB
+    from spiritsafe.engine import Engine
 
 #: The kind of fact that each test here stands on. They count for an accusation.
 GROUPS = {
@@ -46,7 +46,7 @@ class Traces:
     adoption: Adoption | None
 
 
-def read(engine: DuckDB, log: Log) -> Traces:
+def read(engine: Engine, log: Log) -> Traces:
     """Read the traces from ``sketch``, and the parameters into ``log.combination``."""
     crossings.prepare(engine, log)
     log.combination = grids.combinations(engine, log)
@@ -62,7 +62,7 @@ def read(engine: DuckDB, log: Log) -> Traces:
     return Traces(redeemed, pairs, retried, sent, lives, adoption.pivots(engine, log))
 
 
-def layers(engine: DuckDB, log: Log) -> dict[str, Layer]:
+def layers(engine: Engine, log: Log) -> dict[str, Layer]:
     """The layers that traces give: crossings (a value is one pair of parties), pivots, shapes of mail domains."""
     known: Traces = log.traces
     found = {morphology.NAME: morphology.shapes(engine, log)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import evidence, grounds, hypotheses, intent
-from spiritsafe.campaigns._spread import spread
+from spiritsafe.campaigns._processes import shared_out
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 from spiritsafe.campaigns.decide import bar, e_bh
 from spiritsafe.campaigns.log import STRONG
@@ -67,7 +67,7 @@ def verdicts(
     size = sum(one.rows.size for one in candidates)
     many = _EACH * len(candidates) + _ROW * size >= _WORTH
     found: dict[int, Verdict] = {}
-    judging = spread(work, candidates, processes=settings.threads if many else 1, folder=folder)
+    judging = shared_out(work, candidates, processes=settings.threads if many else 1, folder=folder)
     for done, (index, verdict) in enumerate(judging, 1):
         if verdict:
             verdict.candidate = candidates[index]  # not a copy that has travelled

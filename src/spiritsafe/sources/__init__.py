@@ -14,7 +14,7 @@ milliseconds or a TIMESTAMP; numbers may be text: casts are made in one place (`
 * ``EXAMPLES``: pairs of a raw record and the canonical values it must give; tests run them.
 """
 
-from spiritsafe.sources._inputs import expand, listing, printable
+from spiritsafe.sources._inputs import LogFile, expand, listing, printable
 from spiritsafe.sources._reading import Reading, read
 
-__all__ = ["Reading", "expand", "listing", "printable", "read"]
+__all__ = ["LogFile", "Reading", "expand", "listing", "printable", "read"]

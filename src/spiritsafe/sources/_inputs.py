@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spiritsafe.errors import InputChanged, InputError
+from spiritsafe.sources._lakehouse import table_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,16 +46,18 @@ def expand(inputs: Sequence[str | Path]) -> tuple[list[LogFile], list[str]]:
     """Files, folders (searched below, sorted) and globs -> files to read, and notes on what was passed over.
 
     Hidden files, those that begin with ``_`` and those that are still written (``UNFINISHED``) are passed over
-    inside folders, not when named. A file named twice is read once. Raises InputError for what is not there, holds no
-    file, or cannot be read.
+    inside folders, not when named. A folder that is a Delta or Iceberg table gives the files of its newest state. A file
+    named twice is read once. Raises InputError for what is not there, holds no file, or cannot be read.
     """
     found: dict[str, LogFile] = {}
     skipped: list[str] = []
     for given in map(str, inputs):
         for path in _matches(given):
             if Path(path).is_dir():
-                listed, passed_over = listing(path)
-                skipped += passed_over
+                listed = table_files(path)
+                if listed is None:
+                    listed, passed_over = listing(path)
+                    skipped += passed_over
                 if not listed:
                     raise InputError("the folder holds no log files", where=path)
                 files = [_file(name, named=False) for name in listed]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from spiritsafe.campaigns._spread import spread
+from spiritsafe.campaigns._processes import shared_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,8 @@ def _fails(items: Sequence[int]) -> list[int]:
 def test_the_same_from_two_processes_as_from_one(count: int, tmp_path: Path):
     table = np.arange(400_000.0).reshape(100, -1)
     work, items = partial(_sums, table), list(range(count))
-    two = dict(spread(work, items, processes=2, folder=tmp_path))
-    one = dict(spread(work, items, processes=1, folder=None))
+    two = dict(shared_out(work, items, processes=2, folder=tmp_path))
+    one = dict(shared_out(work, items, processes=1, folder=None))
     assert sorted(two) == sorted(one) == items
     assert [two[key][0] for key in items] == [table[key].sum() for key in items]
     if count > 1:
@@ -41,11 +41,11 @@ def test_the_same_from_two_processes_as_from_one(count: int, tmp_path: Path):
 
 def test_an_error_comes_back(tmp_path: Path):
     with pytest.raises(ValueError, match="is not liked"):
-        list(spread(_fails, [0, 1], processes=2, folder=tmp_path))
+        list(shared_out(_fails, [0, 1], processes=2, folder=tmp_path))
 
 
 def _inside(queue: Any) -> None:
-    queue.put(sorted(spread(partial(_sums, np.ones((3, 3))), [0, 1, 2], processes=2, folder=None)))
+    queue.put(sorted(shared_out(partial(_sums, np.ones((3, 3))), [0, 1, 2], processes=2, folder=None)))
 
 
 def test_a_process_that_may_start_no_others_does_it_itself():

@@ -18,7 +18,7 @@ _PARTS = 12
 """Parts a process: the last to finish is not waited for long, and few copies of small things travel."""
 
 
-def spread(
+def shared_out(
     work: Callable[[Sequence[T]], list[R]], items: Sequence[T], *, processes: int, folder: Path | None
 ) -> Iterator[tuple[int, R]]:
     """``work`` on all of ``items``: place and result of each, in no fixed order.

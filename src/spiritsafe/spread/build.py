@@ -1,0 +1,195 @@
+"""Stage B: counts are added up by SQL where the executors are; the log they give is the one a single machine makes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow.types as pt
+
+from spiritsafe.campaigns import streams, templates
+from spiritsafe.campaigns.stored import Columns, assembled, doubled, roles
+from spiritsafe.engine.duckdb import DuckDB
+from spiritsafe.spread import parts, steps
+from spiritsafe.spread.taken import array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from spiritsafe.campaigns.log import Log
+    from spiritsafe.engine import Engine
+    from spiritsafe.engine.spark import Spark
+    from spiritsafe.spread.taken import Spread
+
+    Progress = Callable[[str, int, int], None]
+
+_COLUMNS = (
+    ("acc", np.int32),
+    ("time", np.int64),
+    ("exact", np.uint64),
+    ("component", np.int32),
+    ("roles", np.uint64),
+)
+_ROWS = 1 << 18
+_SUSPECTS = 200_000
+"""Ids that may occur twice, up to which they are looked at here; a log that was written twice has more."""
+
+
+def builder(spark: Spark, shared: Path, memory: str) -> Callable[[Engine, Spread, Progress], Log]:
+    """How a log is made on ``spark``. ``shared``: a folder that driver and executors reach under the same path."""
+    return partial(_build, spark, shared, memory)
+
+
+def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Spread, progress: Progress) -> Log:
+    items: list[dict[str, Any]] = [
+        {
+            "folder": str(part.folder),
+            "rows": part.rows,
+            "before": part.before,
+            "into": str(shared / f"{number}.columns"),
+            "memory": memory,
+        }
+        for number, part in enumerate(taken.parts)
+        if part.rows
+    ]
+    accounts = _sketch(spark, shared, taken)
+    progress("finding templates", 0, 4)
+    ranking, groups = _grouped(spark, shared, items, progress)
+    held = {
+        "accounts": accounts,
+        "ranking": ranking and steps.keep(shared / "ranking", ranking.anchors, ranking.support, ranking.seen),
+        "groups": groups and steps.keep(shared / "groups", groups.component, groups.size, groups.varied),
+    }
+    spark.spread("used", [item | held for item in items], steps.columns, steps.USED)
+    used = spark.table("SELECT DISTINCT component FROM used").column(0).to_numpy()
+    if ranking and groups:
+        number, found = templates.chosen(used, ranking, groups)
+    else:
+        number, found = np.zeros(0, np.int32), templates.Templates(None, np.zeros(0, np.uint64), [])
+    made = {name: array(taken.work, name, kind, taken.rows) for name, kind in _COLUMNS}
+    _gather(items, made)
+    template = made.pop("component")
+    for rows in _slices(taken.rows):
+        has = template[rows] >= 0
+        template[rows][has] = number[template[rows][has]]
+    live = array(taken.work, "live", bool, taken.rows)
+    live[:] = True
+    live[_doubled(spark, taken, items)] = False
+    progress("finding templates", 3, 4)
+    known = streams.registry(taken.projections(), np.flatnonzero((template < 0) & live))
+    made["near"] = array(taken.work, "near", np.int32, taken.rows)
+    kept = steps.keep(shared / "registry", known.centroids, known.key)
+    there = [item | {"registry": kept, "into": f"{item['into']}-near"} for item in items]
+    spark.spread("near", there, steps.near, steps.DONE)
+    spark.table("SELECT count(*) AS parts FROM near")
+    _gather(there, {"near": made["near"]})
+    progress("finding templates", 4, 4)
+    found = templates.Templates(template, found.key, found.anchors)
+    log = assembled(engine, taken, Columns(live=live, **made), found, known, _signals(taken))
+    for name in ("row_party", "topic", "combination"):
+        mapped = array(taken.work, name, np.int32, taken.rows)
+        mapped[:] = getattr(log, name)
+        setattr(log, name, mapped)
+    return log
+
+
+def _sketch(spark: Spark, shared: Path, taken: Spread) -> str:
+    """The view ``sketch`` over all parts, as on one machine but for lists; the accounts, numbered by first appearance."""
+    there = [part for part in taken.parts if part.rows]
+    schema = pq.read_schema(there[0].sketch)
+    flat = [field.name for field in schema if not pt.is_list(field.type)]
+    spark.files("made", [str(part.sketch) for part in there], flat)
+    begins = {
+        "part": pa.array([parts.number(part.folder.name) for part in there], pa.int64()),
+        "before": pa.array([part.before for part in there], pa.int64()),
+    }
+    spark.register("parts", pa.table(begins))
+    first = spark.table(
+        "SELECT m.account_id, min(p.before + m.place) AS first FROM made m JOIN parts p ON m.part = p.part "
+        "GROUP BY m.account_id ORDER BY first"
+    )
+    names = first.column("account_id").combine_chunks()
+    taken.accounts[:] = names.to_pylist()
+    path = shared / "accounts.parquet"
+    table = pa.table({"account_id": names, "acc": pa.array(np.arange(len(names), dtype=np.int32))})
+    pq.write_table(table, path)
+    spark.files("accounts", [str(path)], table.column_names)
+    spark.execute(
+        "CREATE VIEW sketch AS SELECT p.before + m.place AS row, a.acc, m.* FROM made m "
+        "JOIN parts p ON m.part = p.part JOIN accounts a ON m.account_id = a.account_id"
+    )
+    return str(path)
+
+
+def _doubled(spark: Spark, taken: Spread, items: list[dict[str, Any]]) -> Any:
+    """As ``doubled``, but what moves is eight bytes an exchange, and the ids of those few that may be doubles."""
+    spark.spread("ids", items, steps.ids, steps.IDS)
+    suspects = spark.table(f"SELECT hash FROM ids GROUP BY hash HAVING count(*) > 1 LIMIT {_SUSPECTS + 1}")
+    if suspects.num_rows > _SUSPECTS:
+        return doubled(spark)
+    if not suspects.num_rows:
+        return np.zeros(0, np.int64)
+    spark.register("suspects", suspects)
+    found = spark.table("SELECT i.row FROM ids i JOIN suspects s ON i.hash = s.hash")
+    rows = np.sort(found.column("row").to_numpy())
+    told = [batch.column("exchange_id").cast(pa.string()) for batch, _ in taken.some(["exchange_id"], rows)]
+    names = pa.chunked_array(told).combine_chunks().dictionary_encode().indices.to_numpy()
+    first = np.zeros(rows.size, bool)
+    first[np.unique(names, return_index=True)[1]] = True
+    return rows[~first]
+
+
+def _grouped(
+    spark: Spark, shared: Path, items: list[dict[str, Any]], progress: Progress
+) -> tuple[templates.Ranking | None, templates.Groups | None]:
+    """Frequent anchors and their components; None and None when no anchor is frequent."""
+    spark.spread("counted", items, steps.counted, steps.COUNTED)
+    often = spark.table(
+        "SELECT anchor, CAST(sum(support) AS BIGINT) AS support, bit_or(seen) AS seen FROM counted "
+        f"WHERE anchor <> 0 GROUP BY anchor HAVING sum(support) >= {templates.LEAST}"
+    )
+    progress("finding templates", 1, 4)
+    if not often.num_rows:
+        return None, None
+    anchors, support, seen = (often.column(name).to_numpy() for name in ("anchor", "support", "seen"))
+    ranking = templates.Ranking.of(anchors.view(np.uint64), support, seen.view(np.uint64))
+    held = steps.keep(shared / "ranking", ranking.anchors, ranking.support, ranking.seen)
+    spark.spread("pairs", [item | {"ranking": held} for item in items], steps.pairs, steps.PAIRS)
+    # A Jaccard index of one half of two anchors that stand in LEAST exchanges or more needs so many common ones.
+    least = -(-2 * templates.LEAST // 3)
+    both = spark.table(
+        f"SELECT pair, CAST(sum(support) AS BIGINT) AS support FROM pairs GROUP BY pair HAVING sum(support) >= {least}"
+    )
+    progress("finding templates", 2, 4)
+    keys, counts = both.column("pair").to_numpy(), both.column("support").to_numpy()
+    order = np.argsort(keys)
+    return ranking, templates.grouped(ranking, keys[order], counts[order])
+
+
+def _gather(items: list[dict[str, Any]], made: dict[str, Any]) -> None:
+    """Put what executors wrote for their parts in one array each, a batch at a time."""
+    for item in items:
+        at = item["before"]
+        with pq.ParquetFile(item["into"]) as file:
+            for batch in file.iter_batches(batch_size=_ROWS, columns=list(made)):
+                for name, out in made.items():
+                    out[at : at + batch.num_rows] = batch.column(name).to_numpy(zero_copy_only=False)
+                at += batch.num_rows
+
+
+def _slices(rows: int) -> Iterator[slice]:
+    return (slice(at, min(at + _ROWS, rows)) for at in range(0, rows, _ROWS))
+
+
+def _signals(taken: Spread) -> tuple[tuple[str, ...], int]:
+    """The names of the role signals and the mask of extraction roles: what an empty sketch is told of them."""
+    schema = pq.read_schema(next(part.sketch for part in taken.parts if part.rows))
+    nothing = schema.empty_table()
+    with DuckDB(taken.work, memory="100MB", threads=1) as engine:
+        engine.register("sketch", nothing.append_column("row", pa.array([], pa.int64())))
+        _, names, extraction = roles(engine, 0)
+    return names, extraction
