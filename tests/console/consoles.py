@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -27,6 +28,7 @@ from spiritsafe.console.desk import Desk, Write
 from spiritsafe.sharing.hub import store
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Generator, Mapping
 
 HERE = Path(__file__).parent
@@ -81,7 +83,8 @@ class Browser:
     """Somebody with cookies, and no JavaScript."""
 
     def __init__(self, base: str) -> None:
-        self.line = httpx.Client(base_url=base, timeout=30, follow_redirects=False)
+        # No TLS here; reading the certificates of the whole world takes longer than most tests.
+        self.line = httpx.Client(base_url=base, timeout=30, follow_redirects=False, verify=False)  # noqa: S501
 
     def get(self, path: str) -> httpx.Response:
         return self.line.get(path)
@@ -280,3 +283,18 @@ def proposed(house: House, by: str = "ana", response: str = "withhold_reasoning"
     answer = who.send(page, "/orders/new", order_id=chosen, reason="it takes the reasoning")
     assert answer.status_code == 303, answer.text
     return answer.headers["location"].split("/")[2].partition("?")[0]
+
+
+def answering(port: int, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    """Wait until a console of a process of its own answers."""
+    end = time.monotonic() + seconds
+    while True:
+        assert process.poll() is None, "the console ended"
+        assert time.monotonic() < end, "the console does not answer"
+        try:
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as line:
+                line.request("GET", "/healthz")
+                if line.getresponse().status == 200:
+                    return
+        except OSError:
+            time.sleep(0.1)

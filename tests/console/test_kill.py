@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from consoles import CAMPAIGN, PASSWORD, Browser, furnish
+from consoles import CAMPAIGN, PASSWORD, Browser, answering, furnish
 from typer.testing import CliRunner
 
 from spiritsafe import ledger
@@ -37,16 +37,8 @@ def begun(data: Path, port: int) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [*COMMAND, "--data", str(data), "--listen", f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL
     )
-    end = time.monotonic() + 60
-    while True:
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5)
-        except httpx.HTTPError:
-            assert process.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        else:
-            return process
+    answering(port, process)
+    return process
 
 
 def test_a_console_killed_in_mid_write_has_lost_nothing_and_does_nothing_twice(

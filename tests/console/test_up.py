@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
 import pytest
+from consoles import answering
 from test_kill import free
 from typer.testing import CliRunner
 
@@ -73,17 +73,6 @@ def test_what_is_wrong_in_the_file_is_told_with_its_line(
     assert line is None or f"team.toml:{line}" in str(ended.exception)
 
 
-def until(port: int, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == 200:
-                return
-        except httpx.HTTPError:
-            assert time.monotonic() < end
-            time.sleep(0.1)
-
-
 def alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -102,14 +91,14 @@ def test_a_part_that_ends_starts_again_and_all_end_together(tmp_path: Path):
     with log.open("wb") as out:
         process = subprocess.Popen([*COMMAND, str(path)], stdout=out, stderr=out)
     try:
-        until(port)
+        answering(port, process)
         (first,) = pids("console")
         os.kill(first, signal.SIGKILL)
         end = time.monotonic() + 30
         while len(pids("console")) < 2:
             assert time.monotonic() < end
             time.sleep(0.1)
-        until(port)
+        answering(port, process)
         assert "console | ended with -9; starts again in 1 s" in log.read_text()
         assert len(pids("watch")) == 1
         everyone = [pids("console")[-1], pids("watch")[-1]]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LOOK: Final = 2.0
 """Seconds between two looks at the folders."""
 _RESULT: Final = "campaigns.json"
+_EMPTY: Final = _index.SUMMARY.append(pa.field("run", pa.string()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +84,20 @@ class Results:
         """The run called ``name``."""
         return next((one for one in self.runs() if one.name == name), None)
 
-    def queue(self) -> pa.Table:
-        """One row a campaign; of one that stands in several runs, the newest. Columns of `_index.SUMMARY`, and ``run``."""
+    def queue(self, run: str = "") -> pa.Table:
+        """One row a campaign, columns of `_index.SUMMARY` and ``run``: those of one run, or of all.
+
+        Of a campaign that stands in several runs the newest counts.
+        """
         runs = self.runs()
+        if run:
+            chosen = [one for one in runs if one.name == run]
+            return pa.concat_tables(map(_with_run, chosen)) if chosen else _EMPTY.empty_table()
         with self._lock:
             if self._queue is None:
-                parts = [
-                    one.campaigns.append_column(
-                        "run", pa.array([one.name] * one.campaigns.num_rows, pa.string())
-                    )
-                    for one in runs
-                ]
-                whole = (
-                    pa.concat_tables(parts)
-                    if parts
-                    else _index.SUMMARY.append(pa.field("run", pa.string())).empty_table()
-                )
+                whole = pa.concat_tables(map(_with_run, runs)) if runs else _EMPTY.empty_table()
                 codes = whole["campaign_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-                first = _first_of_each(codes)
-                self._queue = whole.take(pa.array(first)).combine_chunks()
+                self._queue = whole.take(pa.array(_first_of_each(codes))).combine_chunks()
             return self._queue
 
     def campaign(self, run: str, campaign: str) -> dict[str, Any] | None:
@@ -244,6 +240,10 @@ class Results:
         name = re.sub(r"[^A-Za-z0-9_-]+", "-", folder.name).strip("-") or "run"
         same = [one for one in self._found() if one.name == folder.name]
         return name if len(same) == 1 else f"{name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:4]}"
+
+
+def _with_run(run: Run) -> pa.Table:
+    return run.campaigns.append_column("run", pa.array([run.name] * run.campaigns.num_rows, pa.string()))
 
 
 def _first_of_each(codes: Any) -> Any:

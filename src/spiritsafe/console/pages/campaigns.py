@@ -49,7 +49,8 @@ async def campaigns(request: Request) -> Response:
     state = request.app.state
 
     states = await triage.known(state)
-    data = await run_in_threadpool(listed, state.results.queue(), states, dict(asked))
+    queue = await run_in_threadpool(state.results.queue, asked.get("run", ""))
+    data = await run_in_threadpool(listed, queue, states, dict(asked))
     data["runs"] = [one.name for one in state.results.runs()]
     return respond(request, "campaigns.html", data)
 
@@ -79,8 +80,6 @@ def listed(
     keep = pa.array(np.ones(table.num_rows, bool))
     if wanted["label"] in LABELS:
         keep = pc.and_(keep, pc.equal(table["label"], wanted["label"]))
-    if wanted["run"]:
-        keep = pc.and_(keep, pc.equal(table["run"], wanted["run"]))
     if wanted["q"]:
         text = pc.or_(
             pc.match_substring(table["campaign_id"], wanted["q"], ignore_case=True),
