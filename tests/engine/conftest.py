@@ -47,7 +47,7 @@ def _lines(part: pa.Table) -> bytes:
 
 @pytest.fixture(scope="session")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """About 5,000 exchanges, a campaign, one account with a tenth of all: every format and compression, doubles, nulls, broken files."""
+    """About 5,000 exchanges, a campaign, one account with a tenth of all: every format, doubles, nulls, broken files."""
     made = tmp_path_factory.mktemp("made")
     plan = Plan(
         (
