@@ -80,7 +80,7 @@ def live(tmp_path_factory: pytest.TempPathFactory, password_hash: str, browser: 
 def someone(browser: Browser, house: House, name: str, **options: Any) -> Page:
     """A tab in which somebody signed in."""
     page = browser.new_context(base_url=house.base, **options).new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(40_000)
     page.goto("/login")
     page.fill("#name", name)
     page.fill("#password", PASSWORD)
