@@ -19,7 +19,7 @@ ACCOUNT = "acct_000ff0abb72f7517"
 
 def done(house: House, case: str) -> dict[str, Any]:
     """The case, once nothing is under way."""
-    for _ in range(400):
+    for _ in range(1_200):
         told = house.someone("vi").json(f"/cases/{case}.json")
         if not told["working"]:
             return told

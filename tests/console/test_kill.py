@@ -161,6 +161,7 @@ def test_the_first_start_makes_an_admin_and_people_are_added_beside_a_running_co
         (("nowhere",), "there is no such folder"),
         (("--listen", "8600"), "is no address"),
         (("--listen", "127.0.0.1:99999"), "is no address"),
+        (("--listen", "0.0.0.0:8600"), "by which browsers come"),
     ],
 )
 def test_a_console_that_cannot_start_says_why_and_ends_with_2(

@@ -187,7 +187,7 @@ def test_opinions_are_kept_and_a_stale_one_is_refused_with_what_changed(house: H
 
 
 def _wait(house: House, name: str, state: str) -> None:
-    for _ in range(200):
+    for _ in range(600):
         if house.someone("ana").json(f"/orders/{name}.json")["state"] == state:
             return
         time.sleep(0.05)

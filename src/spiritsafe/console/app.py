@@ -78,7 +78,8 @@ def made(settings: Settings, *, now: Callable[[], int] = wall, tick: float = TIC
     app.state.now = now
     app.state.results = Results(settings.results, settings.data / "cache")
     app.state.customers = Customers(settings.records, settings.data / "cache")
-    app.state.throttle = Throttle()
+    app.state.throttle, app.state.flood = Throttle(), Throttle(free=100)
+    app.state.slow = asyncio.Semaphore(2)
     app.state.secret = secrets.token_bytes(32)
     app.state.ticks = []
     app.state.shared = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -16,8 +16,17 @@ from argon2.low_level import Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from starlette.concurrency import run_in_threadpool
 
 from spiritsafe.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LEAST: Final = 12
 MOST: Final = 256
@@ -71,6 +80,12 @@ def unseal(sealed: bytes, passphrase: str) -> Ed25519PrivateKey | None:
     except (InvalidTag, ValueError):
         return None
     return Ed25519PrivateKey.from_private_bytes(raw)
+
+
+async def slowly(request: Request, function: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
+    """Run one of these in a thread, two at a time: each takes 64 MiB, and strangers may ask for many."""
+    async with request.app.state.slow:
+        return await run_in_threadpool(function, *args, **more)
 
 
 def _stretched(passphrase: str, salt: bytes) -> bytes:

@@ -133,6 +133,12 @@ def settled(
     url = (heard.text("url", "") or "").rstrip("/")
     if url and (urlsplit(url).scheme not in {"http", "https"} or urlsplit(url).path):
         raise heard.wrong("url", "scheme and host, as https://console.example")
+    if host in {"0.0.0.0", "::"} and not url:  # noqa: S104 - refused, not bound
+        raise UsageError(
+            "an address for everybody needs the name by which browsers come",
+            where=heard.place(),
+            hint='[listen] url = "https://console.example"',
+        )
     certificate = heard.text("certificate", None)
     share = table.text("share", None)
     return Settings(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from spiritsafe.console import app as house
 from spiritsafe.console import people, sessions
 from spiritsafe.console.guard import Refused, anyone, needs
-from spiritsafe.console.passwords import fits
+from spiritsafe.console.passwords import fits, slowly
 from spiritsafe.console.render import respond
 
 if TYPE_CHECKING:
@@ -42,20 +41,22 @@ async def enter(request: Request) -> Response:
     """Sign in with a name and a password."""
     state, form_ = request.app.state, request.state.form
     name, now = form_.get("name", "").strip()[:64], state.now()
-    keys = (f"name {name}", f"from {request.client.host if request.client else ''} {name}")
-    wait = max(state.throttle.wait(key, now) for key in keys)
+    # Guesses from one address slow down that address only; a flood from many slows down the name, far later.
+    address = request.client.host if request.client else ""
+    slowing = ((state.throttle, f"from {address} {name}"), (state.flood, f"name {name}"))
+    wait = max(throttle.wait(key, now) for throttle, key in slowing)
     if wait:
         seconds = -(-wait // 1_000_000)
         raise Refused(429, f"too many failures; wait {seconds} seconds", "an admin can set a new password")
     person = await state.desk.read(lambda tx: people.one(tx, name))
-    right = await run_in_threadpool(fits, person.password if person else None, form_.get("password", ""))
+    right = await slowly(request, fits, person.password if person else None, form_.get("password", ""))
     if person is None or not right or not person.active:
-        for key in keys:
-            state.throttle.failed(key, now)
+        for throttle, key in slowing:
+            throttle.failed(key, now)
         told = {"next": safe(form_.get("next", "")), "name": name, "error": "Name and password do not fit."}
         return form(request, told, status=401)
-    for key in keys:
-        state.throttle.passed(key)
+    for throttle, key in slowing:
+        throttle.passed(key)
     return await welcome(request, person.name, safe(form_.get("next", "")))
 
 

@@ -55,7 +55,7 @@ async def password(request: Request) -> Response:
     await _again(request)
     if form.get("new", "") != form.get("again", ""):
         raise UsageError("the two new passwords are not the same")
-    hashed = await run_in_threadpool(passwords.hashed, form.get("new", ""))
+    hashed = await passwords.slowly(request, passwords.hashed, form.get("new", ""))
     what = desk.Write(
         person.name, "password-set", f"person {person.name}", "their own new password", form.get("write", "")
     )
@@ -79,7 +79,7 @@ async def key(request: Request) -> Response:
     made = Ed25519PrivateKey.generate()
     public, sealed = (
         keys.public(made),
-        await run_in_threadpool(passwords.seal, made, form.get("passphrase", "")),
+        await passwords.slowly(request, passwords.seal, made, form.get("passphrase", "")),
     )
     what = desk.Write(
         person.name,
@@ -103,7 +103,9 @@ async def _again(request: Request) -> None:
     throttled = f"again {person.name}"
     if state.throttle.wait(throttled, now):
         raise Refused(429, "too many failures", "wait some minutes")
-    if not await run_in_threadpool(passwords.fits, person.password, request.state.form.get("password", "")):
+    if not await passwords.slowly(
+        request, passwords.fits, person.password, request.state.form.get("password", "")
+    ):
         state.throttle.failed(throttled, now)
         raise Refused(403, "this is not your password; nothing was done")
     state.throttle.passed(throttled)

@@ -161,7 +161,7 @@ async def approve(request: Request) -> Response:
     key = f"seal {person.name}"
     if state.throttle.wait(key, now):
         raise Refused(429, "too many failures with this passphrase", "wait some minutes")
-    mine = await run_in_threadpool(passwords.unseal, person.sealed, form.get("passphrase", ""))
+    mine = await passwords.slowly(request, passwords.unseal, person.sealed, form.get("passphrase", ""))
     if mine is None:
         state.throttle.failed(key, now)
         raise Refused(403, "this is not the passphrase of your key; nothing was done")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
@@ -54,7 +53,7 @@ async def add(request: Request) -> Response:
     state, form = request.app.state, request.state.form
     name, role = form.get("name", "").strip(), form.get("role", "")
     people.checked(name, role)
-    hashed = await run_in_threadpool(passwords.hashed, form.get("password", ""))
+    hashed = await passwords.slowly(request, passwords.hashed, form.get("password", ""))
     now = state.now()
     what = desk.Write(
         request.state.person.name,
@@ -75,7 +74,11 @@ async def change(request: Request) -> Response:
     """Another role, an end, a new beginning, a new password: one of them."""
     state, form = request.app.state, request.state.form
     name, what, version = form.get("name", ""), form.get("what", ""), version_of(form)
-    hashed = await run_in_threadpool(passwords.hashed, form.get("password", "")) if what == "password" else ""
+    hashed = (
+        await passwords.slowly(request, passwords.hashed, form.get("password", ""))
+        if what == "password"
+        else ""
+    )
     to = form.get("role", "")
 
     async def job(tx: Tx) -> None:

@@ -28,6 +28,10 @@
     });
   }
 
+  // On a narrow screen the rooms scroll sideways: the one that one is in comes into view.
+  const room = $(".top nav [aria-current]");
+  if (room) room.parentElement.scrollLeft = room.offsetLeft - room.parentElement.offsetLeft - 40;
+
   // A list that keys walk through: j, k; Enter or o opens; x marks; / filters.
   const rows = all("[data-rows] > [data-href]");
   let at = -1;
