@@ -10,6 +10,7 @@
 #   make bench       the golden benchmark in some minutes: docs/benchmark.md, bench/results/golden.json, pictures
 #   make bench-full  all of it, about an hour; goes on where it was stopped. CORPUS=DIR SEED=N for other texts and seeds
 #   make bench-scan  time and memory of a scan
+#   make cluster     a Spark master with two workers on this machine, killed on the way; needs Java
 # They need python3 (3.11 or newer) with its venv module, make, and a package index for pip.
 
 PYTHON ?= python3
@@ -26,7 +27,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo console forum-demo test fix lint types walls unit bench bench-full bench-scan clean
+.PHONY: help demo console forum-demo test fix lint types walls unit cluster bench bench-full bench-scan clean
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
@@ -50,7 +51,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	@echo '==> installing spiritsafe and what its tests need (about 280 MB to fetch the first time)'
+	@echo '==> installing spiritsafe and what its tests need (about 800 MB to fetch the first time)'
 	@$(PIP) install -e '.[dev$(EXTRAS)]' | $(BRIEF)
 	@touch $@ $(VENV)/.installed
 
@@ -101,7 +102,10 @@ walls: $(VENV)/.installed-dev
 	$(BIN)/lint-imports --no-logo
 
 unit: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup # tests that share a Spark stay together
+
+cluster: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m cluster
 
 GOLDEN := PYTHONPATH=bench $(BIN)/python -m golden --seed $(SEED) $(if $(CORPUS),--corpus $(CORPUS))
 

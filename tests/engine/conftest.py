@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from spiritsafe import pipeline
 from spiritsafe.engine.spark import Spark
 from spiritsafe.registry import extensions
 from spiritsafe.settings import Settings
@@ -47,7 +46,10 @@ def _lines(part: pa.Table) -> bytes:
 
 @pytest.fixture(scope="session")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """About 5,000 exchanges, a campaign, one account with a tenth of all: every format, doubles, nulls, broken files."""
+    """About 5,000 exchanges, a campaign, one account with a tenth of all.
+
+    All formats and compressions, doubles, nulls, broken and foreign files.
+    """
     made = tmp_path_factory.mktemp("made")
     plan = Plan(
         (
@@ -90,14 +92,6 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "notes.txt").write_text("no log at all\n", "utf-8")
     (folder / ".hidden").write_text("{}\n", "utf-8")
     return folder
-
-
-@pytest.fixture(scope="session")
-def here(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of a scan on DuckDB."""
-    out = tmp_path_factory.mktemp("here") / "out"
-    pipeline.scan([logs], out, settings=SETTINGS)
-    return out
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,21 +16,18 @@ from spiritsafe import pipeline, spread
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.errors import InputChanged, InputError, MalformedRecord, UnknownFormat, UsageError
 from spiritsafe.spread.build import builder
+from spiritsafe.spread.taken import Spread
 
 from .conftest import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from spiritsafe.campaigns.log import Log
     from spiritsafe.campaigns.stored import Ingest
     from spiritsafe.engine.spark import Spark
-    from spiritsafe.spread.taken import Spread
 
-    Both = tuple[Ingest, Log, Spread, Log, dict[Path, int]]
-
-pytestmark = pytest.mark.usefixtures("spark")
+pytestmark = [pytest.mark.usefixtures("spark"), pytest.mark.xdist_group("spark")]
 
 TEXTS = (
     "campaigns.json",
@@ -39,104 +37,107 @@ TEXTS = (
     "report.html",
     "rejected.jsonl",
 )
+COLUMNS = (
+    "acc", "time", "exact", "live", "template", "roles", "near", "topic", "combination", "party", "row_party",
+)  # fmt: skip
 ASKED: dict[str, Any] = {"format": None, "since": None, "until": None, "strict": False}
 TABLES = ("accounts.parquet", "exchanges.parquet")
 
 
+@dataclass(frozen=True)
+class Scan:
+    """What one scan left: outputs, stage A, stage B."""
+
+    out: Path
+    taken: Ingest
+    log: Log
+
+
 @pytest.fixture(scope="module")
-def there(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The results of a scan on Spark, and its checkpoint."""
-    folder = tmp_path_factory.mktemp("there")
-    cluster = spread.Cluster(checkpoint=folder / "checkpoint")
-    spread.scan([logs], folder / "out", cluster=cluster, settings=SETTINGS)
-    return folder / "out", folder / "checkpoint"
+def here(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Scan:
+    """A scan on DuckDB."""
+    work = tmp_path_factory.mktemp("here")
+    with DuckDB(work, memory="500MB", threads=1) as engine:
+        taken = pipeline.ingest(engine, [logs], work, settings=SETTINGS)
+        result = pipeline.conclude(engine, taken, settings=SETTINGS)
+    assert result.log is not None
+    return Scan(work / "final", taken, result.log)
 
 
-def test_campaigns_accounts_evidence_and_every_other_output_are_equal(here: Path, there: tuple[Path, Path]):
-    result = json.loads((here / "campaigns.json").read_text())
+@pytest.fixture(scope="module")
+def there(logs: Path, spark: Spark, tmp_path_factory: pytest.TempPathFactory) -> Scan:
+    """A scan on Spark, whose views are still there."""
+    work, run, shared = (tmp_path_factory.mktemp(name) for name in ("there", "run", "shared"))
+    taken = spread.ingest(spark, [logs], work, shared, asked=ASKED, settings=SETTINGS)
+    taken.make = builder(spark, run, "300MB")
+    result = pipeline.conclude(spark, taken, settings=SETTINGS)
+    assert result.log is not None
+    return Scan(work / "final", taken, result.log)
+
+
+def test_campaigns_accounts_evidence_and_every_other_output_are_equal(here: Scan, there: Scan):
+    result = json.loads((here.out / "campaigns.json").read_text())
     assert [one["label"] for one in result["campaigns"]].count("campaign") == 1
     assert result["scanned"]["duplicates"] > 20
     assert result["scanned"]["rejected"] >= 3
     assert len(result["scanned"]["set_aside"]) == 1
-    assert {path.name for path in here.iterdir()} == {path.name for path in there[0].iterdir()}
+    assert {path.name for path in here.out.iterdir()} == {path.name for path in there.out.iterdir()}
     for name in TEXTS:
-        assert (here / name).read_bytes() == (there[0] / name).read_bytes(), name
+        assert (here.out / name).read_bytes() == (there.out / name).read_bytes(), name
     for name in TABLES:
-        assert pq.read_table(here / name).equals(pq.read_table(there[0] / name)), name
+        assert pq.read_table(here.out / name).equals(pq.read_table(there.out / name)), name
 
 
-@pytest.fixture(scope="module")
-def both(
-    logs: Path, there: tuple[Path, Path], spark: Spark, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Both]:
-    """Stages A and B on DuckDB, and on Spark from the checkpoint; when each part of it was finished, before that."""
-    before = {path: path.stat().st_mtime_ns for path in (there[1] / "parts").glob("*/part.json")}
-    one, many, run = (tmp_path_factory.mktemp(name) for name in ("one", "many", "run"))
-    with DuckDB(one, memory="500MB", threads=1) as engine:
-        taken = pipeline.ingest(engine, [logs], one, settings=SETTINGS)
-        log = taken.log(engine, pipeline.silent)
-        spread_taken = spread.ingest(spark, [logs], many, there[1], asked=ASKED, settings=SETTINGS)
-        spread_taken.make = builder(spark, run, "300MB")
-        yield taken, log, spread_taken, spread_taken.log(spark, pipeline.silent), before
+def folders(scan: Scan) -> list[Path]:
+    assert isinstance(scan.taken, Spread)
+    return [part.folder for part in scan.taken.parts]
 
 
-def test_sketches_are_bit_equal_row_by_row(both: Both):
-    taken, _, parts, _, _ = both
-    one = pq.read_table(taken.work / "sketch.parquet").drop_columns(["row", "acc"])
+def test_sketches_are_bit_equal_row_by_row(here: Scan, there: Scan):
+    one = pq.read_table(here.taken.work / "sketch.parquet").drop_columns(["row", "acc"])
     index = one.schema.get_field_index("source_file")
     one = one.set_column(index, "source_file", one["source_file"].cast(pa.string()))
-    many = pa.concat_tables([pq.read_table(part.sketch) for part in parts.parts if part.rows])
+    files = [path / "sketch.parquet" for path in folders(there)]
+    many = pa.concat_tables([pq.read_table(path) for path in files if path.exists()])
     assert many.drop_columns(["part", "place"]).equals(one)
-    everything = np.arange(taken.rows)
-    assert (parts.projections()[everything] == taken.projections()).all()
-    some = np.array([3, 2_000, 1, taken.rows - 1])
-    assert (parts.projections()[some] == taken.projections()[some]).all()
+    mine, theirs = here.taken.projections(), there.taken.projections()
+    for rows in (np.arange(here.taken.rows), np.array([3, 2_000, 1, here.taken.rows - 1])):
+        assert (mine[rows] == theirs[rows]).all()
 
 
-def test_what_stage_b_knows_of_each_exchange_is_equal(both: Both):
-    taken, one, parts, many, _ = both
-    assert taken.scanned == parts.scanned
+def test_what_stage_b_knows_of_each_exchange_is_equal(here: Scan, there: Scan):
+    one, many = here.log, there.log
+    assert here.taken.scanned == there.taken.scanned
     assert one.accounts == many.accounts
     assert one.role_names == many.role_names
-    for name in (
-        "acc",
-        "time",
-        "exact",
-        "live",
-        "template",
-        "roles",
-        "near",
-        "topic",
-        "combination",
-        "party",
-        "row_party",
-    ):
+    for name in COLUMNS:
         mine, theirs = getattr(one, name), getattr(many, name)
         assert mine.dtype == theirs.dtype, name
         assert (mine == theirs).all(), name
     assert one.template_key.tolist() == many.template_key.tolist()
     assert all((a == b).all() for a, b in zip(one.template_anchors, many.template_anchors, strict=True))
-    assert (taken.column("skeleton", np.uint64) == parts.column("skeleton", np.uint64)).all()
+    assert (here.taken.column("skeleton", np.uint64) == there.taken.column("skeleton", np.uint64)).all()
 
 
-def test_a_second_scan_reads_no_text_again(both: Both, there: tuple[Path, Path]):
-    parts, before = both[2], both[4]
-    assert {part.folder for part in parts.parts} == {path.parent for path in before}
-    assert before == {path: path.stat().st_mtime_ns for path in before}
-    assert [path.name for path in there[1].iterdir()] == ["parts"], "nothing else is left in the checkpoint"
+def test_a_second_scan_reads_no_text_again(logs: Path, there: Scan, spark: Spark, tmp_path: Path):
+    before = {path: (path / "part.json").stat().st_mtime_ns for path in folders(there)}
+    shared = folders(there)[0].parents[1]
+    again = spread.ingest(spark, [logs], tmp_path, shared, asked=ASKED, settings=SETTINGS)
+    assert [part.folder for part in again.parts] == list(before)
+    assert before == {path: (path / "part.json").stat().st_mtime_ns for path in before}
+    assert [path.name for path in shared.iterdir()] == ["parts"], "nothing else is left in the checkpoint"
 
 
-def test_a_template_with_most_of_all_exchanges_moves_one_row_a_part(both: Both, spark: Spark):
-    parts = both[2]
+def test_a_template_with_most_of_all_exchanges_moves_one_row_a_part(there: Scan, spark: Spark):
     heavy = spark.table(
         "SELECT anchor, count(*) AS moved, sum(support) AS support FROM counted GROUP BY anchor ORDER BY support DESC LIMIT 1"
     ).to_pylist()[0]
-    assert heavy["support"] > parts.rows / 10
-    assert heavy["moved"] <= len(parts.parts), "counted where it is before it moves"
+    assert heavy["support"] > there.taken.rows / 10
+    assert heavy["moved"] <= len(folders(there)), "counted where it is before it moves"
 
 
-def test_an_account_with_a_tenth_of_all_exchanges_moves_none_of_them(both: Both, spark: Spark):
-    assert both[2].rows > 0
+def test_an_account_with_a_tenth_of_all_exchanges_moves_none_of_them(there: Scan, spark: Spark):
+    assert np.bincount(there.log.acc).max() > there.taken.rows / 10
     frame = spark.session.sql("SELECT acc, count(*), max(model) FROM sketch GROUP BY acc")
     plan = str(frame._jdf.queryExecution().executedPlan())
     assert plan.count("BroadcastHashJoin") == 2, "parts and accounts go to the exchanges"

@@ -237,6 +237,8 @@ def _defaults(master: str) -> dict[str, str]:
         "spark.sql.adaptive.enabled": "true",
         "spark.sql.adaptive.skewJoin.enabled": "true",
         "spark.sql.autoBroadcastJoinThreshold": "100m",
+        # Anchors that are frequent, and pairs of them: 24 and 16 bytes each.
+        "spark.driver.maxResultSize": "4g",
     }
     local = re.fullmatch(r"local(?:\[(\d+|\*)(?:,\s*\d+)?\])?", master)
     if local:
