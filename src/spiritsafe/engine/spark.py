@@ -220,7 +220,7 @@ def _session(master: str, conf: Mapping[str, str]) -> tuple[Any, bool]:
             return builder.getOrCreate(), True
     except Exception as error:  # a JVM that does not start raises what it likes
         raise UsageError(
-            f"Spark does not start on {master}: {_first_line(error)}",
+            f"Spark does not start on {master}: {_cause(error)}",
             hint="Java 17 or newer must be there, the master reachable and each --spark-conf right",
         ) from error
 
