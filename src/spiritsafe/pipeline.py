@@ -393,13 +393,6 @@ def _outward(final: Path, taken: Ingest, result: Result, settings: Settings) -> 
     tested = candidates.candidates(
         log, heard, result.record, result.verdicts, mine, runs, seen, settings=settings, version=version
     )
-    (final / "candidates.json").write_text(_lines(tested, "candidates"), "utf-8")
+    (final / "candidates.json").write_text(candidates.text(tested), "utf-8")
     lines = identifiers.identifiers(log, heard, mine, runs, seen, result.layers, version=version)
     (final / "identifiers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8")
-
-
-def _lines(record: dict[str, Any], last: str) -> str:
-    """JSON with one line for each entry of the list ``last``: it may have thousands."""
-    head = json.dumps({key: value for key, value in record.items() if key != last}, sort_keys=True)
-    entries = ",\n ".join(json.dumps(one, sort_keys=True) for one in record[last])
-    return f'{head[:-1]}, "{last}": [\n {entries}\n]}}\n'

@@ -6,6 +6,7 @@ that, evidence and intent are told apart, and evidence test by test. Nothing her
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,6 +100,13 @@ def candidates(
         for one in heard
     ]
     return content
+
+
+def text(content: Mapping[str, Any]) -> str:
+    """``content`` as JSON, one line for each candidate: there may be thousands."""
+    head = json.dumps({key: value for key, value in content.items() if key != "candidates"}, sort_keys=True)
+    entries = ",\n ".join(json.dumps(one, sort_keys=True) for one in content["candidates"])
+    return f'{head[:-1]}, "candidates": [\n {entries}\n]}}\n'
 
 
 def _skeletons(log: Log, mine: Iterable[int], skeletons: Mapping[int, Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,195 @@
+"""The cost curve: seconds, processor time and memory by stage and size, how they grow, and what a bigger log takes.
+
+    python bench/scale.py --exchanges 100000 --exchanges 300000 --exchanges 1000000 [--rounds 2]
+
+Logs are those of ``bench/scan.py``. Each run has a process of its own. An exponent is the slope of log(seconds) on log(exchanges)
+over all runs of all sizes, with Student's interval (n − 2 degrees of freedom): 1 is linear. Writes ``bench/results/scale.json``,
+and the table, projection and drawing of ``docs/scale.md`` between its marks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import resource
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from scipy import stats
+
+import scan as scans
+from spiritsafe import pipeline
+from spiritsafe.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "bench" / "results" / "scale.json"
+PAGE = ROOT / "docs" / "scale.md"
+BEGIN, END = "<!-- measured: bench/scale.py -->\n", "<!-- end of measured -->\n"
+STAGES = (
+    "reading the log",
+    "finding templates",
+    "looking for groups",
+    "testing groups",
+    "writing the report",
+)
+DAY = 1_000_000_000
+"""Exchanges a day that the projection is for."""
+
+
+def _seconds() -> float:
+    own, below = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + below.ru_utime + below.ru_stime
+
+
+def embedded(log: str, out: str, memory: str) -> dict[str, Any]:
+    """One scan in this process: seconds by stage, processor seconds in all (of those that helped, too), peak memory."""
+    marks: list[tuple[str, float]] = []
+    begin = time.perf_counter()
+
+    def progress(stage: str, _done: int, _total: int, /) -> None:
+        if not marks or marks[-1][0] != stage:
+            marks.append((stage, time.perf_counter() - begin))
+
+    result = pipeline.scan([log], Path(out), settings=Settings(memory=memory), progress=progress)
+    whole = time.perf_counter() - begin
+    ends = [*[at for _, at in marks[1:]], whole]
+    spent = {stage: round(end - at, 2) for (stage, at), end in zip(marks, ends, strict=True)}
+    return {
+        "seconds": round(whole, 2),
+        "cpu": round(_seconds(), 2),
+        "peak_gb": round(scans.peak_kilobytes() / 1e6, 2),
+        "stages": {stage: spent.get(stage, 0.0) for stage in STAGES},
+        "campaigns": [len(one["accounts"]) for one in result["campaigns"] if one["label"] == "campaign"],
+    }
+
+
+def apart(*arguments: str) -> dict[str, Any]:
+    """``embedded`` in a fresh process that may start others."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(embedded, *arguments).result()
+
+
+def exponent(sizes: Sequence[float], values: Sequence[float]) -> dict[str, float] | None:
+    """Slope of log(value) on log(size) with its 95 % interval; None below three runs or for what takes no time."""
+    x, y = np.log(np.asarray(sizes, float)), np.asarray(values, float)
+    if x.size < 3 or np.unique(x).size < 2 or (y <= 0).any():
+        return None
+    fitted, spread = np.polyfit(x, np.log(y), 1, cov=True)
+    slope, half = float(fitted[0]), float(stats.t.ppf(0.975, x.size - 2) * np.sqrt(spread[0, 0]))
+    return {"slope": round(slope, 3), "low": round(slope - half, 3), "high": round(slope + half, 3)}
+
+
+def measured(sizes: Sequence[int], rounds: int, memory: str, folder: Path) -> dict[str, Any]:
+    """All sizes in turn, ``rounds`` times."""
+    logs = {size: scans.log(size, folder / f"log-{size}") for size in sizes}
+    rows = {size: pq.read_metadata(path).num_rows for size, path in logs.items()}
+    mass = {size: path.stat().st_size for size, path in logs.items()}
+    runs: list[dict[str, Any]] = []
+    for number in range(rounds):
+        for size, path in logs.items():
+            run = apart(str(path), str(folder / f"out-{number}-{size}"), memory)
+            runs.append({"exchanges": rows[size], "bytes": mass[size], **run})
+            sys.stdout.write(json.dumps(runs[-1]) + "\n")
+            sys.stdout.flush()
+    counts = [run["exchanges"] for run in runs]
+    curves = {
+        "all": exponent(counts, [run["seconds"] for run in runs]),
+        "processor": exponent(counts, [run["cpu"] for run in runs]),
+        **{stage: exponent(counts, [run["stages"][stage] for run in runs]) for stage in STAGES},
+    }
+    return {"memory_setting": memory, "runs": runs, "exponents": curves}
+
+
+def projection(told: dict[str, Any]) -> dict[str, Any]:
+    """Cores and core-hours for ``DAY`` exchanges a day, from the largest run and the exponent's interval."""
+    largest = max(told["runs"], key=lambda run: run["exchanges"])
+    slope = told["exponents"]["processor"] or {"low": 1.0, "slope": 1.0, "high": 1.0}
+    each = largest["cpu"] / largest["exchanges"]
+    grown = {key: each * (DAY / largest["exchanges"]) ** (slope[key] - 1) for key in ("low", "slope", "high")}
+    return {
+        "from": largest["exchanges"],
+        "microseconds_an_exchange": {
+            "here": round(each * 1e6, 1),
+            **{k: round(v * 1e6, 1) for k, v in grown.items()},
+        },
+        "core_hours_a_day": {key: round(value * DAY / 3600, 1) for key, value in grown.items()},
+        "cores_within_8_hours": {key: math.ceil(value * DAY / 3600 / 8) for key, value in grown.items()},
+    }
+
+
+def page(told: dict[str, Any]) -> str:
+    """The measured part of ``docs/scale.md``."""
+    heads = ("exchanges", "seconds", "processor seconds", "exchanges/s", "peak GB", *STAGES)
+    lines = [_row(heads), "|" + "---|" * len(heads)]
+    for size in sorted({run["exchanges"] for run in told["runs"]}):
+        mine = sorted(
+            (run for run in told["runs"] if run["exchanges"] == size), key=lambda run: run["seconds"]
+        )
+        best, peak = mine[0], max(run["peak_gb"] for run in mine)
+        seconds = " to ".join(dict.fromkeys(f"{run['seconds']:.1f}" for run in (best, mine[-1])))
+        stages = (f"{best['stages'][stage]:.1f}" for stage in STAGES)
+        lines.append(
+            _row(
+                (f"{size:,}", seconds, f"{best['cpu']:.1f}", f"{size / best['seconds']:,.0f}", peak, *stages)
+            )
+        )
+    lines += ["", _row(("", "growth exponent", "95 % interval")), "|---|---|---|"]
+    for name, fit in told["exponents"].items():
+        if fit:
+            lines.append(_row((name, fit["slope"], f"{fit['low']} to {fit['high']}")))
+    plan = told["projection"]
+    each, hours, cores = (
+        plan["microseconds_an_exchange"],
+        plan["core_hours_a_day"],
+        plan["cores_within_8_hours"],
+    )
+    lines += [
+        "",
+        (
+            "A billion exchanges a day, from the processor time of the largest run "
+            f"({plan['from']:,} exchanges, {each['here']} µs each) and the exponent's interval:"
+        ),
+        f"{hours['slope']:,} core-hours a day ({hours['low']:,} to {hours['high']:,}),",
+        f"or {cores['slope']:,} cores for eight hours ({cores['low']:,} to {cores['high']:,}), if nothing but time grew.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(cells: Iterable[object]) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def main() -> None:
+    """Measure, write the result and the page's measured part."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--exchanges", type=int, action="append", required=True)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--memory", default=Settings().memory)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        told = measured(args.exchanges, args.rounds, args.memory, Path(folder))
+    told["cores"] = os.cpu_count()
+    told["projection"] = projection(told)
+    RESULT.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    text = PAGE.read_text("utf-8")
+    begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
+    PAGE.write_text(text[:begin] + "\n" + page(told) + "\n" + text[end:], "utf-8")
+
+
+if __name__ == "__main__":
+    main()
