@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.stored import Ingest
     from spiritsafe.engine.spark import Spark
 
-pytestmark = [pytest.mark.usefixtures("spark"), pytest.mark.xdist_group("spark")]
+pytestmark = pytest.mark.usefixtures("spark")
 
 TEXTS = (
     "campaigns.json",

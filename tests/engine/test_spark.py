@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from spiritsafe.engine.spark import Spark
 
-pytestmark = pytest.mark.xdist_group("spark")
 
 LARGE = np.array([2**63 + 5, 2**63 - 1, 0, 2**64 - 1, 7], np.uint64)
 

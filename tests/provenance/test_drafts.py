@@ -58,9 +58,9 @@ def liked(texts: list[str], key: MarkKey, rng: np.random.Generator) -> np.ndarra
 
 
 def test_p_is_uniform_for_a_suspect_that_saw_nothing_served():
-    found = [twins(*world(seed, 0.0), (), seed=seed).p_value for seed in range(200)]
+    found = [twins(*world(seed, 0.0), (), seed=seed).p_value for seed in range(100)]
     assert stats.kstest(found, "uniform").pvalue > 1e-3
-    assert stats.binomtest(sum(p < 0.05 for p in found), 200, 0.05, alternative="greater").pvalue > 1e-3
+    assert stats.binomtest(sum(p < 0.05 for p in found), 100, 0.05, alternative="greater").pvalue > 1e-3
 
 
 def test_a_suspect_that_learned_what_was_served_is_found():
