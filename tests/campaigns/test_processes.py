@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from spiritsafe.campaigns._processes import shared_out
+from spiritsafe.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +44,31 @@ def test_the_same_from_two_processes_as_from_one(count: int, tmp_path: Path):
 def test_an_error_comes_back(tmp_path: Path):
     with pytest.raises(ValueError, match="is not liked"):
         list(shared_out(_fails, [0, 1], processes=2, folder=tmp_path))
+
+
+def _dies(items: Sequence[int]) -> list[int]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return [*items]
+
+
+def test_a_killed_process_is_told_in_plain_words(tmp_path: Path):
+    with pytest.raises(StorageError, match="killed, most likely for want of memory"):
+        list(shared_out(_dies, [0, 1], processes=2, folder=tmp_path))
+    assert len(list(shared_out(partial(_sums, np.ones((3, 3))), [0, 1], processes=2, folder=tmp_path))) == 2
+
+
+def _started(queue: Any) -> None:
+    queue.put(dict(shared_out(partial(_sums, np.ones((3, 3))), [0, 1, 2], processes=2, folder=None)))
+
+
+def test_a_process_that_was_started_ends_when_its_work_is_done():
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=_started, args=(queue,))
+    process.start()
+    assert len({pid for _, pid, _ in queue.get(timeout=60).values()} - {process.pid}) > 0
+    process.join(timeout=60)  # workers that were left alone would keep it for five minutes
+    assert process.exitcode == 0
 
 
 def _inside(queue: Any) -> None:
