@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import resource
 import sys
@@ -46,6 +45,8 @@ STAGES = (
 )
 DAY = 1_000_000_000
 """Exchanges a day that the projection is for."""
+WORST = 1.1
+"""The largest growth exponent that a scan may have."""
 
 
 def _seconds() -> float:
@@ -113,19 +114,18 @@ def measured(sizes: Sequence[int], rounds: int, memory: str, folder: Path) -> di
 
 
 def projection(told: dict[str, Any]) -> dict[str, Any]:
-    """Cores and core-hours for ``DAY`` exchanges a day, from the largest run and the exponent's interval."""
+    """Core-hours for ``DAY`` exchanges a day, from the largest run: linear, and if it grew with the worst exponent allowed.
+
+    Slopes below one that are measured here are those of fixed costs, which are soon paid: they are not carried further.
+    """
     largest = max(told["runs"], key=lambda run: run["exchanges"])
-    slope = told["exponents"]["processor"] or {"low": 1.0, "slope": 1.0, "high": 1.0}
     each = largest["cpu"] / largest["exchanges"]
-    grown = {key: each * (DAY / largest["exchanges"]) ** (slope[key] - 1) for key in ("low", "slope", "high")}
+    times = DAY / largest["exchanges"]
+    hours = {f"{slope:g}": round(each * times ** (slope - 1) * DAY / 3600, 1) for slope in (1.0, WORST)}
     return {
         "from": largest["exchanges"],
-        "microseconds_an_exchange": {
-            "here": round(each * 1e6, 1),
-            **{k: round(v * 1e6, 1) for k, v in grown.items()},
-        },
-        "core_hours_a_day": {key: round(value * DAY / 3600, 1) for key, value in grown.items()},
-        "cores_within_8_hours": {key: math.ceil(value * DAY / 3600 / 8) for key, value in grown.items()},
+        "microseconds_an_exchange": round(each * 1e6, 1),
+        "core_hours_a_day_by_exponent": hours,
     }
 
 
@@ -150,19 +150,15 @@ def page(told: dict[str, Any]) -> str:
         if fit:
             lines.append(_row((name, fit["slope"], f"{fit['low']} to {fit['high']}")))
     plan = told["projection"]
-    each, hours, cores = (
-        plan["microseconds_an_exchange"],
-        plan["core_hours_a_day"],
-        plan["cores_within_8_hours"],
-    )
+    linear, worst = plan["core_hours_a_day_by_exponent"].values()
     lines += [
         "",
+        "Slopes below one are those of fixed costs (start, compiling, tests of about as many groups); they do not go on. A billion",
         (
-            "A billion exchanges a day, from the processor time of the largest run "
-            f"({plan['from']:,} exchanges, {each['here']} µs each) and the exponent's interval:"
+            f"exchanges a day, from the {plan['microseconds_an_exchange']} µs of processor time an exchange of the largest run: "
+            f"{linear:,} core-hours if it grew linearly"
         ),
-        f"{hours['slope']:,} core-hours a day ({hours['low']:,} to {hours['high']:,}),",
-        f"or {cores['slope']:,} cores for eight hours ({cores['low']:,} to {cores['high']:,}), if nothing but time grew.",
+        f"from there, {worst:,} with an exponent of {WORST}. This is time alone: memory ends long before (below).",
         "",
     ]
     return "\n".join(lines)
