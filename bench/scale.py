@@ -153,7 +153,7 @@ def page(told: dict[str, Any]) -> str:
     linear, worst = plan["core_hours_a_day_by_exponent"].values()
     lines += [
         "",
-        "Slopes below one are those of fixed costs (start, compiling, about as many groups to test); they do not go on. A billion",
+        "Slopes below one are those of fixed costs (start, compiling, as many groups to test); they do not go on. A billion",
         (
             f"exchanges a day, from the {plan['microseconds_an_exchange']} µs of processor time an exchange of the largest run: "
             f"{linear:,} core-hours if it grew linearly"
