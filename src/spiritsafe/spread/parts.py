@@ -29,6 +29,7 @@ TOLD = pa.schema([("told", pa.string())])
 """What ``make`` yields: one record of JSON for each file."""
 _FORMAT = 1
 """Of a part's files; another number makes all parts anew."""
+_MAKING = ".making-"
 
 
 def key(item: Mapping[str, Any]) -> str:
@@ -52,7 +53,7 @@ def make(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     final = Path(item["folder"])
     told = _read_told(final)
     if told is None:
-        making = final.with_name(f".making-{final.name}-{uuid.uuid4().hex[:8]}")
+        making = final.with_name(f"{_MAKING}{final.name}-{uuid.uuid4().hex[:8]}")
         try:
             making.mkdir(parents=True)
             told = _make(item, making)
@@ -66,6 +67,12 @@ def make(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
         finally:
             shutil.rmtree(making, ignore_errors=True)
     yield pa.record_batch([pa.array([json.dumps(told | {"number": item["number"]})])], schema=TOLD)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed attempts left half made in ``folder``: scans take turns, and this one has its parts."""
+    for half in folder.glob(f"{_MAKING}*"):
+        shutil.rmtree(half, ignore_errors=True)
 
 
 def finished(folder: Path) -> dict[str, Any] | None:

@@ -125,6 +125,7 @@ def ingest(
         for line in spark.table("SELECT told FROM done").column("told").to_pylist():
             one = json.loads(line)
             told[one.pop("number")] = one
+    parts.sweep(shared / "parts")
     progress("reading the log", total, total)
     known = [one for one in told if one is not None]
     _judged(files, known, asked)
