@@ -12,12 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +22,6 @@ import pyarrow.parquet as pq
 from scipy import stats
 
 import scan as scans
-from spiritsafe import pipeline
 from spiritsafe.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,37 +44,13 @@ WORST = 1.1
 """The largest growth exponent that a scan may have."""
 
 
-def _seconds() -> float:
-    own, below = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own.ru_utime + own.ru_stime + below.ru_utime + below.ru_stime
-
-
-def embedded(log: str, out: str, memory: str) -> dict[str, Any]:
-    """One scan in this process: seconds by stage, processor seconds in all (of those that helped, too), peak memory."""
-    marks: list[tuple[str, float]] = []
-    begin = time.perf_counter()
-
-    def progress(stage: str, _done: int, _total: int, /) -> None:
-        if not marks or marks[-1][0] != stage:
-            marks.append((stage, time.perf_counter() - begin))
-
-    result = pipeline.scan([log], Path(out), settings=Settings(memory=memory), progress=progress)
-    whole = time.perf_counter() - begin
-    ends = [*[at for _, at in marks[1:]], whole]
-    spent = {stage: round(end - at, 2) for (stage, at), end in zip(marks, ends, strict=True)}
-    return {
-        "seconds": round(whole, 2),
-        "cpu": round(_seconds(), 2),
-        "peak_gb": round(scans.peak_kilobytes() / 1e6, 2),
-        "stages": {stage: spent.get(stage, 0.0) for stage in STAGES},
-        "campaigns": [len(one["accounts"]) for one in result["campaigns"] if one["label"] == "campaign"],
-    }
-
-
-def apart(*arguments: str) -> dict[str, Any]:
-    """``embedded`` in a fresh process that may start others."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(embedded, *arguments).result()
+def apart(log: Path, out: Path, settings: Settings) -> dict[str, Any]:
+    """One scan in a fresh process (``bench/scan.py``), with the seconds of each stage for the times at which they began."""
+    told = scans.apart(log, out, settings)
+    begins = told.pop("stage_begins")
+    ends = [*list(begins.values())[1:], told["seconds"]]
+    spent = {stage: round(end - at, 2) for (stage, at), end in zip(begins.items(), ends, strict=True)}
+    return told | {"stages": {stage: spent.get(stage, 0.0) for stage in STAGES}}
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> dict[str, float] | None:
@@ -100,7 +71,7 @@ def measured(sizes: Sequence[int], rounds: int, memory: str, folder: Path) -> di
     runs: list[dict[str, Any]] = []
     for number in range(rounds):
         for size, path in logs.items():
-            run = apart(str(path), str(folder / f"out-{number}-{size}"), memory)
+            run = apart(path, folder / f"out-{number}-{size}", Settings(memory=memory))
             runs.append({"exchanges": rows[size], "bytes": mass[size], **run})
             sys.stdout.write(json.dumps(runs[-1]) + "\n")
             sys.stdout.flush()

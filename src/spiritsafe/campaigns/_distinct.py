@@ -10,16 +10,17 @@ import numpy as np
 def distinct(values: Any) -> Any:
     """The distinct values of a one-dimensional array of whole numbers, sorted."""
     ordered = np.sort(values)
-    return ordered[_first(ordered)]
+    return ordered[first(ordered)]
 
 
 def kinds(values: Any) -> int:
     """How many distinct values a one-dimensional array of whole numbers has."""
-    return int(np.count_nonzero(_first(np.sort(values))))
+    return int(np.count_nonzero(first(np.sort(values))))
 
 
-def _first(ordered: Any) -> Any:
-    first = np.empty(ordered.size, bool)
-    first[:1] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    return first
+def first(ordered: Any) -> Any:
+    """Boolean by place of a sorted array: the first of its value."""
+    begins = np.empty(ordered.size, bool)
+    begins[:1] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+    return begins

@@ -132,14 +132,11 @@ def _intent(one: Verdict) -> str | None:
 
 
 def _test(test: Test) -> dict[str, Any]:
-    nature = (
-        "marginal" if test.name in grounds.MARGINAL else "orderly" if test.name in grounds.ORDERLY else "firm"
-    )
     whole = test.name in grounds.TIES or test.note.startswith("all hours")
     return {
         "name": test.name,
         "kind": grounds.kind(test),
-        "nature": nature,
+        "nature": grounds.nature(test.name),
         "bits": _down(test.log_e),
         "weight": test.weight,
         "n": test.n,

@@ -181,11 +181,11 @@ def late_return(labels: Any) -> float:
     shorter reach is for that.
     """
     _, dense = np.unique(labels, return_inverse=True)
-    labels = int(dense.max()) + 1 if dense.size else 0
-    if labels < 2 or dense.size <= labels:
+    many = int(dense.max()) + 1 if dense.size else 0
+    if many < 2 or dense.size <= many:
         return 0.0
     bets = [
-        float(_martingales.no_early_repeat(dense.astype(np.int64), labels, max(1, labels // part), share))
+        float(_martingales.no_early_repeat(dense.astype(np.int64), many, max(1, many // part), share))
         for part in (2, 4)
         for share in (0.1, 0.6)
     ]

@@ -149,8 +149,7 @@ def _links(log: Log, verdict: Verdict, layers: dict[str, Layer]) -> dict[str, ob
 
 def shared_values(log: Log, verdict: Verdict, layer: Layer, *, most: int) -> list[dict[str, Any]]:
     """The values of a layer that most members share: masked, with holders inside and elsewhere, and agreement bits."""
-    inside = np.isin(layer.party, verdict.parties)
-    holders = np.bincount(layer.value[inside], minlength=layer.population.size)
+    _, holders = layer.held_by(verdict.parties)
     gain = holders * np.log2(max(log.parties, 2) / layer.population)
     top = [v for v in np.argsort(-gain, kind="stable")[:most] if holders[v] > 1]
     return [
@@ -220,13 +219,12 @@ def _stream(log: Log, kind: int) -> str:
 def _graph(log: Log, verdict: Verdict, layers: dict[str, Layer]) -> dict[str, object] | None:
     nodes: list[dict[str, str]] = []
     edges: list[list[str]] = []
-    members = set(verdict.parties[:500].tolist())
+    members = verdict.parties[:500]
     named: set[int] = set()
     for layer in layers.values():
         if layer.weight < 0.1:  # noqa: PLR2004
             continue
-        inside = np.isin(layer.party, list(members))
-        holders = np.bincount(layer.value[inside], minlength=layer.population.size)
+        inside, holders = layer.held_by(members)
         top = np.argsort(-holders * (layer.population <= log.parties // 10 + 5), kind="stable")[:25]
         for v in top[holders[top] > 1]:
             nodes.append({"id": f"{layer.name}:{v}", "kind": "value", "label": mask(layer.names[v])})

@@ -193,8 +193,7 @@ def _test(test: Test) -> dict[str, Any]:
 
 
 def _layer(log: Log, verdict: Verdict, layer: Layer) -> dict[str, Any]:
-    inside = np.isin(layer.party, verdict.parties)
-    holders = np.bincount(layer.value[inside], minlength=layer.population.size)
+    inside, holders = layer.held_by(verdict.parties)
     several = holders > 1
     test = next((t for t in verdict.tests if grounds.kind(t) == layer.name), None)
     linked = np.unique(layer.party[inside & several[layer.value]])

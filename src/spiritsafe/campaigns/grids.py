@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import coordination
-from spiritsafe.campaigns._distinct import distinct
+from spiritsafe.campaigns._distinct import distinct, first
 from spiritsafe.campaigns.coordination import Test
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def enumerated(log: Log, rows: Any) -> Test | None:
     code = log.combination[rows][order]
     total, cells, tested, spans = 0.0, 0, 0, 0
     party = party[order]
-    begin = np.flatnonzero(np.append(True, np.diff(party) != 0)) if code.size else np.zeros(0, np.int64)
+    begin = np.flatnonzero(first(party))
     size = np.diff(np.append(begin, code.size))
     cell = np.repeat(np.arange(begin.size), size) << 32 | code
     used = np.bincount(distinct(cell) >> 32, minlength=begin.size)

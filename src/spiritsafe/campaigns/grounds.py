@@ -29,7 +29,7 @@ MARGINAL = frozenset({"even_load", "exchangeable_topics"})
 ORDERLY = frozenset({"taken_in_turn", "even_arrivals", "turned_together", "stepped_parameters"})
 #: Tests of how work is shared out.
 WORK = MARGINAL | ORDERLY | {"swept_items", "regular_multiplicity"}
-#: Loads and turns multiplied (``_with_product``): what a crowd of clones that tick could imitate twice over.
+#: Loads and turns multiplied (``_strong``): what a crowd of clones that tick could imitate twice over.
 _PRODUCT = "even_load and taken_in_turn"
 _CROWDS = MARGINAL | ORDERLY | {_PRODUCT}
 #: Ties that an account does not come by innocently in numbers; addresses, mail domains and clients are context.
@@ -54,21 +54,28 @@ def kind(test: Test) -> str:
     )
 
 
+def nature(name: str) -> str:
+    """What could imitate the test ``name``: ``marginal`` (a crowd of clones), ``orderly`` (clocks) or ``firm`` (neither)."""
+    return "marginal" if name in MARGINAL else "orderly" if name in ORDERLY else "firm"
+
+
 def kinds(tests: Sequence[Test], log_e: float) -> set[str]:
     """The kinds of fact that reach ``log_e`` alone."""
-    return {kind(test) for test in _with_product(decisive(tests)) if test.log_e >= log_e}
+    return {kind(test) for test in _strong(tests, log_e)}
 
 
-def _with_product(tests: Sequence[Test]) -> list[Test]:
-    """``tests``, and the product of loads and turns, of which a small campaign shows a little each (ADR 21).
+def _strong(tests: Sequence[Test], log_e: float) -> list[Test]:
+    """The tests that count and reach ``log_e``; one more is the product of loads and turns (ADR 21).
 
-    Turns are tested given how often each account occurs, loads are about nothing else: their product is an e-value, too.
+    Of these a small campaign shows a little each. Turns are tested given how often each account occurs, loads are about
+    nothing else: their product is an e-value, too.
     """
-    by_name = {test.name: test for test in tests}
+    counted = decisive(tests)
+    by_name = {test.name: test for test in counted}
     loads, turns = by_name.get("even_load"), by_name.get("taken_in_turn")
-    if loads is None or turns is None:
-        return [*tests]
-    return [*tests, replace(loads, name=_PRODUCT, log_e=loads.log_e + turns.log_e)]
+    if loads and turns:
+        counted.append(replace(loads, name=_PRODUCT, log_e=loads.log_e + turns.log_e))
+    return [test for test in counted if test.log_e >= log_e]
 
 
 def carried(tests: Sequence[Test], *, log_e: float) -> bool:
@@ -77,7 +84,7 @@ def carried(tests: Sequence[Test], *, log_e: float) -> bool:
     One of them must hold against a crowd of clones. Cards or devices that chose the candidate are no e-value, but they
     are a fact of another kind beside one that was tested.
     """
-    strong = [test for test in _with_product(decisive(tests)) if test.log_e >= log_e]
+    strong = _strong(tests, log_e)
     return len({kind(test) for test in strong} | chose(tests, log_e)) > 1 and any(
         test.name not in MARGINAL | {_PRODUCT} for test in strong
     )
@@ -106,7 +113,7 @@ def carried_unnamed(
     work through its pool of items, or there is no pool. One found ``by_ties`` has them as one of its kinds.
     """
     least = max(log_e, UNNAMED)
-    strong = [test for test in _with_product(decisive(tests)) if test.log_e >= least]
+    strong = _strong(tests, least)
     names = {test.name for test in strong}
     chosen = chose(tests, least) if by_ties else set[str]()
     return (
@@ -165,8 +172,7 @@ def without_hub(log: Log, seen: View, layer: Layer) -> tuple[str, View] | None:
 
     None when no value is shared. What is left may be nobody.
     """
-    inside = np.isin(layer.party, seen.parties)
-    holders = np.bincount(layer.value[inside], minlength=layer.population.size)
+    _, holders = layer.held_by(seen.parties)
     hub = int(np.argmax(holders))
     if holders[hub] < 2:
         return None

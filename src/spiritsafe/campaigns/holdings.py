@@ -62,8 +62,7 @@ def _of(
     members = members[np.argsort(log.party[members], kind="stable")]
     party = log.party[members]
     for layer in layers.values():
-        inside = np.isin(layer.party, verdict.parties)
-        holders = np.bincount(layer.value[inside], minlength=layer.population.size)
+        inside, holders = layer.held_by(verdict.parties)
         kept = inside & (holders[layer.value] > 1)
         # A party holds what any of its accounts holds: each of them stands for it.
         first = np.searchsorted(party, layer.party[kept])

@@ -98,10 +98,7 @@ def _class(layer: str, value: str) -> str:
 
 def _held(layer: Layer, parties: Any) -> list[str]:
     """The values that at least three of ``parties`` hold and no more others do, at most ``_MOST``, the most held ones."""
-    member = np.zeros(layer.designated.size, bool)
-    member[parties] = True
-    inside = member[layer.party]
-    holders = np.bincount(layer.value[inside], minlength=layer.population.size)
+    _, holders = layer.held_by(parties)
     own = np.flatnonzero((holders >= _LEAST_HOLDERS) & (2 * holders >= layer.population))
     most = own[np.argsort(-holders[own], kind="stable")][:_MOST]
     return sorted(layer.names[value] for value in most.tolist())

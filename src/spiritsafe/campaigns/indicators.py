@@ -104,8 +104,7 @@ def _worded(log: Log, skeletons: Any, verdict: Verdict, entry: dict[str, Any]) -
 
 def _held(kind: str, layer: Layer, parties: Any, entry: dict[str, Any]) -> list[dict[str, Any]]:
     """One indicator of all values that at least three members hold and nobody else does, or none."""
-    inside = np.isin(layer.party, parties)
-    holders = np.bincount(layer.value[inside], minlength=layer.population.size)
+    _, holders = layer.held_by(parties)
     own = np.flatnonzero((holders >= _LEAST_HOLDERS) & (holders == layer.population))
     if not own.size:
         return []

@@ -43,6 +43,13 @@ class Layer:
     designations: Any
     designated_parties: int
 
+    def held_by(self, parties: Any) -> tuple[Any, Any]:
+        """Which pairs of party and value are of ``parties`` (bool, by pair), and how many of them hold each value (int64)."""
+        member = np.zeros(self.designated.size, bool)
+        member[parties] = True
+        inside = member[self.party]
+        return inside, np.bincount(self.value[inside], minlength=self.population.size)
+
 
 def layers(engine: Engine, log: Log) -> dict[str, Layer]:
     """All account-level layers whose column the log has."""

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from spiritsafe import registry
 from spiritsafe.campaigns import streams, templates, traces
 from spiritsafe.campaigns.log import Log
+from spiritsafe.engine import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -66,9 +67,14 @@ class Ingest:
                 yield batch.take(pa.array(here - at)), here
             at += batch.num_rows
 
+    def array(self, name: str, kind: Any) -> Any:
+        """A new array of ``kind`` (rows,) for what is called ``name``."""
+        del name
+        return np.empty(self.rows, kind)
+
     def column(self, name: str, kind: Any) -> Any:
         """A number of each exchange, as an array of ``kind`` (rows,)."""
-        out = np.empty(self.rows, kind)
+        out = self.array(name, kind)
         at = 0
         for batch in self.batches([name]):
             values = batch.column(0).to_numpy(zero_copy_only=False)
@@ -122,7 +128,7 @@ class Table:
 def build(engine: Engine, taken: Ingest, progress: Callable[[str, int, int], None]) -> Log:
     """The log that stage A left behind; it has at least one exchange."""
     path = taken.work / "sketch.parquet"
-    engine.execute(f"CREATE VIEW sketch AS SELECT * FROM read_parquet('{_quoted(path)}')")
+    engine.execute(f"CREATE VIEW sketch AS SELECT * FROM read_parquet('{quoted(path)}')")
     live = np.ones(taken.rows, bool)
     live[doubled(engine)] = False
     progress("finding templates", 0, 2)
@@ -215,10 +221,6 @@ def assembled(
     return log
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
-
-
 def roles(engine: Engine, rows: int) -> tuple[Any, tuple[str, ...], int]:
     """Bit masks by row (uint64) of the role signals that speak, their names, and the mask of extraction roles.
 
@@ -270,7 +272,7 @@ def texts(engine: Engine, files: list[tuple[Path, int]]) -> Callable[[Any], dict
             path, first = files[index]
             numbers = ", ".join(str(row - first) for row in rows[file == index].tolist())
             kept = engine.table(
-                f"SELECT row, prompt, system FROM read_parquet('{_quoted(path)}') "
+                f"SELECT row, prompt, system FROM read_parquet('{quoted(path)}') "
                 f"WHERE row IN ({numbers}) AND prompt IS NOT NULL"
             )
             found |= {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spiritsafe.engine import quoted
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.errors import SpiritsafeError
 
@@ -165,7 +166,7 @@ def _matching(order: Order, run: Run | None, work: Path) -> list[str]:
     if run is None or not (run.path / "exchanges.parquet").exists():
         return []
     with DuckDB(work, memory="1GB", threads=1) as engine:
-        source = str(run.path / "exchanges.parquet").replace("'", "''")
+        source = quoted(run.path / "exchanges.parquet")
         return engine.table(
             f"SELECT DISTINCT account_id FROM read_parquet('{source}') WHERE campaign_id = $1",
             [order.campaign_id],

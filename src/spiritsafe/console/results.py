@@ -11,6 +11,7 @@ import hashlib
 import re
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -21,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spiritsafe.console import _index
+from spiritsafe.engine import quoted
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.errors import StorageError, UsageError
 
@@ -164,7 +166,7 @@ class Results:
         if not path.exists():
             return 0, pa.table({})
         with DuckDB(self.cache / "engine", memory="1GB", threads=1) as engine:
-            source = f"read_parquet('{_quoted(path)}')"
+            source = f"read_parquet('{quoted(path)}')"
             total = engine.scalar(f"SELECT count(*) FROM {source} WHERE {clause}", list(values))
             rows = engine.table(
                 f"SELECT * FROM {source} WHERE {clause} ORDER BY {order} LIMIT {int(limit)} OFFSET {int(offset)}",
@@ -181,7 +183,7 @@ class Results:
             return engine.table(
                 "SELECT stream_id, max(campaign_id) AS campaign_id, count(*) AS exchanges, "
                 "list_sort(list_distinct(list(role) FILTER (role IS NOT NULL))) AS roles "
-                f"FROM read_parquet('{_quoted(path)}') WHERE account_id = $1 GROUP BY stream_id "
+                f"FROM read_parquet('{quoted(path)}') WHERE account_id = $1 GROUP BY stream_id "
                 f"ORDER BY exchanges DESC, stream_id LIMIT {int(limit)}",
                 [account],
             ).to_pylist()
@@ -198,9 +200,11 @@ class Results:
     def _look(self) -> None:
         seen: dict[Path, Run] = {}
         self.troubles = {}
-        for folder in self._found():
+        there = self._found()
+        alike = Counter(folder.name for folder in there)
+        for folder in there:
             try:
-                seen[folder] = self._current(folder)
+                seen[folder] = self._current(folder, alone=alike[folder.name] == 1)
             except (StorageError, UsageError) as error:
                 self.troubles[folder.name] = str(error)
                 if folder in self._runs:
@@ -221,7 +225,7 @@ class Results:
                 found += sorted(one.parent for one in folder.glob(f"*/{_RESULT}"))
         return list(dict.fromkeys(one.resolve() for one in found))
 
-    def _current(self, folder: Path) -> Run:
+    def _current(self, folder: Path, *, alone: bool) -> Run:
         path = folder / _RESULT
         try:
             status = path.stat()
@@ -233,13 +237,15 @@ class Results:
             return before
         index = self.cache / "runs" / f"{_index.VERSION}-{stamp}"
         head, campaigns = _index.opened(path, index)
-        return Run(self._name(folder), folder, stamp, status.st_mtime_ns // 1_000, head, campaigns, index)
+        return Run(
+            _name(folder, alone=alone), folder, stamp, status.st_mtime_ns // 1_000, head, campaigns, index
+        )
 
-    def _name(self, folder: Path) -> str:
-        """A folder's name for addresses; where two are called the same, with a mark of their path."""
-        name = re.sub(r"[^A-Za-z0-9_-]+", "-", folder.name).strip("-") or "run"
-        same = [one for one in self._found() if one.name == folder.name]
-        return name if len(same) == 1 else f"{name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:4]}"
+
+def _name(folder: Path, *, alone: bool) -> str:
+    """A folder's name for addresses; where two are called the same, with a mark of their path."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", folder.name).strip("-") or "run"
+    return name if alone else f"{name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:4]}"
 
 
 def _with_run(run: Run) -> pa.Table:
@@ -249,7 +255,3 @@ def _with_run(run: Run) -> pa.Table:
 def _first_of_each(codes: Any) -> Any:
     _, first = np.unique(codes, return_index=True)
     return np.sort(first)
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

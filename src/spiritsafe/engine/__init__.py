@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import pyarrow as pa
 
     Parameters = Sequence[object] | Mapping[str, object] | None
+
+
+def quoted(path: Path) -> str:
+    """A file's name as it stands between single quotes in SQL."""
+    return str(path).replace("'", "''")
 
 
 class Engine(Protocol):

@@ -14,7 +14,6 @@ from spiritsafe.campaigns import streams, templates
 from spiritsafe.campaigns.stored import Columns, assembled, doubled, roles
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.spread import parts, steps
-from spiritsafe.spread.taken import array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,18 +69,18 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
         number, found = templates.chosen(used, ranking, groups)
     else:
         number, found = np.zeros(0, np.int32), templates.Templates(None, np.zeros(0, np.uint64), [])
-    made = {name: array(taken.work, name, kind, taken.rows) for name, kind in _COLUMNS}
+    made = {name: taken.array(name, kind) for name, kind in _COLUMNS}
     _gather(items, made)
     template = made.pop("component")
     for rows in _slices(taken.rows):
         has = template[rows] >= 0
         template[rows][has] = number[template[rows][has]]
-    live = array(taken.work, "live", bool, taken.rows)
+    live = taken.array("live", bool)
     live[:] = True
     live[_doubled(spark, taken, items)] = False
     progress("finding templates", 3, 4)
     known = streams.registry(taken.projections(), np.flatnonzero((template < 0) & live))
-    made["near"] = array(taken.work, "near", np.int32, taken.rows)
+    made["near"] = taken.array("near", np.int32)
     kept = steps.keep(shared / "registry", known.centroids, known.key)
     there = [item | {"registry": kept, "into": f"{item['into']}-near"} for item in items]
     spark.spread("near", there, steps.near, steps.DONE)
@@ -91,7 +90,7 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
     found = templates.Templates(template, found.key, found.anchors)
     log = assembled(engine, taken, Columns(live=live, **made), found, known, _signals(taken))
     for name in ("row_party", "topic", "combination"):
-        mapped = array(taken.work, name, np.int32, taken.rows)
+        mapped = taken.array(name, np.int32)
         mapped[:] = getattr(log, name)
         setattr(log, name, mapped)
     return log

@@ -70,7 +70,7 @@ def make(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed attempts left half made in ``folder``: scans take turns, and this one has its parts."""
+    """Remove what killed attempts left half made in ``folder``; a checkpoint serves one scan at a time."""
     for half in folder.glob(f"{_MAKING}*"):
         shutil.rmtree(half, ignore_errors=True)
 

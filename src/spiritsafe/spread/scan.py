@@ -194,6 +194,5 @@ def _shared(cluster: Cluster, work: Path) -> Path:
             where=str(shared),
             hint="name another with --checkpoint",
         ) from error
-    for half in (shared / "parts").glob(".making-*"):
-        shutil.rmtree(half, ignore_errors=True)
+    parts.sweep(shared / "parts")
     return shared

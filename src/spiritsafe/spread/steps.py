@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from spiritsafe.campaigns import streams, templates
 from spiritsafe.campaigns.stored import roles
+from spiritsafe.engine import quoted
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.spread.taken import points
 
@@ -96,7 +97,7 @@ def keep(path: Path, *arrays: Any) -> str:
 
 def _named(item: dict[str, Any]) -> str:
     """A part's sketch as SQL names it."""
-    return str(Path(item["folder"]) / "sketch.parquet").replace("'", "''")
+    return quoted(Path(item["folder"]) / "sketch.parquet")
 
 
 def _anchors(item: dict[str, Any]) -> Iterator[templates.Batch]:

@@ -109,17 +109,6 @@ class Spread(Ingest):
                         yield table.combine_chunks().to_batches()[0], here
                     at += size
 
-    def column(self, name: str, kind: Any) -> Any:
-        """A number of each exchange, as an array of ``kind`` (rows,) that is mapped from the work folder."""
-        out = array(self.work, name, kind, self.rows)
-        at = 0
-        for batch in self.batches([name]):
-            values = batch.column(0).to_numpy(zero_copy_only=False)
-            out[at : at + values.size] = values
-            at += values.size
-        return out
-
-
-def array(work: Path, name: str, kind: Any, rows: int) -> Any:
-    """A new array of ``kind`` (rows,) that lies in a file of the work folder: pages, not memory, hold it."""
-    return np.memmap(work / f"column-{name}.bin", kind, "w+", shape=(rows,))
+    def array(self, name: str, kind: Any) -> Any:
+        """A new array of ``kind`` (rows,) that lies in a file of the work folder: pages, not memory, hold it."""
+        return np.memmap(self.work / f"column-{name}.bin", kind, "w+", shape=(self.rows,))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from spiritsafe.engine import quoted
 from spiritsafe.errors import StorageError
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class Growth:
         And the refusals of the last minute: what is sent on after them is in the next segment. ``before``: theirs.
         """
         engine.execute(
-            f"CREATE OR REPLACE TEMP VIEW segment AS SELECT * FROM read_parquet('{_quoted(sketch)}')"
+            f"CREATE OR REPLACE TEMP VIEW segment AS SELECT * FROM read_parquet('{quoted(sketch)}')"
         )
         begin = int(engine.scalar("SELECT min(time) FROM segment"))
         landmark = self._fact("landmark", min(begin, now))
@@ -272,7 +273,3 @@ def _storage(path: Path) -> Generator[None]:
 
 def _listed(table: Any) -> list[Any]:
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

@@ -113,12 +113,9 @@ def summed(counted: Sequence[Step]) -> dict[str, Any] | None:
 
 
 def _step(one: Test, windows: Mapping[str, str], bar: float | None, *, adds: float | None, why: str) -> Step:
-    nature = (
-        "marginal" if one.name in grounds.MARGINAL else "orderly" if one.name in grounds.ORDERLY else "firm"
-    )
     alone = adds is not None and bar is not None and one.log_e >= bar
     return Step(
-        one.name, one.question, grounds.kind(one), nature, one.log_e / BIT, one.weight, one.n,
+        one.name, one.question, grounds.kind(one), grounds.nature(one.name), one.log_e / BIT, one.weight, one.n,
         windows.get(one.name, ""), adds, alone, why,
     )  # fmt: skip
 

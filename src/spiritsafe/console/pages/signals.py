@@ -105,9 +105,8 @@ def told() -> dict[str, Any]:
 
 
 def _test(name: str, measured: Mapping[str, Any]) -> dict[str, Any]:
-    nature = "marginal" if name in grounds.MARGINAL else "orderly" if name in grounds.ORDERLY else "firm"
     return {
-        "id": name, "asks": _TEST_WORDS.get(name, ""), "kind": evidence.GROUPS[name], "nature": nature,
+        "id": name, "asks": _TEST_WORDS.get(name, ""), "kind": evidence.GROUPS[name], "nature": grounds.nature(name),
         "docs": "docs/traces.md" if name in _TRACES else "docs/concepts.md", "measured": measured.get(name),
     }  # fmt: skip
 
