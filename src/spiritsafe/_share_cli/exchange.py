@@ -183,13 +183,14 @@ def members(config: Config = USUAL, as_json: Json = False) -> None:
     from spiritsafe.sharing.client import screen  # noqa: PLC0415 - a fast --help
 
     with shown.session(config) as one:
-        known, keys = one.state.members(), one.state.known_keys()
+        known, keys, words = one.state.members(), one.state.known_keys(), one.state.words()
         table = [
             {
                 "identity": who,
                 "pseudonym": name,
                 "state": state,
                 "keys": [asdict(key) for key in keys if key.identity == who],
+                "log": {"leaves": words[who].size, "time": words[who].time} if who in words else None,
             }
             for who, (name, state) in sorted(known.items(), key=lambda item: item[1])
         ]
@@ -280,9 +281,10 @@ def _pull(one: Session, *, whole: bool) -> tuple[dict[str, Any], str]:
         for each in found.used
     ]
     table = {
-        **asdict(found.pulled), "reviews": found.opened, "indicators": indicators, "unusable": found.received.unusable,
+        **asdict(found.pulled), "heads": asdict(found.heard), "reviews": found.opened, "indicators": indicators,
+        "unusable": found.received.unusable,
     }  # fmt: skip
-    return table, screen.pulled(found.pulled, found.used, found.received, found.opened)
+    return table, screen.pulled(found.pulled, found.heard, found.used, found.received, found.opened)
 
 
 def _look(one: Session, logs: Sequence[str], memory: str) -> Any:

@@ -2,8 +2,8 @@
 
 A head is believed when it is signed, is not older than one that is kept, and is the root over the leaf hashes that are kept
 and those that came since. So the log has only grown (consistency), and an object is in it when its hash is among them
-(inclusion). A hub that shows two members two logs is found out when they compare heads: the shorter must be a beginning of
-the longer, which each can compute from its own leaf hashes.
+(inclusion). A hub that shows two members two logs is found out when they compare heads (`gossip`): the shorter must be a
+beginning of the longer, which each can compute from its own leaf hashes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ _AT_ONCE: Final = 10_000
 MOST_LEAVES: Final = 100_000_000
 _HASH: Final = 32
 _FORKED = "the hub shows a log that is not the one it showed before"
-_ASK = (
-    "keep both heads and show them to the other members: the hub is not honest, or was restored from a copy"
-)
+ASK = "keep both heads and show them to the other members: the hub is not honest, or was restored from a copy"
 
 
 class Forked(SharingError):  # noqa: N818 - reads as the fact it states
@@ -45,7 +43,7 @@ def follow(wire: Wire, state: State, log_key: str) -> Head | None:
     head = verified(text, log_key, wire.origin)
     kept = state.size()
     if head.size < kept:
-        raise Forked(f"{_FORKED}: {head.size} leaves, {kept} before", where=wire.origin, hint=_ASK)
+        raise Forked(f"{_FORKED}: {head.size} leaves, {kept} before", where=wire.origin, hint=ASK)
     if head.size > MOST_LEAVES:
         raise SharingError("the log is larger than can be", where=wire.origin)
     fresh: list[bytes] = []
@@ -53,7 +51,7 @@ def follow(wire: Wire, state: State, log_key: str) -> Head | None:
         fresh += _leaves(wire, kept + len(fresh), head.size)
     tree = _tree(state).extended(fresh)
     if tree.root() != head.root:
-        raise Forked(f"{_FORKED}: another root over {head.size} leaves", where=wire.origin, hint=_ASK)
+        raise Forked(f"{_FORKED}: another root over {head.size} leaves", where=wire.origin, hint=ASK)
     with state.change():
         state.add_leaves(kept, fresh)
         state.note("peaks", b"".join(tree.peaks).hex())
@@ -78,7 +76,7 @@ def compare(state: State, text: str, log_key: str, origin: str) -> str:
     if head.size > kept:
         return f"theirs has {head.size} leaves, ours {kept}: pull, then compare again"
     if merkle.Tree().extended(state.leaves(head.size)).root() != head.root:
-        raise Forked(f"the hub showed them another log of {head.size} leaves", where=origin, hint=_ASK)
+        raise Forked(f"the hub showed them another log of {head.size} leaves", where=origin, hint=ASK)
     return f"one log: their {head.size} leaves are the beginning of our {kept}"
 
 

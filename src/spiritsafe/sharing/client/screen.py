@@ -17,6 +17,7 @@ from spiritsafe.sharing.stix.terms import DAY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from spiritsafe.sharing.client.gossip import Heard
     from spiritsafe.sharing.client.incoming import Pulled
     from spiritsafe.sharing.client.outgoing import Outgoing
     from spiritsafe.sharing.client.redress import Review
@@ -53,7 +54,7 @@ def preview(found: Outgoing, member: Member, *, usual: bool) -> None:
     console.print("The message itself: --json, or --out FILE for its bytes.")
 
 
-def pulled(found: Pulled, used: Sequence[Used], received: Received, opened: int) -> str:
+def pulled(found: Pulled, heard: Heard, used: Sequence[Used], received: Received, opened: int) -> str:
     """What one pull brought and what the rules make of it."""
     everything = " (everything was fetched)" if found.whole else ""
     counts = f"{found.new} new of {found.objects} objects{everything}, {found.gone} gone from the hub"
@@ -62,6 +63,13 @@ def pulled(found: Pulled, used: Sequence[Used], received: Received, opened: int)
     lines += [
         f"{plain(name)} has the new key {plain(key)}, for which the hub alone vouches"
         for name, key in found.new_keys
+    ]
+    lines += [f"one log: {len(heard.agree)} other members were shown the same"] if heard.agree else []
+    lines += [
+        f"{plain(name)} has not said, for a week or ever, what it saw of the log" for name in heard.silent
+    ]
+    lines += [
+        f"what the hub gives as {plain(name)}'s word is none: {plain(why)}" for name, why in heard.unheard
     ]
     uses = Counter(one.use or f"not used: {one.why}" for one in used)
     lines += [f"{many} indicators: {use}" for use, many in sorted(uses.items())]
@@ -122,11 +130,15 @@ def members(listed: Sequence[Mapping[str, Any]], me: str) -> str:
     return (
         "\n".join(
             f"{plain(one['pseudonym'])}  {plain(one['state']):10} {one['identity']}  "
-            f"{len(one['keys'])} keys{' (you)' if one['identity'] == me else ''}"
+            f"{len(one['keys'])} keys{' (you)' if one['identity'] == me else ''}{_saw(one['log'])}"
             for one in listed
         )
         or "nobody is known: pull first"
     )
+
+
+def _saw(log: Mapping[str, int] | None) -> str:
+    return f"  saw {log['leaves']:,} leaves at {rfc3339(log['time'])}" if log else ""
 
 
 def plain(text: str) -> str:

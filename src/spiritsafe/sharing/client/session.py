@@ -11,7 +11,7 @@ from spiritsafe.attest import keys
 from spiritsafe.errors import UsageError
 from spiritsafe.ledger import Ledger
 from spiritsafe.orders.content import rfc3339
-from spiritsafe.sharing.client import incoming, outgoing, push, redress, settings, use
+from spiritsafe.sharing.client import gossip, incoming, outgoing, push, redress, settings, use
 from spiritsafe.sharing.client.state import State
 from spiritsafe.sharing.client.wire import Wire
 from spiritsafe.sharing.stix.export import Export
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
     from pathlib import Path
 
+    from spiritsafe.sharing.client.gossip import Heard
     from spiritsafe.sharing.client.incoming import Pulled
     from spiritsafe.sharing.client.push import Pushed
     from spiritsafe.sharing.client.use import Used
@@ -34,9 +35,10 @@ KEPT: Final = 30 * DAY
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a pull brought, what the rules make of it, and how many reviews it opened."""
+    """What a pull brought, what others saw of the log, what the rules make of it, and how many reviews it opened."""
 
     pulled: Pulled
+    heard: Heard
     used: list[Used]
     received: Received
     opened: int
@@ -134,6 +136,7 @@ class Session:
         """Take what is new, open the reviews that follow, and write what the rules allow. Nothing is applied by it."""
         now, me = self.clock(), self.maker.author
         pulled = incoming.pull(self.wire, self.state, now=now, whole=whole)
+        heard = gossip.exchange(self.wire, self.state, self.key, me=me, now=now)
         opened = redress.open_reviews(self.state, me, now=now, within=self.member.review_within)
         with self.state.change():
             self.state.forget(now - KEPT, me)
@@ -141,4 +144,4 @@ class Session:
             self.state, self.member.rules, me, now=now, fingerprint_version=fingerprint_version
         )
         use.write(self.folder, used, received, now=now, fingerprint_version=fingerprint_version)
-        return Outcome(pulled, used, received, opened)
+        return Outcome(pulled, heard, used, received, opened)

@@ -48,7 +48,11 @@ CREATE TABLE reviews (
   object TEXT NOT NULL, cause TEXT NOT NULL, why TEXT NOT NULL, opened INTEGER NOT NULL, due INTEGER NOT NULL,
   decided INTEGER, decision TEXT, entry TEXT, PRIMARY KEY (object, cause)) STRICT;
 """
-_VERSION: Final = 1
+_WORDS: Final = """
+CREATE TABLE words (identity TEXT PRIMARY KEY, time INTEGER NOT NULL, size INTEGER NOT NULL, envelope BLOB NOT NULL) STRICT;
+"""
+_STEPS: Final = (_TABLES, _WORDS)
+"""Steps are never edited after a release, only added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,15 @@ class Known:
     own: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """That a member saw a log of ``size`` leaves at ``time`` (microseconds), as it signed it: canonical JSON."""
+
+    time: int
+    size: int
+    envelope: bytes
+
+
 class State:
     """The file ``forum.sqlite`` in ``folder``, made if absent. For one process at a time. Raises StorageError."""
 
@@ -88,14 +101,14 @@ class State:
             self._db.execute("PRAGMA synchronous = FULL")
             with self.change():
                 (version,) = self._db.execute("PRAGMA user_version").fetchone()
-                if version == 0:
-                    for one in _TABLES.split(";\n"):
-                        self._db.execute(one)
-                    self._db.execute(f"PRAGMA user_version = {_VERSION}")
-                elif version != _VERSION:
+                if version > len(_STEPS):
                     raise StorageError(
-                        "this file is of another version", where=str(self.path), hint="pull anew elsewhere"
+                        "this file is of a newer version", where=str(self.path), hint="use the newer program"
                     )
+                for step in _STEPS[version:]:
+                    for one in step.split(";\n"):
+                        self._db.execute(one)
+                self._db.execute(f"PRAGMA user_version = {len(_STEPS)}")
         except sqlite3.OperationalError as error:
             raise StorageError(
                 f"the state cannot be opened: {error}",
@@ -209,6 +222,18 @@ class State:
     def heads(self) -> list[str]:
         """All signed heads, the newest first."""
         return [row[0] for row in self._db.execute("SELECT text FROM heads ORDER BY size DESC, time DESC")]
+
+    def words(self) -> dict[str, Word]:
+        """What each member, this one too, last said of the log, by identity."""
+        rows = self._db.execute("SELECT identity, time, size, envelope FROM words")
+        return {identity: Word(time, size, bytes(said)) for identity, time, size, said in rows}
+
+    def add_word(self, identity: str, word: Word) -> None:
+        """Keep a member's word in place of its last."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO words VALUES (?, ?, ?, ?)",
+            (identity, word.time, word.size, word.envelope),
+        )
 
     # Objects
 

@@ -16,7 +16,7 @@ from spiritsafe.sharing.hub import books as ledgers
 from spiritsafe.sharing.hub import members
 from spiritsafe.sharing.hub.members import DAY
 from spiritsafe.sharing.hub.query import Misasked
-from spiritsafe.sharing.hub.reception import JSON, Answer, Call, Problem
+from spiritsafe.sharing.hub.reception import JSON, Answer, Call, Problem, own
 
 if TYPE_CHECKING:
     from spiritsafe.sharing.hub.books import Books
@@ -55,7 +55,7 @@ async def enrol(call: Call, tx: Tx, books: Books) -> Answer:
 
 async def change_keys(call: Call, tx: Tx, books: Books) -> Answer:
     """Add or retire a key of the member who asks."""
-    _own(call)
+    own(call)
     done = await members.changed(tx, call.member, call.prepared, audience=books.origin, now=call.now)
     return _json(done, detail=done)
 
@@ -63,7 +63,7 @@ async def change_keys(call: Call, tx: Tx, books: Books) -> Answer:
 async def invite(call: Call, tx: Tx, books: Books) -> Answer:
     """Make an invitation; for operators."""
     del books
-    _own(call)
+    own(call)
     if not call.member.may("operator"):
         raise Problem(403, "Forbidden", "invitations are the operator's")
     roles, days = call.prepared.get("roles", ["member"]), call.prepared.get("days", INVITED)
@@ -78,7 +78,7 @@ async def invite(call: Call, tx: Tx, books: Books) -> Answer:
 async def make_token(call: Call, tx: Tx, books: Books) -> Answer:
     """Make an API token for a client of the member who asks."""
     del books
-    _own(call)
+    own(call)
     name, scope = call.prepared.get("name"), call.prepared.get("scope", "read")
     days = call.prepared.get("days", 90)
     if (
@@ -97,7 +97,7 @@ async def make_token(call: Call, tx: Tx, books: Books) -> Answer:
 async def end_token(call: Call, tx: Tx, books: Books, name: str) -> Answer:
     """Revoke an API token of the member who asks."""
     del books
-    _own(call)
+    own(call)
     if not await members.revoke(tx, call.member.number, name, call.now):
         raise Problem(404, "Not found", "there is no such token, or it is revoked already")
     return _json({}, detail={"name": name})
@@ -224,12 +224,6 @@ def content(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Problem(422, "ProcessingError", "an object of JSON is needed")
     return found
-
-
-def _own(call: Call) -> None:
-    """Only the member itself, not who holds an API token of it."""
-    if call.member.by == "api":
-        raise Problem(403, "Forbidden", "an API token does not do this; sign the request")
 
 
 async def _size(tx: Tx, asked: dict[str, str], name: str) -> int:

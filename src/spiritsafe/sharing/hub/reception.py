@@ -320,3 +320,9 @@ def _certificate(scope: Scope) -> str:
     key = x509.load_pem_x509_certificate(next(iter(chain)).encode()).public_key()
     info = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return f"sha256:{hashlib.sha256(info).hexdigest()}"
+
+
+def own(call: Call) -> None:
+    """Only the member itself, not who holds an API token of it."""
+    if call.member.by == "api":
+        raise Problem(403, "Forbidden", "an API token does not do this; sign the request")

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from spiritsafe.sharing.hub import forum, taxii
+from spiritsafe.sharing.hub import forum, gossip, taxii
 from spiritsafe.sharing.hub.reception import JSON, TAXII, Answer, Problem
 
 if TYPE_CHECKING:
@@ -44,6 +44,13 @@ _ROUTES: Final[tuple[tuple[re.Pattern[str], dict[str, Route]], ...]] = tuple(
         (r"/forum/log/leaves", {"GET": Route("log.leaves", forum.leaves)}),
         (r"/forum/log/proof", {"GET": Route("log.proof", forum.proof)}),
         (r"/forum/log/consistency", {"GET": Route("log.consistency", forum.consistency)}),
+        (
+            r"/forum/log/seen",
+            {
+                "GET": Route("log.seen", gossip.told),
+                "POST": Route("log.saw", change=gossip.leave, prepare="json"),
+            },
+        ),
         (r"/forum/audit", {"GET": Route("audit", forum.audit)}),
         (rf"/{_NAME}", {"GET": Route("root", taxii.root)}),
         (rf"/{_NAME}/status/{_PART}", {"GET": Route("status", taxii.status)}),

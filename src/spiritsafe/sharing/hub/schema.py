@@ -68,6 +68,11 @@ CREATE TABLE state (
   one {int} PRIMARY KEY CHECK (one = 1), origin TEXT NOT NULL, secret {bytes} NOT NULL, size {int} NOT NULL,
   peaks {bytes} NOT NULL, added {int} NOT NULL, entries {int} NOT NULL, entry {bytes} NOT NULL){strict};
 """,
+    """
+CREATE TABLE gossip (
+  member {int} PRIMARY KEY REFERENCES members (number), time {int} NOT NULL, size {int} NOT NULL,
+  envelope {bytes} NOT NULL){strict};
+""",
 )
 
 
