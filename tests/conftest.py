@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import subprocess
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
 #: Under SPIRITSAFE_REQUIRE=all (continuous integration) a skipped test is a failed one.
 REQUIRE_ALL = os.environ.get("SPIRITSAFE_REQUIRE") == "all"
@@ -18,6 +20,19 @@ REQUIRE_ALL = os.environ.get("SPIRITSAFE_REQUIRE") == "all"
 # examples are the same each time, so that a red run means a changed program.
 settings.register_profile("spiritsafe", deadline=None, derandomize=REQUIRE_ALL, print_blob=True)
 settings.load_profile("spiritsafe")
+
+
+@pytest.fixture
+def start() -> Generator[Callable[..., subprocess.Popen[Any]]]:
+    """Start a process, as ``subprocess.Popen`` does; it ends with the test, also with one that fails."""
+    with ExitStack() as stack:
+
+        def begin(*arguments: Any, **options: Any) -> subprocess.Popen[Any]:
+            process = stack.enter_context(subprocess.Popen(*arguments, **options))
+            stack.callback(process.kill)
+            return process
+
+        yield begin
 
 
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

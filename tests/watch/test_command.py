@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
 WATCH = (sys.executable, "-c", "from spiritsafe.cli import main; main()", "watch")
@@ -60,7 +62,9 @@ def test_bad_usage_is_told(parts: list[pa.Table], field: Any, options: tuple[str
     assert (done.returncode, words in done.stderr) == ((0 if "set aside" in words else 2), True), done.stderr
 
 
-def test_a_running_watch_takes_what_comes_by_the_wall_clock(parts: list[pa.Table], field: Any):
+def test_a_running_watch_takes_what_comes_by_the_wall_clock(
+    parts: list[pa.Table], field: Any, start: Callable[..., subprocess.Popen[str]]
+):
     command = [
         *WATCH,
         str(field.segments),
@@ -72,29 +76,29 @@ def test_a_running_watch_takes_what_comes_by_the_wall_clock(parts: list[pa.Table
         "0.1s",
         "--json",
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
-        assert watch.stdout is not None
-        lines = (json.loads(line) for line in watch.stdout)
-        assert next(lines)["event"] == "started"
-        # The result is there from the first moment on, if only to say that nothing was seen yet.
-        assert next(lines)["exchanges"] == 0
-        assert json.loads((field.out / "campaigns.json").read_text("utf-8"))["campaigns"] == []
-        now = int(time.time() * 1000)
-        half = field.segments / "a.jsonl.open"
-        half.write_text(
-            "".join(
-                json.dumps(
-                    {"time": now - 60_000 + index, "account_id": f"a{index}", "prompt": "How do I cook rice?"}
-                )
-                + "\n"
-                for index in range(100)
+    watch = start(command, stdout=subprocess.PIPE, text=True)
+    assert watch.stdout is not None
+    lines = (json.loads(line) for line in watch.stdout)
+    assert next(lines)["event"] == "started"
+    # The result is there from the first moment on, if only to say that nothing was seen yet.
+    assert next(lines)["exchanges"] == 0
+    assert json.loads((field.out / "campaigns.json").read_text("utf-8"))["campaigns"] == []
+    now = int(time.time() * 1000)
+    half = field.segments / "a.jsonl.open"
+    half.write_text(
+        "".join(
+            json.dumps(
+                {"time": now - 60_000 + index, "account_id": f"a{index}", "prompt": "How do I cook rice?"}
             )
+            + "\n"
+            for index in range(100)
         )
-        half.rename(field.segments / "a.jsonl")
-        assert next(lines)["exchanges"] == 100
-        # A hundred new accounts with one text: links are told, and a campaign step follows at once.
-        assert [next(lines)["event"] for _ in range(2)] == ["links", "campaigns"]
-        watch.terminate()
-        assert [one["event"] for one in lines][-1] == "stopped"
-    assert watch.returncode == 0
+    )
+    half.rename(field.segments / "a.jsonl")
+    assert next(lines)["exchanges"] == 100
+    # A hundred new accounts with one text: links are told, and a campaign step follows at once.
+    assert [next(lines)["event"] for _ in range(2)] == ["links", "campaigns"]
+    watch.terminate()
+    assert [one["event"] for one in lines][-1] == "stopped"
+    assert watch.wait() == 0
     assert json.loads((field.out / "campaigns.json").read_text("utf-8"))["scanned"]["accepted"] == 100

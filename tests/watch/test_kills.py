@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pyarrow as pa
@@ -104,7 +105,9 @@ def test_killed_at_every_fourth_change_of_the_disk(parts: list[pa.Table], field:
     assert same_store(field)
 
 
-def test_killed_again_and_again_while_segments_come(parts: list[pa.Table], field: Any):
+def test_killed_again_and_again_while_segments_come(
+    parts: list[pa.Table], field: Any, start: Callable[..., subprocess.Popen[str]]
+):
     command = [
         *(sys.executable, "-c", "from spiritsafe.cli import main; main()", "watch", str(field.segments)),
         *(
@@ -122,17 +125,18 @@ def test_killed_again_and_again_while_segments_come(parts: list[pa.Table], field
     rng = np.random.default_rng(5)
     written = 0
     for _ in range(4):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as victim:
-            assert victim.stdout is not None
-            assert '"started"' in victim.stdout.readline()
-            begin, life = time.monotonic(), rng.uniform(0.1, 1.2)
-            while (passed := time.monotonic() - begin) < life:
-                if written < 24 and passed > life * (written % 8) / 8:
-                    half = field.write(parts[written], f"{written:02}.jsonl.partial")
-                    half.rename(field.segments / f"{written:02}.jsonl")
-                    written += 1
-                time.sleep(0.01)
-            victim.kill()
+        victim = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert victim.stdout is not None
+        assert '"started"' in victim.stdout.readline()
+        begin, life = time.monotonic(), rng.uniform(0.1, 1.2)
+        while (passed := time.monotonic() - begin) < life:
+            if written < 24 and passed > life * (written % 8) / 8:
+                half = field.write(parts[written], f"{written:02}.jsonl.partial")
+                half.rename(field.segments / f"{written:02}.jsonl")
+                written += 1
+            time.sleep(0.01)
+        victim.kill()
+        victim.wait()
     for number in range(written, 30):
         field.write(parts[number], f"{number:02}.jsonl")
     done = subprocess.run([*command, "--once", "--exit-code"], capture_output=True, text=True, check=False)
@@ -146,7 +150,7 @@ def test_killed_again_and_again_while_segments_come(parts: list[pa.Table], field
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_watch_cleanly_and_the_next_goes_on(
-    parts: list[pa.Table], field: Any, number: signal.Signals
+    parts: list[pa.Table], field: Any, number: signal.Signals, start: Callable[..., subprocess.Popen[str]]
 ):
     for index in range(3):
         field.write(parts[index], f"{index}.parquet")
@@ -164,16 +168,16 @@ def test_a_signal_ends_a_watch_cleanly_and_the_next_goes_on(
             "--json",
         ),
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:
-        assert watch.stdout is not None
-        for line in watch.stdout:
-            if json.loads(line)["event"] == "segment":
-                break
-        # In the middle of taking, or of the first campaign step.
-        os.kill(watch.pid, number)
-        rest = [json.loads(line)["event"] for line in watch.stdout]
-        assert watch.stderr is not None
-        assert (watch.wait(), watch.stderr.read()) == (0, "")
+    watch = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert watch.stdout is not None
+    for line in watch.stdout:
+        if json.loads(line)["event"] == "segment":
+            break
+    # In the middle of taking, or of the first campaign step.
+    os.kill(watch.pid, number)
+    rest = [json.loads(line)["event"] for line in watch.stdout]
+    assert watch.stderr is not None
+    assert (watch.wait(), watch.stderr.read()) == (0, "")
     assert rest[-1] == "stopped"
     assert not list(field.folder.glob(".*"))
     done = subprocess.run([*command, "--once"], capture_output=True, text=True, check=False)

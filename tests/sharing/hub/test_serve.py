@@ -40,7 +40,7 @@ from spiritsafe.sharing.stix.ids import object_id
 from spiritsafe.sharing.stix.terms import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
 OBJECTS = f"/api/collections/{SIGNED}/objects/"
@@ -242,7 +242,9 @@ def _shared(member: Someone, count: int) -> list[dict[str, Any]]:
     return [sign_object(stix, member.key) for stix in made]
 
 
-def test_the_commands_from_the_first_to_the_last(tmp_path: Path):  # noqa: PLR0915 - one story
+def test_the_commands_from_the_first_to_the_last(  # noqa: PLR0915 - one story
+    tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]
+):
     hub, copy = tmp_path / "hub", tmp_path / "backup.db"
     told = json.loads(_run("init", str(hub), "--origin", ORIGIN, "--title", 'The "forum"', "--json"))
     assert keys.public(keys.load(hub / "log.pem")) == told["log_key"]
@@ -262,44 +264,42 @@ def test_the_commands_from_the_first_to_the_last(tmp_path: Path):  # noqa: PLR09
         port = free.getsockname()[1]
     program = "from spiritsafe.cli import main; main()"
     line = [sys.executable, "-c", program, "hub", "serve", str(hub), "--port", str(port)]
-    with subprocess.Popen(line, env=environment, stderr=subprocess.PIPE) as process:
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(400):
-            try:
-                httpx.get(f"{url}/forum/")
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, process.stderr.read() if process.stderr else b""
-                time.sleep(0.025)
-        me = json.loads(_run("enrol", url, "--key", str(key), "--invitation", code, "--json"))
-        assert me["log_key"] == told["log_key"]
-        assert "no such invitation" in _run("enrol", url, "--key", str(key), "--invitation", code, code=2)
-        with Remote(url, keys.load(key), Clock(), log_key=told["log_key"]) as remote:
-            assert remote.epochs() == []  # the relay of private matching is mounted
-        with httpx.Client(base_url=url) as http:
-            member = Someone(
-                Running(url, "", http, Clock(), log_key()), keys.load(key), me["identity"], me["pseudonym"]
-            )
-            path = f"/distillation/collections/{told['collection']}/objects/"
-            mine = _shared(member, 5)
-            assert (
-                member.ask("POST", path, {"objects": [member.indicator(1)]}).json()["failure_count"] == 1
-            )  # not in scope
-            assert member.ask("POST", path, {"objects": mine}).json()["success_count"] == 5
-            assert member.ask("GET", "/distillation/collections/feeds/").json()["id"] == plain
-            assert "all agree" in _run("backup", str(hub), str(copy))
-            assert "1 objects retired" in _run("retire", str(hub), mine[0]["id"], "--reason", "an error")
-            assert len(member.ask("GET", path).json()["objects"]) == 4
-            assert "objects per day 7" in _run("quota", str(hub), me["pseudonym"], "--objects", "7")
-            assert member.ask("POST", path, {"objects": _shared(member, 8)}).status_code == 429
-            assert "no such member" in _run("quota", str(hub), "member-000000", "--requests", "1", code=2)
-            _run("member", str(hub), me["pseudonym"], "--state", "suspended", "--reason", "an inquiry")
-            assert member.ask("GET", path).status_code == 401
-            assert (
-                http.get("/forum/match/epochs").status_code == 401
-            )  # private matching is there, for members
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0, process.stderr.read() if process.stderr else b""
+    process = start(line, env=environment, stderr=subprocess.PIPE)
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(4_000):
+        try:
+            httpx.get(f"{url}/forum/")
+            break
+        except httpx.TransportError:
+            assert process.poll() is None, process.stderr.read() if process.stderr else b""
+            time.sleep(0.025)
+    me = json.loads(_run("enrol", url, "--key", str(key), "--invitation", code, "--json"))
+    assert me["log_key"] == told["log_key"]
+    assert "no such invitation" in _run("enrol", url, "--key", str(key), "--invitation", code, code=2)
+    with Remote(url, keys.load(key), Clock(), log_key=told["log_key"]) as remote:
+        assert remote.epochs() == []  # the relay of private matching is mounted
+    with httpx.Client(base_url=url) as http:
+        member = Someone(
+            Running(url, "", http, Clock(), log_key()), keys.load(key), me["identity"], me["pseudonym"]
+        )
+        path = f"/distillation/collections/{told['collection']}/objects/"
+        mine = _shared(member, 5)
+        assert (
+            member.ask("POST", path, {"objects": [member.indicator(1)]}).json()["failure_count"] == 1
+        )  # not in scope
+        assert member.ask("POST", path, {"objects": mine}).json()["success_count"] == 5
+        assert member.ask("GET", "/distillation/collections/feeds/").json()["id"] == plain
+        assert "all agree" in _run("backup", str(hub), str(copy))
+        assert "1 objects retired" in _run("retire", str(hub), mine[0]["id"], "--reason", "an error")
+        assert len(member.ask("GET", path).json()["objects"]) == 4
+        assert "objects per day 7" in _run("quota", str(hub), me["pseudonym"], "--objects", "7")
+        assert member.ask("POST", path, {"objects": _shared(member, 8)}).status_code == 429
+        assert "no such member" in _run("quota", str(hub), "member-000000", "--requests", "1", code=2)
+        _run("member", str(hub), me["pseudonym"], "--state", "suspended", "--reason", "an inquiry")
+        assert member.ask("GET", path).status_code == 401
+        assert http.get("/forum/match/epochs").status_code == 401  # private matching is there, for members
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0, process.stderr.read() if process.stderr else b""
     head = tmp_path / "head.txt"
     head.write_text(_run("log", str(hub)))
     assert json.loads(_run("verify", str(hub), "--seen", str(head), "--json"))["leaves"] == 5
