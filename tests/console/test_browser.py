@@ -169,6 +169,40 @@ def test_from_the_queue_to_a_measure_that_the_gateway_applies(browser: Browser, 
         one.context.close()
 
 
+def test_an_appeal_is_filed_and_decided_by_somebody_else(browser: Browser, live: House):
+    ana = someone(browser, live, "ana")
+    ana.goto(f"/cases/new?run=out&campaign={CAMPAIGN}")
+    ana.fill("#case", "harvest")
+    ana.fill("#claim", "six accounts under one hand")
+    for box in ana.locator("input[name=records]").all():
+        box.uncheck()
+    ana.fill("#reason", "found by the scan")
+    ana.click("main button:has-text('Open the case')")
+    ana.wait_for_selector("text=Nobody has appealed.")
+    ana.click("text=File an appeal that came in")
+    ana.fill("#account", LISTED)
+    ana.check("input[name=grounds][value=relation]")
+    ana.fill("#statement", "<img src=x onerror=alert(1)> we hold a licence")
+    ana.click("button:has-text('File it')")
+    ana.wait_for_selector("text=The appeal is recorded.")
+    assert ana.locator("text=You took part in the first decision").count() == 1
+    assert ana.locator("button:has-text('I review it')").count() == 0
+    bo = someone(browser, live, "bo")
+    bo.goto("/cases/harvest")
+    bo.locator("[id^=review-]").fill("I was not in it")
+    bo.click("button:has-text('I review it')")
+    bo.wait_for_selector("text=You review this appeal.")
+    bo.check("input[name=outcome][value=overturned]")
+    bo.locator("[id^=decide-]").fill("the licence is real")
+    bo.click("button:has-text('Decide')")
+    bo.wait_for_selector("text=The appeal is decided.")
+    ana.goto("/cases/harvest")
+    assert "Overturned by bo" in ana.inner_text("article")
+    assert "<img src=x onerror=alert(1)> we hold a licence" in ana.inner_text("blockquote")
+    for one in (ana, bo):
+        one.context.close()
+
+
 def test_with_keys_only(browser: Browser, live: House):
     page = browser.new_context(base_url=live.base).new_page()
     page.goto("/login?next=/campaigns%3Fstate%3Dall")
@@ -250,6 +284,7 @@ ROOMS = [
     "/campaigns?state=all",
     "/orders",
     "/cases",
+    "/cases/harvest",
     "/ledger",
     "/people",
     "/me",

@@ -105,7 +105,20 @@
           const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
           if (fresh) {
             part.replaceChildren(...fresh.childNodes);
-            if (!fresh.dataset.poll) { delete part.dataset.poll; return; }
+            if (!fresh.dataset.poll) {
+              const address = part.dataset.poll;
+              delete part.dataset.poll;
+              if (!("whole" in part.dataset)) return;
+              // The rest of the page is as it was before the work was done; what somebody is typing is not thrown away.
+              const touched = all("main input:not([type=hidden]), main textarea").some(
+                (one) => one.value !== one.defaultValue || one.checked !== one.defaultChecked);
+              if (!touched) { location.replace(address); return; }
+              const link = document.createElement("a");
+              link.href = address;
+              link.textContent = "It is done: show it";
+              part.append(link);
+              return;
+            }
           }
         }
       } catch (_) { /* the server is away: try again */ }
