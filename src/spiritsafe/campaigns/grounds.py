@@ -9,7 +9,7 @@ one pool of items swept once or so many times each, cards and devices in common.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -177,10 +177,15 @@ def without_hub(log: Log, seen: View, layer: Layer) -> tuple[str, View] | None:
     if holders[hub] < 2:
         return None
     left = np.setdiff1d(seen.parties, layer.party[layer.value == hub])
+    return layer.names[hub], of_parties(log, seen, left)
+
+
+def of_parties(log: Log, seen: View, parties: Any) -> View:
+    """What is left of a candidate with these of its parties (int64, sorted) alone."""
     stays = np.zeros(log.parties, bool)
-    stays[left] = True
+    stays[parties] = True
     kept, screen, test = (rows[stays[log.row_party[rows]]] for rows in (seen.rows, seen.screen, seen.test))
-    return layer.names[hub], View(kept, screen, test, left)
+    return View(kept, screen, test, parties)
 
 
 def combined(tests: Sequence[Test]) -> float:

@@ -43,11 +43,17 @@ _STRAY = 0.01
 
 
 def membership(
-    log: Log, rows: Any, *, whole: bool = False, layers: Mapping[str, Layer] | None = None
+    log: Log,
+    rows: Any,
+    *,
+    whole: bool = False,
+    layers: Mapping[str, Layer] | None = None,
+    by_role: bool = True,
 ) -> tuple[Any, Any]:
     """Parties (int64) of ``rows`` and the probability (float) that each is a member.
 
     ``whole``: ``rows`` are all that the parties sent, not one text or role. ``layers``: what they may have in common.
+    ``by_role``: False where their roles are to tell nobody from anybody.
     """
     parties, index = np.unique(log.row_party[rows], return_inverse=True)
     count = np.bincount(index).astype(float)
@@ -55,7 +61,7 @@ def membership(
     if parties.size < 3:
         return parties, np.ones(parties.size)
     role = float(np.clip(hits.sum() / count.sum(), 0.05, 0.95))
-    if role < _NAMED and not whole:
+    if not by_role or (role < _NAMED and not whole):
         hits, role = np.zeros(parties.size), 0.05
     stray = _STRAY if whole else role / 4  # where no role is known, having none tells nobody from anybody
     weight = np.full(parties.size, 0.9)

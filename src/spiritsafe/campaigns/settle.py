@@ -15,7 +15,7 @@ from spiritsafe.campaigns import intent, members
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
@@ -35,13 +35,15 @@ def settle(
     told: list[Verdict],
     layers: Mapping[str, Layer] | None = None,
     excused: Sequence[Verdict] = (),
+    carries: Callable[[Verdict], bool] = lambda verdict: True,
 ) -> list[Verdict]:
     """One verdict a group of parties: accusations first, then what is left of the others. Sets members and rows.
 
     ``excused``: candidates that an innocent explanation fits; who stands in a home for such work only is taken out of it.
+    ``carries``: whether a verdict's members carry the accusation alone (``alone``).
     """
     for verdict in told:
-        _join(log, verdict, layers)
+        _join(log, verdict, layers, carries)
     accused = [v for v in told if v.label == "campaign" and v.parties.size >= LEAST_PARTIES]
     face = {id(v): _face(log, v) for v in accused}
     accused.sort(key=lambda v: (v.candidate.kind == "infrastructure", -v.parties.size, -v.rows.size))
@@ -69,6 +71,10 @@ def settle(
         _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
     for home in homes:
         _spare(log, home, excused, layers)
+    for home in homes:
+        if not carries(home):
+            _withdraw(log, home)
+    homes = [home for home in homes if home.label == "campaign"]
     others = [v for v in told if v.label != "campaign"]
     others.sort(key=lambda v: (_ORDER[v.label], v.candidate.kind == "infrastructure", -v.view.rows.size))
     kept = _apart(log, homes)
@@ -177,21 +183,40 @@ def _found(log: Log, homes: list[Verdict], verdict: Verdict) -> None:
         homes.append(verdict)
 
 
-def _join(log: Log, verdict: Verdict, layers: Mapping[str, Layer] | None) -> None:
-    """Members of one verdict, and which of their exchanges belong to it."""
+def _join(
+    log: Log, verdict: Verdict, layers: Mapping[str, Layer] | None, carries: Callable[[Verdict], bool]
+) -> None:
+    """Members of one verdict, and which of their exchanges belong to it.
+
+    Who plays a role may be the others in a mixture, not those who act under one hand. So where the members do not carry
+    the accusation alone, they are told once more without their roles.
+    """
     rows = verdict.view.rows
     if verdict.label == "campaign":
         tied = verdict.candidate.kind == "infrastructure"
         _members(log, verdict, _working(log, rows) if tied else rows, layers)
-    else:
-        verdict.parties = np.unique(log.row_party[rows])
-        verdict.probability = np.ones(verdict.parties.size)
-        verdict.rows = np.sort(rows)
+        if carries(verdict):
+            return
+        if not tied:
+            _members(log, verdict, rows, layers, by_role=False)
+            if carries(verdict):
+                return
+    _withdraw(log, verdict)
 
 
-def _members(log: Log, verdict: Verdict, rows: Any, layers: Mapping[str, Layer] | None) -> None:
+def _withdraw(log: Log, verdict: Verdict) -> None:
+    """Tell all of a candidate's parties; of an accusation is left that the evidence does not carry one."""
+    verdict.label = "insufficient" if verdict.label == "campaign" else verdict.label
+    verdict.parties = np.unique(log.row_party[verdict.view.rows])
+    verdict.probability = np.ones(verdict.parties.size)
+    verdict.rows = np.sort(verdict.view.rows)
+
+
+def _members(
+    log: Log, verdict: Verdict, rows: Any, layers: Mapping[str, Layer] | None, *, by_role: bool = True
+) -> None:
     whole = verdict.candidate.kind == "infrastructure"
-    parties, probability = members.membership(log, rows, whole=whole, layers=layers)
+    parties, probability = members.membership(log, rows, whole=whole, layers=layers, by_role=by_role)
     inside = probability >= _MOSTLY
     verdict.parties, verdict.probability = parties[inside], probability[inside]
     verdict.rows = np.sort(rows[np.isin(log.row_party[rows], verdict.parties)])

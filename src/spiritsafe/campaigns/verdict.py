@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from spiritsafe.campaigns import intent
+
 if TYPE_CHECKING:
     from spiritsafe.campaigns.clusters import Candidate
     from spiritsafe.campaigns.coordination import Test
@@ -22,6 +24,15 @@ class Hub:
     parties: int
     log_e: float
     stands: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """The members without bystanders: how many ``parties``, their log e-value, and do they play a recognised role."""
+
+    parties: int
+    log_e: float
+    named: bool
 
 
 @dataclass(slots=True)
@@ -47,3 +58,10 @@ class Verdict:
     joint_only: bool = False
     """Too few parties for this log alone to judge without a role; tested for joint evidence, and told nobody."""
     hubs: list[Hub] = field(default_factory=list)
+    alone: Alone | None = None
+    """What the members say alone, where some of the candidate's parties were left out."""
+
+    @property
+    def named(self) -> bool:
+        """Whether the candidate plays a recognised extraction role, more than benign clusters of its kind do."""
+        return intent.named(self.candidate, self.score, self.p_value)
