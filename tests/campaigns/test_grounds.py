@@ -243,7 +243,7 @@ def test_ties_of_a_campaign_inside_a_crowd_do_not_go_through(
     holds = [(p, f"{p % 30}" if p < 120 else f"own-{p}") for p in range(1000)]
     layer = make_layer("payment", holds, 1000)
     seen = evidence.view(log, Candidate("template", np.arange(who.size), np.zeros(0, np.int64)))
-    assert grounds.ties_go_through(log, seen, {"payment": layer}) is goes
+    assert grounds.goes_through(log, seen, {"payment": layer}) is goes
 
 
 def test_who_was_found_by_their_items_must_work_through_a_pool():

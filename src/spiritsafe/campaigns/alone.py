@@ -74,6 +74,6 @@ class Readings:
         p_value = self.reference.p_value(score, candidate.kind, kept.size)
         named = verdict.named and intent.named(candidate, score, p_value)
         excused = any(one.fits == "yes" for one in hypotheses.heard(log, seen, tests))
-        through = not named and grounds.ties_go_through(log, seen, self.layers)
+        through = not named and grounds.goes_through(log, seen, self.layers)
         nameable = named or intent.doubtful(candidate, score, p_value) or intent.no_product(log, candidate, seen)
         return Reading(tests, named, nameable and not excused, through)

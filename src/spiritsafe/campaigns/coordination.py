@@ -175,14 +175,14 @@ def burst_starts(labels: Any, times: Any) -> Any:
 def _late_turn(labels: Any, tested: Any, *, thinned: bool = False) -> float:
     """Log e-value that a party comes back later than in a random order: reaches of parts of a turn, two sizes of the effect.
 
-    A turn is as long as there are parties, for one that sends more than the mean so much shorter. ``thinned``: followers
+    A party's turn is its own mean gap, in exchanges of all. ``thinned``: followers
     were dropped, which makes returns at once rarer for independent customers, too: of those within a share f of their mean
     gap by (1 - exp(-``_CLOSE``)) / (1 - exp(-f)); a little more is allowed for.
     """
     _, dense, count = np.unique(labels, return_inverse=True, return_counts=True)
     if count.size < 2 or dense.size <= count.size or not tested.any():
         return 0.0
-    turn = np.minimum(dense.size / count, count.size)
+    turn = dense.size / count
     bets: list[float] = []
     for part in _PARTS_OF_A_TURN:
         reach = np.maximum(1, (turn * part).astype(np.int64))

@@ -118,7 +118,7 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
         )
     ]
     found += _topics(log, seen, projections, margins)
-    found.append(_turns(log, seen))
+    found.append(turns(log, seen, seen.parties))
     label = party[:_MOST_ROWS]
     item = log.exact[seen.test][:_MOST_ROWS]
     pool = kinds(item)
@@ -156,10 +156,11 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
     return found
 
 
-def _turns(log: Log, seen: View) -> Test:
+def turns(log: Log, seen: View, parties: Any) -> Test:
+    """Whether ``parties`` (int64, sorted) of a candidate take turns among all of it."""
     rows = seen.rows[np.isin(log.row_party[seen.rows], seen.parties)][: 2 * _MOST_ROWS]
     label = np.searchsorted(seen.parties, log.row_party[rows])
-    tested = ~log.screening(rows)
+    tested = ~log.screening(rows) & np.isin(log.row_party[rows], parties)
     return Test(
         "taken_in_turn",
         "Do the accounts take turns, as behind a load balancer?",

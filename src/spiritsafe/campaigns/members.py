@@ -26,7 +26,7 @@ _BYSTANDER_MORE = 0.4
 """Chance that a bystander who used the text once uses it again."""
 _OCTAVES = 7.0
 """Half of the bystanders use it as often as customers happen to: log-uniform over about e^7 exchanges."""
-_SHAPES = (1.5, 30.0)
+_SHAPES = (0.3, 30.0)
 """Bounds of the loads' shape (1/CV² of the rates): even loads sharpen membership, but never to a single number."""
 _FEW, _MIXES = 3.0, (10.0, 30.0, 100.0, 1000.0)
 """Dirichlet concentration of a bystander's texts around the members' mix: some three in use; and what members may have."""
@@ -35,6 +35,8 @@ _ODD = 0.1
 _ALONE = 0.05
 """Below this share of members that hold nothing in common, to be one of them speaks against a party as odd text does."""
 _TIES = ("payment", "device", "network")
+_RARE, _MOST = ("payment", "device"), float(np.log(100))
+"""What strangers hardly ever share speaks for a party, too, up to this log-likelihood ratio."""
 _ODD_PRIOR = 0.1
 _NAMED = 0.1
 """Share of a role below which it is not the campaign's: the few who play it may be those beside it."""
@@ -68,6 +70,7 @@ def membership(
     prior = 0.9
     text = _Text(log, rows, index)
     holding = None if whole or layers is None else _Holding(layers, parties)
+    rare = None if whole or layers is None else _Holding(layers, parties, _RARE)
     inside = count / np.maximum(log.whole_load()[parties], count)
     by_text = np.log(0.5 * (1 - _BYSTANDER_MORE) * _BYSTANDER_MORE ** (count - 1) + 0.5 / (count * _OCTAVES))
     for _ in range(25):
@@ -79,10 +82,11 @@ def membership(
         if not whole:
             odd *= np.minimum(1.0, _as_low(inside, weight) / _ODD)
         lack = np.ones(parties.size) if holding is None else holding.lack(weight)
+        shares = 0.0 if rare is None else rare.shares(weight)
         mixed = 0.0 if whole else text.mixed(weight)
         before = np.where(np.minimum(odd, lack / _ALONE) < 1, np.minimum(prior, _ODD_PRIOR), prior)
         load = 0.0 if whole else _load(count, weight) - by_text
-        weight = expit(logit(before) + plays + load + mixed + np.log(odd) + np.log(lack))
+        weight = expit(logit(before) + plays + load + mixed + shares + np.log(odd) + np.log(lack))
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
     return parties, weight
 
@@ -154,17 +158,34 @@ class _Text:
 class _Holding:
     """Which parties of a candidate hold which cards, devices and addresses."""
 
-    def __init__(self, layers: Mapping[str, Layer], parties: Any) -> None:
-        self._party: list[Any] = [np.zeros(0, np.int64)]
-        self._value: list[Any] = [np.zeros(0, np.int64)]
+    def __init__(self, layers: Mapping[str, Layer], parties: Any, names: tuple[str, ...] = _TIES) -> None:
+        party: list[Any] = [np.zeros(0, np.int64)]
+        value: list[Any] = [np.zeros(0, np.int64)]
+        outside: list[Any] = [np.zeros(0, np.int64)]
         first = 0
-        for layer in (layers[name] for name in _TIES if name in layers):
-            rows = np.flatnonzero(np.isin(layer.party, parties))
-            self._party.append(np.searchsorted(parties, layer.party[rows]))
-            self._value.append(first + layer.value[rows])
+        self._strangers = 0
+        for layer in (layers[name] for name in names if name in layers):
+            inside, holders = layer.held_by(parties)
+            rows = np.flatnonzero(inside)
+            party.append(np.searchsorted(parties, layer.party[rows]))
+            value.append(first + layer.value[rows])
+            outside.append((layer.population - holders)[layer.value[rows]])
             first += layer.population.size
-        self._one = np.concatenate(self._party)
-        _, self._held = np.unique(np.concatenate(self._value), return_inverse=True)
+            self._strangers = max(self._strangers, layer.designated.size - parties.size)
+        self._one = np.concatenate(party)
+        _, at, self._held = np.unique(np.concatenate(value), return_index=True, return_inverse=True)
+        self._outside = np.concatenate(outside)[at]
+
+    def shares(self, weight: Any) -> Any:
+        """Float by party: log-likelihood ratio of holding something with a member, against a stranger's chance of that.
+
+        The chance is the share of the log's other parties that do; 0 for who holds nothing in common.
+        """
+        tied = self.tied(weight)
+        members = float((weight * tied).sum() / max(weight.sum(), 1e-9))
+        likely = np.bincount(self._held, weights=weight[self._one], minlength=self._outside.size) >= 0.5  # noqa: PLR2004
+        strangers = (float(self._outside[likely].sum()) + 1) / (self._strangers + 1)
+        return np.where(tied, np.clip(np.log(max(members, 1e-9) / strangers), 0.0, _MOST), 0.0)
 
     def tied(self, weight: Any) -> Any:
         """Boolean by party: it holds something that a likely member, other than itself, holds."""

@@ -149,14 +149,24 @@ def _coarse(verdict: Verdict, accused: list[Verdict], face: dict[int, str | None
 
 
 def _absorb(log: Log, homes: list[Verdict], home: Verdict, verdict: Verdict) -> None:
-    """Let a home take in a verdict: those of its parties that no other home holds, and the exchanges of the home's."""
+    """Let a home take in a verdict: those of its parties that no other home holds, and the exchanges of the home's.
+
+    Of parties that the home has by a text or a role, a pool of items would bring all that they send without a template.
+    So of these it brings what has the home's text, or a role.
+    """
+    known = home.parties
     held = np.concatenate([one.parties for one in homes])
     new = ~np.isin(verdict.parties, held)
     parties = np.concatenate([home.parties, verdict.parties[new]])
     probability = np.concatenate([home.probability, verdict.probability[new]])
     order = np.argsort(parties, kind="stable")
     home.parties, home.probability = parties[order], probability[order]
-    home.rows = np.union1d(home.rows, verdict.rows[np.isin(log.row_party[verdict.rows], parties)])
+    rows = verdict.rows[np.isin(log.row_party[verdict.rows], parties)]
+    if verdict.candidate.kind == "items" and home.candidate.kind != "items":
+        text = np.unique(log.template[home.rows])
+        mine = log.has_role(rows) | np.isin(log.template[rows], text[text >= 0])
+        rows = rows[mine | ~np.isin(log.row_party[rows], known)]
+    home.rows = np.union1d(home.rows, rows)
 
 
 def _widen(log: Log, homes: list[Verdict], verdict: Verdict) -> None:

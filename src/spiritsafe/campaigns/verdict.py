@@ -52,7 +52,7 @@ class Verdict:
     probability: Any = None
     rows: Any = None
     through: bool = False
-    """Cards or devices tie the lightest parties, too (``grounds.ties_go_through``)."""
+    """Cards or devices tie the lightest parties, too (``grounds.goes_through``)."""
     jointly: Jointly | None = None
     """What labs of a forum decided about it together."""
     joint_only: bool = False

@@ -202,7 +202,7 @@ def _hear(
     verdict = Verdict(candidate, seen, score, reference.p_value(score, candidate.kind, seen.parties.size))
     if verdict.named or intent.doubtful(candidate, score, verdict.p_value) or _nameless(log, candidate, seen):
         _test(log, verdict, layers, projections, margins)
-        verdict.through = not verdict.named and grounds.ties_go_through(log, seen, layers)
+        verdict.through = not verdict.named and grounds.goes_through(log, seen, layers)
     elif candidate.kind == "infrastructure":
         verdict.tests = evidence.ties(seen, layers)
         verdict.log_e = grounds.combined(verdict.tests)
