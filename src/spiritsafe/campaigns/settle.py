@@ -46,7 +46,10 @@ def settle(
         _join(log, verdict, layers, carries)
     accused = [v for v in told if v.label == "campaign" and v.parties.size >= LEAST_PARTIES]
     face = {id(v): _face(log, v) for v in accused}
-    accused.sort(key=lambda v: (v.candidate.kind == "infrastructure", -v.parties.size, -v.rows.size))
+    late = {id(v): _pool_of(v, accused, face) for v in accused}
+    accused.sort(
+        key=lambda v: (v.candidate.kind == "infrastructure", late[id(v)], -v.parties.size, -v.rows.size)
+    )
     homes: list[Verdict] = []
     grown: list[Verdict] = []
     for verdict in accused:
@@ -129,6 +132,16 @@ def _face(log: Log, verdict: Verdict) -> str | None:
 
 def _overlap(verdict: Verdict, home: Verdict) -> float:
     return float(np.isin(verdict.parties, home.parties).mean())
+
+
+def _pool_of(verdict: Verdict, accused: list[Verdict], face: dict[int, str | None]) -> bool:
+    """Whether a pool of items is that of an accused text's users: the text tells better what they do for the campaign."""
+    return verdict.candidate.kind == "items" and any(
+        one.candidate.kind == "template"
+        and face[id(one)] == face[id(verdict)]
+        and _overlap(verdict, one) >= _INSIDE
+        for one in accused
+    )
 
 
 def _coarse(verdict: Verdict, accused: list[Verdict], face: dict[int, str | None]) -> bool:
