@@ -47,12 +47,13 @@ def no_early_repeat(labels, kinds, reach, share):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
-def no_early_turn(labels, tested, reach, share, slack):  # type: ignore[no-untyped-def]
+def no_early_turn(labels, tested, reach, share, slack, by_label):  # type: ignore[no-untyped-def]
     """The same where only some events are bet on: all others are known, and tell who sent a moment ago.
 
     ``labels`` int64 (n,) in time order; ``tested`` bool (n,); ``reach`` int64 by label: how many events of any label a
     return must come after. Given the others and how often each label is tested, each order of the tested labels is equally
-    likely. ``slack``: by this share of ``q`` early returns may be rarer under the null, too.
+    likely. ``slack``: by this share of ``q`` early returns may be rarer under the null, too. ``by_label`` float64 by label: what
+    each has won or lost is added to it.
     """
     remaining = np.zeros(reach.size, np.int64)
     left = 0
@@ -76,7 +77,9 @@ def no_early_turn(labels, tested, reach, share, slack):  # type: ignore[no-untyp
         if tested[t]:
             if 0 < hot < left:
                 q = hot / left * (1.0 - slack)
-                total += np.log(share) if inside[label] > 0 else np.log((1.0 - share * q) / (1.0 - q))
+                won = np.log(share) if inside[label] > 0 else np.log((1.0 - share * q) / (1.0 - q))
+                total += won
+                by_label[label] += won
             if inside[label] > 0:
                 hot -= 1
             remaining[label] -= 1

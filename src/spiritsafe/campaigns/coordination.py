@@ -149,6 +149,21 @@ def taken_in_turn(labels: Any, times: Any, tested: Any = None) -> float:
     return _mixed((_late_turn(labels, tested), _late_turn(labels[first], tested[first], thinned=True)))
 
 
+def rotates(labels: Any, times: Any) -> Any:
+    """Float by party 0, 1, …: log-likelihood ratio of being dealt to in turn, against sending at random; no e-value.
+
+    ``labels``, ``times`` as in ``taken_in_turn``; followers within a burst do not count.
+    """
+    first = burst_starts(labels, times)
+    found = np.zeros((len(_PARTS_OF_A_TURN), int(labels.max(initial=-1)) + 1))
+    label = labels[first].astype(np.int64)
+    count = np.bincount(label, minlength=found.shape[1])
+    for part, scores in zip(_PARTS_OF_A_TURN, found, strict=True):
+        reach = np.maximum(1, part * label.size / np.maximum(count, 1)).astype(np.int64)
+        _martingales.no_early_turn(label, np.ones(label.size, bool), reach, 0.1, _slack(part), scores)
+    return np.logaddexp.reduce(found, axis=0) - np.log(len(_PARTS_OF_A_TURN))
+
+
 def burst_starts(labels: Any, times: Any) -> Any:
     """Boolean (n,): exchanges that do not follow one of the same party closely.
 
@@ -186,12 +201,20 @@ def _late_turn(labels: Any, tested: Any, *, thinned: bool = False) -> float:
     bets: list[float] = []
     for part in _PARTS_OF_A_TURN:
         reach = np.maximum(1, (turn * part).astype(np.int64))
-        slack = 1.2 * np.expm1(-_CLOSE) / np.expm1(-part) if thinned else 0.0
+        slack = _slack(part) if thinned else 0.0
         bets += [
-            float(_martingales.no_early_turn(dense.astype(np.int64), tested, reach, share, slack))
+            float(
+                _martingales.no_early_turn(
+                    dense.astype(np.int64), tested, reach, share, slack, np.zeros(count.size)
+                )
+            )
             for share in (0.1, 0.6)
         ]
     return _mixed(bets)
+
+
+def _slack(part: float) -> float:
+    return float(1.2 * np.expm1(-_CLOSE) / np.expm1(-part))
 
 
 def swept(items: Any) -> float:

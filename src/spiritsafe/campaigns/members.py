@@ -6,7 +6,7 @@ that tied parties sent is judged, loads say nothing: bystanders are ordinary cus
 
 What nearly all others have and one party lacks speaks against it: the campaign's text, most of its traffic in the
 campaign, a card, device or address in common with some other member. Then neither what most others are nor, without the
-text, its own role speaks for it any longer.
+text, its own role speaks for it any longer. Who lacks all of it, text, role and anything in common, is no member.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _ODD = 0.1
 """What this share of the members lack, at least, speaks little against anybody."""
 _ALONE = 0.05
 """Below this share of members that hold nothing in common, to be one of them speaks against a party as odd text does."""
+_STRANGER = 1e-6
 _TIES = ("payment", "device", "network")
 _RARE, _MOST = ("payment", "device"), float(np.log(100))
 """What strangers hardly ever share speaks for a party, too, up to this log-likelihood ratio."""
@@ -72,20 +73,23 @@ def membership(
     holding = None if whole or layers is None else _Holding(layers, parties)
     rare = None if whole or layers is None else _Holding(layers, parties, _RARE)
     inside = count / np.maximum(log.whole_load()[parties], count)
-    by_text = np.log(0.5 * (1 - _BYSTANDER_MORE) * _BYSTANDER_MORE ** (count - 1) + 0.5 / (count * _OCTAVES))
     for _ in range(25):
         rate = float(np.clip((weight * hits).sum() / (weight * count).sum(), stray, 0.98))
         plays = hits * np.log(rate / stray) + (count - hits) * np.log((1 - rate) / (1 - stray))
-        odd = np.minimum(1.0, _as_low(text.common(weight), weight, slack=1.0) / _ODD)
+        common = text.common(weight)
+        odd = np.minimum(1.0, _as_low(common, weight, slack=1.0) / _ODD)
         # Others do the same work in their own words: their role says nothing about this campaign.
         plays = np.where(odd < 1, np.minimum(plays, 0.0), plays)
         if not whole:
             odd *= np.minimum(1.0, _as_low(inside, weight) / _ODD)
         lack = np.ones(parties.size) if holding is None else holding.lack(weight)
+        if holding is not None and (weight * (common > 1)).sum() >= 0.5 * weight.sum():  # noqa: PLR2004 - most of them
+            # Without the text that most have, a role, or anything in common, nothing but a chance item links a party.
+            lack = np.where((common <= 1) & (hits == 0) & ~holding.tied(weight), _STRANGER, lack)
         shares = 0.0 if rare is None else rare.shares(weight)
         mixed = 0.0 if whole else text.mixed(weight)
         before = np.where(np.minimum(odd, lack / _ALONE) < 1, np.minimum(prior, _ODD_PRIOR), prior)
-        load = 0.0 if whole else _load(count, weight) - by_text
+        load = 0.0 if whole else by_load(count, weight)
         weight = expit(logit(before) + plays + load + mixed + shares + np.log(odd) + np.log(lack))
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
     return parties, weight
@@ -94,6 +98,17 @@ def membership(
 def tied(layers: Mapping[str, Layer], parties: Any, *, to: Any) -> Any:
     """Boolean by party: it holds a card, device or address that one of those marked in ``to`` (boolean) holds."""
     return _Holding(layers, parties).tied(to.astype(float))
+
+
+def by_holdings(layers: Mapping[str, Layer], parties: Any, weight: Any) -> Any:
+    """Float by party: log-likelihood ratio of its cards and devices, as ``weight`` float by party says who belongs."""
+    return _Holding(layers, parties, _RARE).shares(weight)
+
+
+def by_load(count: Any, weight: Any) -> Any:
+    """Float by party: log-likelihood ratio of its ``count`` of exchanges, as a member and as one who happened to send them."""
+    by_chance = 0.5 * (1 - _BYSTANDER_MORE) * _BYSTANDER_MORE ** (count - 1) + 0.5 / (count * _OCTAVES)
+    return _load(count, weight) - np.log(by_chance)
 
 
 def _load(count: Any, weight: Any) -> Any:

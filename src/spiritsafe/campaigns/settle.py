@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns import intent, members
+from spiritsafe.campaigns import intent, members, rotation
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from spiritsafe.campaigns.evidence import View
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
     from spiritsafe.campaigns.verdict import Verdict
@@ -28,6 +29,8 @@ _INSIDE, _LARGE, _APART = 0.8, 0.3, 0.2
 _ONE_ROLE = 0.6
 _MINOR = 0.4
 _PURE, _OF_TEMPLATE = 0.3, 0.2
+_POOLS, _POOLED = frozenset({"pool", "reseller"}), 0.3
+"""Of a pool this share must be a campaign's before the rest of it is asked for its turns."""
 
 
 def settle(
@@ -69,7 +72,7 @@ def settle(
             _found(log, homes, verdict)
     for home in {id(home): home for home in grown}.values():
         # Who looked like a member of a small part may not look like one of the whole.
-        _members(log, home, home.rows, layers)
+        _members(log, home, home.rows, layers, kept=home.joined)
     for verdict in (one for one in accused if one.candidate.alike):
         _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
     for home in homes:
@@ -78,6 +81,11 @@ def settle(
         if not carries(home):
             _withdraw(log, home)
     homes = [home for home in homes if home.label == "campaign"]
+    for pool in (one for one in told if one.label in _POOLS and layers is not None):
+        for home in homes:
+            if np.isin(pool.view.parties, home.parties).mean() >= _POOLED:
+                held = np.concatenate([one.parties for one in homes if one is not home] or [home.parties[:0]])
+                _join_by_turns(log, home, pool.view, layers or {}, held)
     others = [v for v in told if v.label != "campaign"]
     others.sort(key=lambda v: (_ORDER[v.label], v.candidate.kind == "infrastructure", -v.view.rows.size))
     kept = _apart(log, homes)
@@ -174,6 +182,9 @@ def _absorb(log: Log, homes: list[Verdict], home: Verdict, verdict: Verdict) -> 
     probability = np.concatenate([home.probability, verdict.probability[new]])
     order = np.argsort(parties, kind="stable")
     home.parties, home.probability = parties[order], probability[order]
+    if verdict.joined is not None:
+        mine = verdict.joined[new[np.searchsorted(verdict.parties, verdict.joined)]]
+        home.joined = mine if home.joined is None else np.union1d(home.joined, mine)
     rows = verdict.rows[np.isin(log.row_party[verdict.rows], parties)]
     if verdict.candidate.kind == "items" and home.candidate.kind != "items":
         text = np.unique(log.template[home.rows])
@@ -219,12 +230,27 @@ def _join(
         tied = verdict.candidate.kind == "infrastructure"
         _members(log, verdict, _working(log, rows) if tied else rows, layers)
         if carries(verdict):
+            if tied and layers is not None:
+                _join_by_turns(log, verdict, verdict.view, layers)
             return
         if not tied:
             _members(log, verdict, rows, layers, by_role=False)
             if carries(verdict):
                 return
     _withdraw(log, verdict)
+
+
+def _join_by_turns(log: Log, verdict: Verdict, seen: View, layers: Mapping[str, Layer], held: Any = ()) -> None:
+    """Let a verdict have who takes turns with its members in ``seen``, but for those that others hold (``held``)."""
+    joined, sure = rotation.joined(log, seen, verdict.parties, layers)
+    free = ~np.isin(joined, held)
+    joined, sure = joined[free], sure[free]
+    everybody = np.concatenate([verdict.parties, joined])
+    order = np.argsort(everybody, kind="stable")
+    verdict.parties = everybody[order]
+    verdict.probability = np.concatenate([verdict.probability, sure])[order]
+    verdict.rows = np.union1d(verdict.rows, seen.rows[np.isin(log.row_party[seen.rows], joined)])
+    verdict.joined = joined if verdict.joined is None else np.union1d(verdict.joined, joined)
 
 
 def _withdraw(log: Log, verdict: Verdict) -> None:
@@ -236,11 +262,22 @@ def _withdraw(log: Log, verdict: Verdict) -> None:
 
 
 def _members(
-    log: Log, verdict: Verdict, rows: Any, layers: Mapping[str, Layer] | None, *, by_role: bool = True
+    log: Log,
+    verdict: Verdict,
+    rows: Any,
+    layers: Mapping[str, Layer] | None,
+    *,
+    by_role: bool = True,
+    kept: Any = None,
 ) -> None:
     whole = verdict.candidate.kind == "infrastructure"
     parties, probability = members.membership(log, rows, whole=whole, layers=layers, by_role=by_role)
     inside = probability >= _MOSTLY
+    if kept is not None:
+        joined = np.isin(parties, kept) & ~inside
+        known = dict(zip(verdict.parties.tolist(), verdict.probability.tolist(), strict=True))
+        probability[joined] = [known[party] for party in parties[joined].tolist()]
+        inside |= joined
     verdict.parties, verdict.probability = parties[inside], probability[inside]
     verdict.rows = np.sort(rows[np.isin(log.row_party[rows], verdict.parties)])
 

@@ -58,6 +58,8 @@ class Verdict:
     joint_only: bool = False
     """Too few parties for this log alone to judge without a role; tested for joint evidence, and told nobody."""
     hubs: list[Hub] = field(default_factory=list)
+    joined: Any = None
+    """Parties that are members by their turns, not by a role (``rotation``)."""
     alone: Alone | None = None
     """What the members say alone, where some of the candidate's parties were left out."""
 
