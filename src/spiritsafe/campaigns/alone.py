@@ -75,5 +75,7 @@ class Readings:
         named = verdict.named and intent.named(candidate, score, p_value)
         excused = any(one.fits == "yes" for one in hypotheses.heard(log, seen, tests))
         through = not named and grounds.goes_through(log, seen, self.layers)
-        nameable = named or intent.doubtful(candidate, score, p_value) or intent.no_product(log, candidate, seen)
+        nameable = (
+            named or intent.doubtful(candidate, score, p_value) or intent.no_product(log, candidate, seen)
+        )
         return Reading(tests, named, nameable and not excused, through)

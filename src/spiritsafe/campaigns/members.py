@@ -83,7 +83,7 @@ def membership(
         if not whole:
             odd *= np.minimum(1.0, _as_low(inside, weight) / _ODD)
         lack = np.ones(parties.size) if holding is None else holding.lack(weight)
-        if holding is not None and (weight * (common > 1)).sum() >= 0.5 * weight.sum():  # noqa: PLR2004 - most of them
+        if holding is not None and (weight * (common > 1)).sum() >= 0.5 * weight.sum():
             # Without the text that most have, a role, or anything in common, nothing but a chance item links a party.
             lack = np.where((common <= 1) & (hits == 0) & ~holding.tied(weight), _STRANGER, lack)
         shares = 0.0 if rare is None else rare.shares(weight)

@@ -38,7 +38,7 @@ def settle(
     told: list[Verdict],
     layers: Mapping[str, Layer] | None = None,
     excused: Sequence[Verdict] = (),
-    carries: Callable[[Verdict], bool] = lambda verdict: True,
+    carries: Callable[[Verdict], bool] = lambda _: True,
 ) -> list[Verdict]:
     """One verdict a group of parties: accusations first, then what is left of the others. Sets members and rows.
 
@@ -53,6 +53,30 @@ def settle(
     accused.sort(
         key=lambda v: (v.candidate.kind == "infrastructure", late[id(v)], -v.parties.size, -v.rows.size)
     )
+    homes = _homes(log, accused, face, layers)
+    for home in homes:
+        _spare(log, home, excused, layers)
+        if not carries(home):
+            _withdraw(log, home)
+    homes = [home for home in homes if home.label == "campaign"]
+    _rotate(log, homes, told, layers)
+    others = [v for v in told if v.label != "campaign"]
+    others.sort(key=lambda v: (_ORDER[v.label], v.candidate.kind == "infrastructure", -v.view.rows.size))
+    kept = _apart(log, homes)
+    for verdict in others:
+        known = np.concatenate([k.parties for k in kept]) if kept else np.zeros(0, np.int64)
+        if verdict.parties.size >= LEAST_PARTIES and np.isin(verdict.parties, known).mean() <= _MOSTLY:
+            kept.append(verdict)
+    return kept
+
+
+def _homes(
+    log: Log,
+    accused: list[Verdict],
+    face: dict[int, str | None],
+    layers: Mapping[str, Layer] | None,
+) -> list[Verdict]:
+    """The accused candidates, largest first, that are a campaign each, grown by those that are parts of them."""
     homes: list[Verdict] = []
     grown: list[Verdict] = []
     for verdict in accused:
@@ -75,25 +99,16 @@ def settle(
         _members(log, home, home.rows, layers, kept=home.joined)
     for verdict in (one for one in accused if one.candidate.alike):
         _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
-    for home in homes:
-        _spare(log, home, excused, layers)
-    for home in homes:
-        if not carries(home):
-            _withdraw(log, home)
-    homes = [home for home in homes if home.label == "campaign"]
-    for pool in (one for one in told if one.label in _POOLS and layers is not None):
+    return homes
+
+
+def _rotate(log: Log, homes: list[Verdict], told: list[Verdict], layers: Mapping[str, Layer] | None) -> None:
+    """Let the homes have who takes turns with their members in a pool that is partly theirs."""
+    for pool in (one for one in told if one.label in _POOLS and layers):
         for home in homes:
             if np.isin(pool.view.parties, home.parties).mean() >= _POOLED:
                 held = np.concatenate([one.parties for one in homes if one is not home] or [home.parties[:0]])
                 _join_by_turns(log, home, pool.view, layers or {}, held)
-    others = [v for v in told if v.label != "campaign"]
-    others.sort(key=lambda v: (_ORDER[v.label], v.candidate.kind == "infrastructure", -v.view.rows.size))
-    kept = _apart(log, homes)
-    for verdict in others:
-        known = np.concatenate([k.parties for k in kept]) if kept else np.zeros(0, np.int64)
-        if verdict.parties.size >= LEAST_PARTIES and np.isin(verdict.parties, known).mean() <= _MOSTLY:
-            kept.append(verdict)
-    return kept
 
 
 def _apart(log: Log, homes: list[Verdict]) -> list[Verdict]:
@@ -240,7 +255,9 @@ def _join(
     _withdraw(log, verdict)
 
 
-def _join_by_turns(log: Log, verdict: Verdict, seen: View, layers: Mapping[str, Layer], held: Any = ()) -> None:
+def _join_by_turns(
+    log: Log, verdict: Verdict, seen: View, layers: Mapping[str, Layer], held: Any = ()
+) -> None:
     """Let a verdict have who takes turns with its members in ``seen``, but for those that others hold (``held``)."""
     joined, sure = rotation.joined(log, seen, verdict.parties, layers)
     free = ~np.isin(joined, held)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import evidence, grounds, hypotheses, intent
-from spiritsafe.campaigns.alone import Readings
 from spiritsafe.campaigns._processes import shared_out
+from spiritsafe.campaigns.alone import Readings
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 from spiritsafe.campaigns.decide import bar, e_bh
 from spiritsafe.campaigns.log import STRONG
