@@ -41,9 +41,14 @@ def in_turn(labels: np.ndarray) -> float:
     return co.taken_in_turn(labels, np.arange(labels.size) * 1_000_000)
 
 
-def customers_in_turn(rng: Generator, *, burst: int, parties: int = 12, starts: int = 8) -> float:
-    """Independent customers: Poisson starts, each followed by a conversation with gaps of its own."""
-    size = rng.poisson(starts, parties)
+def customers_in_turn(
+    rng: Generator, *, burst: int, parties: int = 12, starts: int = 8, sigma: float = 0.0, part: float = 1.0
+) -> float:
+    """Independent customers: Poisson starts, each followed by a conversation with gaps of its own.
+
+    ``sigma``: spread of the logarithm of their rates; ``part``: share of the slots that is tested.
+    """
+    size = rng.poisson(starts * rng.lognormal(-(sigma**2) / 2, sigma, parties))
     who = np.repeat(np.arange(parties), size)
     start = rng.uniform(0, 1e10, who.size)
     turns = rng.geometric(1 / burst, who.size)
@@ -53,7 +58,18 @@ def customers_in_turn(rng: Generator, *, burst: int, parties: int = 12, starts: 
         np.cumsum(gap)[np.cumsum(turns) - 1], turns
     )  # each conversation ends where it was drawn
     order = np.argsort(time, kind="stable")
-    return co.taken_in_turn(who[order], time[order].astype(np.int64))
+    who, time = who[order], time[order].astype(np.int64)
+    return co.taken_in_turn(who, time, np.isin(time // 100_000_000, np.flatnonzero(rng.random(200) < part)))
+
+
+def weighted_turns(rng: Generator, weights: np.ndarray, *, part: float) -> float:
+    """A router that gives each account evenly spaced places, as many as its weight; a part of the slots is tested."""
+    who = np.repeat(np.arange(weights.size), weights)
+    nth = np.concatenate([np.arange(one) for one in weights])
+    place = (nth + rng.random(weights.size)[who]) / weights[who]
+    who = who[np.argsort(place, kind="stable")]
+    tested = np.repeat(rng.random(who.size // 10 + 1) < part, 10)[: who.size]
+    return co.taken_in_turn(who, np.arange(who.size) * 1_000_000, tested)
 
 
 NULLS: dict[str, Callable[[Generator], float]] = {
@@ -74,6 +90,10 @@ NULLS: dict[str, Callable[[Generator], float]] = {
     "taken_in_turn, Poisson customers": lambda rng: customers_in_turn(rng, burst=1),
     "taken_in_turn, conversations": lambda rng: customers_in_turn(rng, burst=4),
     "taken_in_turn, many light customers": lambda rng: customers_in_turn(rng, burst=2, parties=60, starts=3),
+    "taken_in_turn, half of the time tested": lambda rng: customers_in_turn(rng, burst=1, part=0.5),
+    "taken_in_turn, uneven customers, half tested": lambda rng: customers_in_turn(
+        rng, burst=2, parties=30, sigma=1.5, part=0.5
+    ),
     "swept, random draws": lambda rng: co.swept(rng.integers(0, 12, 30).astype(np.uint64)),
     "shared, random members": random_holders,
 }
@@ -97,6 +117,10 @@ PLANTED: dict[str, Callable[[Generator], float]] = {
     "round robin": lambda rng: in_turn(np.concatenate([rng.permutation(40) for _ in range(5)])),
     "eight in a row, then the next account": lambda rng: in_turn(
         np.concatenate([np.repeat(rng.permutation(40), 8) for _ in range(4)])
+    ),
+    "four exchanges each, half of the time tested": lambda rng: weighted_turns(rng, np.full(50, 4), part=0.5),
+    "weighted turns, half of the time tested": lambda rng: weighted_turns(
+        rng, 1 + rng.poisson(rng.lognormal(1.5, 1.5, 60)), part=0.5
     ),
     "a pool swept three times": lambda rng: co.swept(
         np.concatenate([rng.permutation(200) for _ in range(3)]).astype(np.uint64)
@@ -200,3 +224,11 @@ def test_e_bh_closed_cases() -> None:
     assert e_bh([np.log(100.0), np.log(100.0)], fdr=0.01).tolist() == [True, True]
     assert e_bh([np.log(100.0), 0.0], fdr=0.01).tolist() == [False, False]
     assert e_bh([np.log(100.0)], fdr=0.01, candidates=2).tolist() == [False]
+
+
+def test_what_is_not_bet_on_makes_no_evidence() -> None:
+    labels = np.tile(np.arange(20), 5)
+    times = np.arange(labels.size) * 1_000_000
+    assert co.taken_in_turn(labels, times, np.zeros(labels.size, bool)) == 0.0
+    half = np.arange(labels.size) % 40 < 20
+    assert 0 < co.taken_in_turn(labels, times, half) < co.taken_in_turn(labels, times)

@@ -15,6 +15,7 @@ from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.evidence import View
 from spiritsafe.campaigns.grounds import UNNAMED, carried, carried_unnamed
+from spiritsafe.campaigns.log import HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,6 +191,7 @@ def test_without_a_role_each_kind_needs_twenty_bits_however_low_the_bar():
         (("began_after_bans", "even_arrivals"), True),
         (("shared_payment", "shared_device"), False),  # nothing shows that work is shared out
         (("redeemed_by_another", "retried_by_another"), False),
+        (("redeemed_by_another", "shared_payment"), True),  # work that passes between accounts on one card
         (("taken_in_turn", "exchangeable_topics"), False),  # clones on a clock
         (("even_arrivals", "taken_in_turn"), True),  # clocks fall at random beside each other
         (("taken_in_turn", "turned_together", "stepped_parameters"), False),  # clocks only
@@ -243,7 +245,24 @@ def test_ties_of_a_campaign_inside_a_crowd_do_not_go_through(
     holds = [(p, f"{p % 30}" if p < 120 else f"own-{p}") for p in range(1000)]
     layer = make_layer("payment", holds, 1000)
     seen = evidence.view(log, Candidate("template", np.arange(who.size), np.zeros(0, np.int64)))
-    assert grounds.ties_go_through(log, seen, {"payment": layer}) is goes
+    assert grounds.goes_through(log, seen, {"payment": layer}) is goes
+
+
+@pytest.mark.parametrize(("crowd", "goes"), [(0, True), (120, False)])
+def test_turns_of_a_campaign_inside_a_crowd_do_not_go_through(
+    make_log: Callable[..., Log], crowd: int, goes: bool
+):
+    # Sixty accounts of very unequal weights, each at evenly spaced times; around them customers with a few random ones.
+    rng = np.random.default_rng(1)
+    weights = 2 + rng.poisson(rng.lognormal(2, 1, 60))
+    who = np.concatenate([np.repeat(np.arange(60), weights), np.repeat(60 + np.arange(crowd), 2)])
+    nth = np.concatenate([np.arange(one) for one in weights])
+    mine = (nth + rng.random(60)[who[: nth.size]]) / weights[who[: nth.size]]
+    time = (np.concatenate([mine, rng.random(2 * crowd)]) * 24 * HOUR).astype(np.int64)
+    order = np.argsort(time)
+    log = make_log(who[order], time=time[order])
+    seen = evidence.view(log, Candidate("template", np.arange(who.size), np.zeros(0, np.int64)))
+    assert grounds.goes_through(log, seen, {}) is goes
 
 
 def test_who_was_found_by_their_items_must_work_through_a_pool():

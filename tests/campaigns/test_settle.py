@@ -103,3 +103,47 @@ def test_a_card_in_common_with_a_member_keeps_one_of_the_crowd_inside(
         [accused(log, "items", crowd)],
     )
     assert told[0].parties.tolist() == [*range(MEMBERS), MEMBERS]
+
+
+MANY, FEW = 60, 2
+
+
+def mixture(make_log: MakeLog) -> Log:
+    """Sixty accounts send a text that plays no role; with two others, who send it seventy times as often, it does."""
+    who = np.concatenate([np.repeat(np.arange(MANY), 4), np.repeat(MANY + np.arange(FEW), 280)])
+    return make_log(who, template=np.zeros(who.size, np.int64), roles=(who >= MANY).astype(np.int64))
+
+
+def test_of_a_mixture_those_are_accused_who_carry_it_alone(make_log: MakeLog, make_layer: MakeLayer):
+    log = mixture(make_log)
+    holds = [(p, f"card {p % 6}" if p < MANY else f"own {p}") for p in range(MANY + FEW)]
+    layers = {"payment": make_layer("payment", holds, log.parties)}
+    whole = accused(log, "template", np.arange(log.acc.size))
+    asked: list[int] = []
+
+    def carries(one: Verdict) -> bool:
+        asked.append(one.parties.size)
+        return bool(np.isin(np.arange(MANY), one.parties).all())
+
+    (right,) = settle(log, [whole], layers, carries=carries)
+    assert asked[0] < MANY, "by their roles, the others are members"
+    assert right.label == "campaign"
+    assert right.parties.tolist() == list(range(MANY))
+
+
+def test_what_no_members_carry_alone_is_no_accusation(make_log: MakeLog):
+    log = mixture(make_log)
+    (told,) = settle(log, [accused(log, "template", np.arange(log.acc.size))], carries=lambda _: False)
+    assert told.label == "insufficient"
+    assert told.parties.size == MANY + FEW
+
+
+def test_a_pool_of_items_brings_members_no_traffic_without_the_text(make_log: MakeLog):
+    # Members send a text, and as much without one; a pool of items was found among all that they send.
+    who = np.repeat(np.arange(MEMBERS), 2 * EACH)
+    template = np.where(np.arange(who.size) % 2 == 0, 0, -1)
+    log = make_log(who, template=template, roles=(template == 0).astype(np.int64))
+    fixed = np.flatnonzero(template == 0)
+    (told,) = settle(log, [accused(log, "template", fixed), accused(log, "items", np.arange(who.size))])
+    assert told.candidate.kind == "template"
+    assert set(told.rows) == set(fixed)

@@ -237,7 +237,7 @@ def test_without_a_role_many_who_sweep_one_pool_are_accused_unless_it_is_a_produ
     found = accused(judged(log, cards(make_layer, lambda p: p // 3), one_mix))
     assert sum(one.parties.size for one in found) == accused_parties
     for one in found:
-        assert not verdicts.named(one)
+        assert not one.named
         assert {t.name for t in one.tests if t.log_e > one.bar} >= {"swept_items", "shared_payment"}
 
 
@@ -329,14 +329,14 @@ def test_an_accusation_stands_at_the_bar_and_falls_just_below(make_log: MakeLog,
         judged(make_log(**columns), cards(make_layer, lambda p: p // 3), own_topics(rng, columns["who"]))
     )
     at = replace(one, bar=12.0)
-    assert verdicts.named(at)
+    assert at.named
     assert stands(at, [case("taken_in_turn", 12.0), case("shared_payment", 12.0)])
     assert not stands(at, [case("taken_in_turn", 12.0), case("shared_payment", 11.9)])
     # Two strong ones diluted by many that say nothing: the average must pass the bar too.
     weak = [case(name, 0.0) for name in ("even_load", "swept_items", "even_arrivals")]
     assert not stands(at, [case("taken_in_turn", 12.0), case("shared_payment", 12.0), *weak])
     unnamed = replace(at, p_value=1.0)
-    assert not verdicts.named(unnamed)
+    assert not unnamed.named
     assert not stands(unnamed, [case("taken_in_turn", 13.0), case("shared_payment", 13.0)])
     assert stands(unnamed, [case("taken_in_turn", 14.0), case("shared_payment", 14.0)])
 
@@ -359,7 +359,7 @@ def test_a_role_is_recognised_by_its_share_and_by_how_rare_that_is(
 ):
     none = np.zeros(0, np.int64)
     made = Verdict(clusters.Candidate(kind, none, none), View(none, none, none, none), score, p_value)
-    assert verdicts.named(made) is holds
+    assert made.named is holds
 
 
 @pytest.mark.parametrize("joint", [False, True])

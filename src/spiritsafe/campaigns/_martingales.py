@@ -47,6 +47,54 @@ def no_early_repeat(labels, kinds, reach, share):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
+def no_early_turn(labels, tested, reach, share, slack, by_label):  # type: ignore[no-untyped-def]
+    """The same where only some events are bet on: all others are known, and tell who sent a moment ago.
+
+    ``labels`` int64 (n,) in time order; ``tested`` bool (n,); ``reach`` int64 by label: how many events of any label a
+    return must come after. Given the others and how often each label is tested, each order of the tested labels is equally
+    likely. ``slack``: by this share of ``q`` early returns may be rarer under the null, too. ``by_label`` float64 by label: what
+    each has won or lost is added to it.
+    """
+    remaining = np.zeros(reach.size, np.int64)
+    left = 0
+    for t in range(labels.size):
+        if tested[t]:
+            remaining[labels[t]] += 1
+            left += 1
+    inside = np.zeros(reach.size, np.int64)
+    due = np.full(labels.size + 1, -1, np.int64)
+    after = np.full(labels.size, -1, np.int64)
+    hot = 0
+    total = 0.0
+    for t in range(labels.size):
+        old = due[t]
+        while old >= 0:
+            inside[labels[old]] -= 1
+            if inside[labels[old]] == 0:
+                hot -= remaining[labels[old]]
+            old = after[old]
+        label = labels[t]
+        if tested[t]:
+            if 0 < hot < left:
+                q = hot / left * (1.0 - slack)
+                won = np.log(share) if inside[label] > 0 else np.log((1.0 - share * q) / (1.0 - q))
+                total += won
+                by_label[label] += won
+            if inside[label] > 0:
+                hot -= 1
+            remaining[label] -= 1
+            left -= 1
+        if inside[label] == 0:
+            hot += remaining[label]
+        inside[label] += 1
+        end = t + reach[label] + 1
+        if end <= labels.size:
+            after[t] = due[end]
+            due[end] = t
+    return total
+
+
+@njit(cache=True, nogil=True)
 def shared_values(values, population, size, bets):  # type: ignore[no-untyped-def]
     """Log e-value that members share values more often than a random subset of the population would.
 

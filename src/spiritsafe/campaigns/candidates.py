@@ -15,7 +15,6 @@ from spiritsafe.campaigns import grounds
 from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 from spiritsafe.campaigns.naming import names
-from spiritsafe.campaigns.verdicts import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -128,7 +127,7 @@ def outward(one: Verdict) -> bool:
 
 def _intent(one: Verdict) -> str | None:
     """How the candidate passed the screen of intent: by its role, by elimination, or not at all."""
-    return "role" if named(one) else "elimination" if one.hypotheses else None
+    return "role" if one.named else "elimination" if one.hypotheses else None
 
 
 def _test(test: Test) -> dict[str, Any]:

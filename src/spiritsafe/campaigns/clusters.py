@@ -82,8 +82,9 @@ def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candida
     ]
     seen: set[tuple[bytes, bool]] = set()
     kept: list[Candidate] = []
-    # Of candidates with the same exchanges stays the one chosen by least of the evidence; and a pool, whatever it does.
-    for one in sorted(found, key=lambda c: (-c.rows.size, c.tied, c.picked, c.kind)):
+    # Of candidates with the same exchanges stays the one chosen by least of the evidence; and a pool, whatever it does. A
+    # pool of items that is all of one text is that text's candidate: it needs no sweep to be one thing.
+    for one in sorted(found, key=lambda c: (-c.rows.size, c.tied, c.picked, c.kind != "template", c.kind)):
         key = blake2b(one.rows.tobytes(), digest_size=16).digest(), one.kind == "infrastructure"
         if key not in seen and _wide(log.row_party[one.rows]):
             seen.add(key)

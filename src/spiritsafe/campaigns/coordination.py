@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 
 _LIMITS = (2.0, 1.3, 1.1)
+_CLOSE = 0.05
+"""Share of a party's mean gap below which an exchange follows another one."""
+_PARTS_OF_A_TURN = (0.25, 0.5, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,37 +135,86 @@ def exchangeable(topics: Any, prior: Any, *, correlation: float) -> float:
     return _mixed(((same - own).sum(), (near - own).sum()))
 
 
-def taken_in_turn(labels: Any, times: Any) -> float:
+def taken_in_turn(labels: Any, times: Any, tested: Any = None) -> float:
     """Log e-value that accounts take turns: the same one returns later than in a random order.
 
-    ``labels`` int (n,): the party of each exchange of the candidate, in time order; ``times`` int64 (n,). Null: given
-    how often each occurs, every order is equally likely; bursts only lower the value. Since a sticky router sends
-    bursts too, the starts of bursts are read as a second sequence, and the two e-values are averaged.
+    ``labels`` int (n,): the party of each exchange of the candidate, in time order; ``times`` int64 (n,); ``tested`` bool
+    (n,), None for all: those that are bet on. The others only tell who sent last, so that a turn is seen whole. Null: given
+    them and how often each party is tested, every order of those tested is equally likely; bursts only lower the value.
+    Since a sticky router sends bursts too, the starts of bursts are read as a second sequence, and the two e-values are
+    averaged.
     """
-    every = late_return(labels)
-    starts = late_return(labels[burst_starts(labels, times)])
-    return _mixed((every, starts))
+    tested = np.ones(labels.size, bool) if tested is None else tested
+    first = burst_starts(labels, times)
+    return _mixed((_late_turn(labels, tested), _late_turn(labels[first], tested[first], thinned=True)))
+
+
+def rotates(labels: Any, times: Any) -> Any:
+    """Float by party 0, 1, …: log-likelihood ratio of being dealt to in turn, against sending at random; no e-value.
+
+    ``labels``, ``times`` as in ``taken_in_turn``; followers within a burst do not count.
+    """
+    first = burst_starts(labels, times)
+    found = np.zeros((len(_PARTS_OF_A_TURN), int(labels.max(initial=-1)) + 1))
+    label = labels[first].astype(np.int64)
+    count = np.bincount(label, minlength=found.shape[1])
+    for part, scores in zip(_PARTS_OF_A_TURN, found, strict=True):
+        reach = np.maximum(1, part * label.size / np.maximum(count, 1)).astype(np.int64)
+        _martingales.no_early_turn(label, np.ones(label.size, bool), reach, 0.1, _slack(part), scores)
+    return np.logaddexp.reduce(found, axis=0) - np.log(len(_PARTS_OF_A_TURN))
 
 
 def burst_starts(labels: Any, times: Any) -> Any:
     """Boolean (n,): exchanges that do not follow one of the same party closely.
 
-    Closely is a twentieth of the mean time between a party's exchanges: dropping followers keeps a party from
-    returning at once, which an order of the starts must not notice. It is a tenth of the reach of the test, and its
-    mildest alternative expects four tenths.
+    Closely is a twentieth of the mean time between the party's exchanges, or between any party's if that is less. Dropping
+    followers keeps a party from returning at once; ``_late_turn`` allows for that.
     """
     if not labels.size:
         return np.zeros(0, bool)
     order = np.lexsort((times, labels))
     gap = np.diff(times[order])
     same = np.diff(labels[order]) == 0
-    close = float(times.max() - times.min()) * kinds(labels) / labels.size / 20
     ticks = distinct(times)
+    count = np.bincount(labels)
+    most = np.minimum(1 / np.maximum(count, 1), kinds(labels) / labels.size)
+    close = float(times.max() - times.min()) * most * _CLOSE
     first = np.ones(labels.size, bool)
-    if ticks.size < 2 or int(np.gcd.reduce(np.diff(ticks))) > close:
-        return first  # the clock is coarser than what is close
-    first[order[1:]] = ~same | (gap > close)
+    tick = int(np.gcd.reduce(np.diff(ticks))) if ticks.size > 1 else np.inf
+    # A clock that is coarser than what is close tells no followers.
+    near = (gap <= close[labels[order][1:]]) & (close[labels[order][1:]] >= tick)
+    first[order[1:]] = ~same | ~near
     return first
+
+
+def _late_turn(labels: Any, tested: Any, *, thinned: bool = False) -> float:
+    """Log e-value that a party comes back later than in a random order: reaches of parts of a turn, two sizes of the effect.
+
+    A party's turn is its own mean gap, in exchanges of all. ``thinned``: followers
+    were dropped, which makes returns at once rarer for independent customers, too: of those within a share f of their mean
+    gap by (1 - exp(-``_CLOSE``)) / (1 - exp(-f)); a little more is allowed for.
+    """
+    _, dense, count = np.unique(labels, return_inverse=True, return_counts=True)
+    if count.size < 2 or dense.size <= count.size or not tested.any():
+        return 0.0
+    turn = dense.size / count
+    bets: list[float] = []
+    for part in _PARTS_OF_A_TURN:
+        reach = np.maximum(1, (turn * part).astype(np.int64))
+        slack = _slack(part) if thinned else 0.0
+        bets += [
+            float(
+                _martingales.no_early_turn(
+                    dense.astype(np.int64), tested, reach, share, slack, np.zeros(count.size)
+                )
+            )
+            for share in (0.1, 0.6)
+        ]
+    return _mixed(bets)
+
+
+def _slack(part: float) -> float:
+    return float(1.2 * np.expm1(-_CLOSE) / np.expm1(-part))
 
 
 def swept(items: Any) -> float:

@@ -118,20 +118,8 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
         )
     ]
     found += _topics(log, seen, projections, margins)
+    found.append(turns(log, seen, seen.parties))
     label = party[:_MOST_ROWS]
-    found.append(
-        Test(
-            "taken_in_turn",
-            "Do the accounts take turns, as behind a load balancer?",
-            "every order of the accounts is equally likely (bursts only lower the value)",
-            "exchanges until the same account returns, median",
-            _median_return(label),
-            float(max(1, kinds(label)) * np.log(2)),
-            co.taken_in_turn(label, log.time[seen.test][:_MOST_ROWS]),
-            int(label.size),
-            1.0,
-        )
-    )
     item = log.exact[seen.test][:_MOST_ROWS]
     pool = kinds(item)
     found.append(
@@ -166,6 +154,24 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
         )
     )
     return found
+
+
+def turns(log: Log, seen: View, parties: Any) -> Test:
+    """Whether ``parties`` (int64, sorted) of a candidate take turns among all of it."""
+    rows = seen.rows[np.isin(log.row_party[seen.rows], seen.parties)][: 2 * _MOST_ROWS]
+    label = np.searchsorted(seen.parties, log.row_party[rows])
+    tested = ~log.screening(rows) & np.isin(log.row_party[rows], parties)
+    return Test(
+        "taken_in_turn",
+        "Do the accounts take turns, as behind a load balancer?",
+        "given the other slots, every order of the accounts in the tested ones is equally likely (bursts only lower the value)",
+        "exchanges until the same account returns, median",
+        _median_return(label),
+        float(max(1, kinds(label)) * np.log(2)),
+        co.taken_in_turn(label, log.time[rows], tested),
+        int(tested.sum()),
+        1.0,
+    )
 
 
 def _arrivals(time: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from spiritsafe.campaigns import grounds, intent
 from spiritsafe.campaigns.exhibits import exhibits, iso, mask, shared_values, span_words
-from spiritsafe.campaigns.verdicts import named, stands
+from spiritsafe.campaigns.verdicts import stands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ def record(
     names = sorted((log.accounts[a], round(float(probability[log.party[a]]), 4)) for a in accounts)
     first, last = int(log.time[rows].min()), int(log.time[rows].max())
     found = [(name, hits) for name, hits in intent.roles(log, rows) if hits >= rows.size * _TOLD]
-    eliminated = verdict.label == "campaign" and not named(verdict)
+    eliminated = verdict.label == "campaign" and not _by_role(verdict)
     peers = reference.peers(verdict.candidate.kind, verdict.view.parties.size)
     counted = grounds.decisive(verdict.tests)
     entry: dict[str, Any] = {
@@ -103,6 +103,7 @@ def record(
                 if test in counted or test.name in grounds.TIES
             ),
             *_hubs(verdict),
+            *_bystanders(verdict),
         ],
         "evidence_bits": [
             {"label": test.question, "test": test.name, "bits": _bits(test.log_e)}
@@ -110,7 +111,7 @@ def record(
         ],
         "decision": {
             "kind": verdict.candidate.kind,
-            "named": bool(named(verdict)),
+            "named": verdict.named,
             "through": bool(verdict.through),
             "bar_bits": _bits(verdict.bar),
         },
@@ -160,7 +161,7 @@ def _headline(
     if verdict.label == "insufficient":
         return f"{accounts:,} accounts do similar work ({exchanges:,} exchanges in {time}); the evidence does not suffice."
     kind = "One hand holds" if verdict.label == "pool" else "A reseller seems to stand behind"
-    harvest = "some of it looks like harvesting" if named(verdict) else "no sign of harvesting"
+    harvest = "some of it looks like harvesting" if verdict.named else "no sign of harvesting"
     return f"{kind} {accounts:,} accounts ({exchanges:,} exchanges in {time}); {harvest}."
 
 
@@ -221,6 +222,20 @@ def _hubs(verdict: Verdict) -> list[dict[str, Any]]:
         )
         for hub in verdict.hubs
     ]
+
+
+def _by_role(verdict: Verdict) -> bool:
+    """Whether a recognised role carries the accusation: the candidate plays it, and so do its members without bystanders."""
+    return verdict.named and (verdict.alone is None or verdict.alone.named)
+
+
+def _bystanders(verdict: Verdict) -> list[dict[str, Any]]:
+    """The members alone: without those of the candidate's parties that membership left out."""
+    one = verdict.alone
+    if one is None or verdict.label != "campaign":
+        return []
+    out = verdict.view.parties.size - one.parties
+    return [_stand(verdict, f"the {out} accounts taken for bystanders", one.log_e, holds=True)]
 
 
 def _stand(verdict: Verdict, name: str, log_e: float, *, holds: bool) -> dict[str, Any]:

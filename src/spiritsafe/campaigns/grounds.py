@@ -9,7 +9,7 @@ one pool of items swept once or so many times each, cards and devices in common.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,8 @@ MARGINAL = frozenset({"even_load", "exchangeable_topics"})
 ORDERLY = frozenset({"taken_in_turn", "even_arrivals", "turned_together", "stepped_parameters"})
 #: Tests of how work is shared out.
 WORK = MARGINAL | ORDERLY | {"swept_items", "regular_multiplicity"}
+#: Work that passes from one account to another.
+PASSED = frozenset({"redeemed_by_another", "retried_by_another"})
 #: Loads and turns multiplied (``_strong``): what a crowd of clones that tick could imitate twice over.
 _PRODUCT = "even_load and taken_in_turn"
 _CROWDS = MARGINAL | ORDERLY | {_PRODUCT}
@@ -105,11 +107,12 @@ def carried_unnamed(
 ) -> bool:
     """The same where no role says what the work is for: more is asked, of each kind and of their mix.
 
-    The work must be shared out (loads, timing, content), and one kind must hold against clones and clocks alike, or
+    The work must be shared out (loads, timing, content) or pass from one
+    account to another that cards or devices tie, and one kind must hold against clones and clocks alike, or
     turns and a steady stream come together: clocks that tick by themselves fall at random beside each other. Nothing may
     speak against one hand: a campaign inside a crowd gives strong tests of order, but the whole is not the campaign. Uneven
-    loads and own topics can be put on, though: they are overruled where cards or devices tie the accounts and either these
-    go ``through`` to the lightest third of them or the stream as a whole is steady. A candidate found ``by_items`` must
+    loads and own topics can be put on, though: they are overruled where cards or devices tie the accounts and either one hand
+    shows ``through`` to the lightest third of them or the stream as a whole is steady. A candidate found ``by_items`` must
     work through its pool of items, or there is no pool. One found ``by_ties`` has them as one of its kinds.
     """
     least = max(log_e, UNNAMED)
@@ -118,7 +121,7 @@ def carried_unnamed(
     chosen = chose(tests, least) if by_ties else set[str]()
     return (
         len({kind(test) for test in strong} | chosen) > 1
-        and bool(names & (WORK | {_PRODUCT}))
+        and bool(names & (WORK | {_PRODUCT}) or (names & PASSED and names & TIES))
         and (bool(chosen or names - _CROWDS) or names >= {"taken_in_turn", "even_arrivals"})
         and (
             all(test.log_e > -UNNAMED for test in decisive(tests) if test.name in MARGINAL)
@@ -132,7 +135,7 @@ def stands(tests: Sequence[Test], *, bar: float, named: bool, kind: str, through
     """Whether these tests carry the accusation of a candidate of this kind: e-BH's bar is passed, and two kinds of evidence hold.
 
     ``bar``: the log e-value that e-BH asks for; ``named``: an extraction role is recognised; ``through``: see
-    ``ties_go_through``.
+    ``goes_through``.
     """
     if combined(tests) < bar:
         return False
@@ -151,15 +154,18 @@ def _steady(strong: Sequence[Test]) -> bool:
     return any(test.name == "even_arrivals" and test.value <= STEADY for test in strong)
 
 
-def ties_go_through(log: Log, seen: View, layers: dict[str, Layer]) -> bool:
-    """Whether cards or devices tie the third of the parties that sends least, in the slots of the choice, by ``UNNAMED``.
+def goes_through(log: Log, seen: View, layers: dict[str, Layer]) -> bool:
+    """Whether one hand shows in the third of the parties that sends least, in the slots of the choice, by ``UNNAMED``.
 
-    A crowd around a campaign uses its text now and then. So the lightest parties are the crowd's, if there is one.
+    Cards or devices tie them, or they take turns among all. A crowd around a campaign uses its text now and then. So the
+    lightest parties are the crowd's, if there is one.
     """
     sent = np.bincount(np.searchsorted(seen.parties, log.row_party[seen.screen]), minlength=seen.parties.size)
     light = np.sort(seen.parties[np.argsort(sent, kind="stable")[: seen.parties.size // 3]])
     part = View(seen.rows, seen.screen, seen.test, light)
-    return any(test.name in TIES and test.log_e >= UNNAMED for test in evidence.ties(part, layers))
+    if any(test.name in TIES and test.log_e >= UNNAMED for test in evidence.ties(part, layers)):
+        return True
+    return evidence.turns(log, seen, light).log_e >= UNNAMED
 
 
 def without(tests: Sequence[Test], name: str) -> list[Test]:
@@ -177,10 +183,15 @@ def without_hub(log: Log, seen: View, layer: Layer) -> tuple[str, View] | None:
     if holders[hub] < 2:
         return None
     left = np.setdiff1d(seen.parties, layer.party[layer.value == hub])
+    return layer.names[hub], of_parties(log, seen, left)
+
+
+def of_parties(log: Log, seen: View, parties: Any) -> View:
+    """What is left of a candidate with these of its parties (int64, sorted) alone."""
     stays = np.zeros(log.parties, bool)
-    stays[left] = True
+    stays[parties] = True
     kept, screen, test = (rows[stays[log.row_party[rows]]] for rows in (seen.rows, seen.screen, seen.test))
-    return layer.names[hub], View(kept, screen, test, left)
+    return View(kept, screen, test, parties)
 
 
 def combined(tests: Sequence[Test]) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns.clusters import PICKED
 from spiritsafe.campaigns.evidence import Margins
+from spiritsafe.campaigns.grounds import TIED
 from spiritsafe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,9 +25,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spiritsafe.campaigns.clusters import Candidate
+    from spiritsafe.campaigns.evidence import View
     from spiritsafe.campaigns.log import Log
 
 
+SCREEN = 0.05
+_LEAST = 0.1
+#: Tied accounts with a role that innocent groups of their kind have this often: judged as if it had no name.
+_DOUBTFUL = 0.3
+_PRODUCT = 0.3
 MOST = 3000
 WIDE = 20
 #: Kinds of one text each, compared with another such kind where a calibration is older than they are.
@@ -132,3 +139,18 @@ def roles(log: Log, rows: Any) -> list[tuple[str, int]]:
             if hits:
                 found.append((name, hits))
     return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+
+def named(candidate: Candidate, found: float, p_value: float) -> bool:
+    """Whether ``found`` (a score) and its ``p_value`` show an extraction role, more than benign clusters of the kind have."""
+    return found >= (0.02 if candidate.picked else _LEAST) and p_value <= SCREEN
+
+
+def doubtful(candidate: Candidate, found: float, p_value: float) -> bool:
+    """Whether tied accounts play a role that is too common among innocent groups of their kind to count as one."""
+    return candidate.kind in TIED and found >= _LEAST and p_value <= _DOUBTFUL
+
+
+def no_product(log: Log, candidate: Candidate, seen: View) -> bool:
+    """Whether one text or one pool of items is not the work of one product, so that its intent may be told by elimination."""
+    return candidate.kind in {"template", "items"} and log.largest_product(seen.screen) < _PRODUCT

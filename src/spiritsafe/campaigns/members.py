@@ -6,7 +6,7 @@ that tied parties sent is judged, loads say nothing: bystanders are ordinary cus
 
 What nearly all others have and one party lacks speaks against it: the campaign's text, most of its traffic in the
 campaign, a card, device or address in common with some other member. Then neither what most others are nor, without the
-text, its own role speaks for it any longer.
+text, its own role speaks for it any longer. Who lacks all of it, text, role and anything in common, is no member.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BYSTANDER_MORE = 0.4
 """Chance that a bystander who used the text once uses it again."""
 _OCTAVES = 7.0
 """Half of the bystanders use it as often as customers happen to: log-uniform over about e^7 exchanges."""
-_SHAPES = (1.5, 30.0)
+_SHAPES = (0.3, 30.0)
 """Bounds of the loads' shape (1/CV² of the rates): even loads sharpen membership, but never to a single number."""
 _FEW, _MIXES = 3.0, (10.0, 30.0, 100.0, 1000.0)
 """Dirichlet concentration of a bystander's texts around the members' mix: some three in use; and what members may have."""
@@ -34,7 +34,10 @@ _ODD = 0.1
 """What this share of the members lack, at least, speaks little against anybody."""
 _ALONE = 0.05
 """Below this share of members that hold nothing in common, to be one of them speaks against a party as odd text does."""
+_STRANGER = 1e-6
 _TIES = ("payment", "device", "network")
+_RARE, _MOST = ("payment", "device"), float(np.log(100))
+"""What strangers hardly ever share speaks for a party, too, up to this log-likelihood ratio."""
 _ODD_PRIOR = 0.1
 _NAMED = 0.1
 """Share of a role below which it is not the campaign's: the few who play it may be those beside it."""
@@ -43,11 +46,17 @@ _STRAY = 0.01
 
 
 def membership(
-    log: Log, rows: Any, *, whole: bool = False, layers: Mapping[str, Layer] | None = None
+    log: Log,
+    rows: Any,
+    *,
+    whole: bool = False,
+    layers: Mapping[str, Layer] | None = None,
+    by_role: bool = True,
 ) -> tuple[Any, Any]:
     """Parties (int64) of ``rows`` and the probability (float) that each is a member.
 
     ``whole``: ``rows`` are all that the parties sent, not one text or role. ``layers``: what they may have in common.
+    ``by_role``: False where their roles are to tell nobody from anybody.
     """
     parties, index = np.unique(log.row_party[rows], return_inverse=True)
     count = np.bincount(index).astype(float)
@@ -55,28 +64,33 @@ def membership(
     if parties.size < 3:
         return parties, np.ones(parties.size)
     role = float(np.clip(hits.sum() / count.sum(), 0.05, 0.95))
-    if role < _NAMED and not whole:
+    if not by_role or (role < _NAMED and not whole):
         hits, role = np.zeros(parties.size), 0.05
     stray = _STRAY if whole else role / 4  # where no role is known, having none tells nobody from anybody
     weight = np.full(parties.size, 0.9)
     prior = 0.9
     text = _Text(log, rows, index)
     holding = None if whole or layers is None else _Holding(layers, parties)
+    rare = None if whole or layers is None else _Holding(layers, parties, _RARE)
     inside = count / np.maximum(log.whole_load()[parties], count)
-    by_text = np.log(0.5 * (1 - _BYSTANDER_MORE) * _BYSTANDER_MORE ** (count - 1) + 0.5 / (count * _OCTAVES))
     for _ in range(25):
         rate = float(np.clip((weight * hits).sum() / (weight * count).sum(), stray, 0.98))
         plays = hits * np.log(rate / stray) + (count - hits) * np.log((1 - rate) / (1 - stray))
-        odd = np.minimum(1.0, _as_low(text.common(weight), weight, slack=1.0) / _ODD)
+        common = text.common(weight)
+        odd = np.minimum(1.0, _as_low(common, weight, slack=1.0) / _ODD)
         # Others do the same work in their own words: their role says nothing about this campaign.
         plays = np.where(odd < 1, np.minimum(plays, 0.0), plays)
         if not whole:
             odd *= np.minimum(1.0, _as_low(inside, weight) / _ODD)
         lack = np.ones(parties.size) if holding is None else holding.lack(weight)
+        if holding is not None and (weight * (common > 1)).sum() >= 0.5 * weight.sum():
+            # Without the text that most have, a role, or anything in common, nothing but a chance item links a party.
+            lack = np.where((common <= 1) & (hits == 0) & ~holding.tied(weight), _STRANGER, lack)
+        shares = 0.0 if rare is None else rare.shares(weight)
         mixed = 0.0 if whole else text.mixed(weight)
         before = np.where(np.minimum(odd, lack / _ALONE) < 1, np.minimum(prior, _ODD_PRIOR), prior)
-        load = 0.0 if whole else _load(count, weight) - by_text
-        weight = expit(logit(before) + plays + load + mixed + np.log(odd) + np.log(lack))
+        load = 0.0 if whole else by_load(count, weight)
+        weight = expit(logit(before) + plays + load + mixed + shares + np.log(odd) + np.log(lack))
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
     return parties, weight
 
@@ -84,6 +98,17 @@ def membership(
 def tied(layers: Mapping[str, Layer], parties: Any, *, to: Any) -> Any:
     """Boolean by party: it holds a card, device or address that one of those marked in ``to`` (boolean) holds."""
     return _Holding(layers, parties).tied(to.astype(float))
+
+
+def by_holdings(layers: Mapping[str, Layer], parties: Any, weight: Any) -> Any:
+    """Float by party: log-likelihood ratio of its cards and devices, as ``weight`` float by party says who belongs."""
+    return _Holding(layers, parties, _RARE).shares(weight)
+
+
+def by_load(count: Any, weight: Any) -> Any:
+    """Float by party: log-likelihood ratio of its ``count`` of exchanges, as a member and as one who happened to send them."""
+    by_chance = 0.5 * (1 - _BYSTANDER_MORE) * _BYSTANDER_MORE ** (count - 1) + 0.5 / (count * _OCTAVES)
+    return _load(count, weight) - np.log(by_chance)
 
 
 def _load(count: Any, weight: Any) -> Any:
@@ -148,17 +173,34 @@ class _Text:
 class _Holding:
     """Which parties of a candidate hold which cards, devices and addresses."""
 
-    def __init__(self, layers: Mapping[str, Layer], parties: Any) -> None:
-        self._party: list[Any] = [np.zeros(0, np.int64)]
-        self._value: list[Any] = [np.zeros(0, np.int64)]
+    def __init__(self, layers: Mapping[str, Layer], parties: Any, names: tuple[str, ...] = _TIES) -> None:
+        party: list[Any] = [np.zeros(0, np.int64)]
+        value: list[Any] = [np.zeros(0, np.int64)]
+        outside: list[Any] = [np.zeros(0, np.int64)]
         first = 0
-        for layer in (layers[name] for name in _TIES if name in layers):
-            rows = np.flatnonzero(np.isin(layer.party, parties))
-            self._party.append(np.searchsorted(parties, layer.party[rows]))
-            self._value.append(first + layer.value[rows])
+        self._strangers = 0
+        for layer in (layers[name] for name in names if name in layers):
+            inside, holders = layer.held_by(parties)
+            rows = np.flatnonzero(inside)
+            party.append(np.searchsorted(parties, layer.party[rows]))
+            value.append(first + layer.value[rows])
+            outside.append((layer.population - holders)[layer.value[rows]])
             first += layer.population.size
-        self._one = np.concatenate(self._party)
-        _, self._held = np.unique(np.concatenate(self._value), return_inverse=True)
+            self._strangers = max(self._strangers, layer.designated.size - parties.size)
+        self._one = np.concatenate(party)
+        _, at, self._held = np.unique(np.concatenate(value), return_index=True, return_inverse=True)
+        self._outside = np.concatenate(outside)[at]
+
+    def shares(self, weight: Any) -> Any:
+        """Float by party: log-likelihood ratio of holding something with a member, against a stranger's chance of that.
+
+        The chance is the share of the log's other parties that do; 0 for who holds nothing in common.
+        """
+        tied = self.tied(weight)
+        members = float((weight * tied).sum() / max(weight.sum(), 1e-9))
+        likely = np.bincount(self._held, weights=weight[self._one], minlength=self._outside.size) >= 0.5  # noqa: PLR2004
+        strangers = (float(self._outside[likely].sum()) + 1) / (self._strangers + 1)
+        return np.where(tied, np.clip(np.log(max(members, 1e-9) / strangers), 0.0, _MOST), 0.0)
 
     def tied(self, weight: Any) -> Any:
         """Boolean by party: it holds something that a likely member, other than itself, holds."""

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns import intent, members
+from spiritsafe.campaigns import intent, members, rotation
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from spiritsafe.campaigns.evidence import View
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
     from spiritsafe.campaigns.verdict import Verdict
@@ -28,6 +29,8 @@ _INSIDE, _LARGE, _APART = 0.8, 0.3, 0.2
 _ONE_ROLE = 0.6
 _MINOR = 0.4
 _PURE, _OF_TEMPLATE = 0.3, 0.2
+_POOLS, _POOLED = frozenset({"pool", "reseller"}), 0.3
+"""Of a pool this share must be a campaign's before the rest of it is asked for its turns."""
 
 
 def settle(
@@ -35,16 +38,45 @@ def settle(
     told: list[Verdict],
     layers: Mapping[str, Layer] | None = None,
     excused: Sequence[Verdict] = (),
+    carries: Callable[[Verdict], bool] = lambda _: True,
 ) -> list[Verdict]:
     """One verdict a group of parties: accusations first, then what is left of the others. Sets members and rows.
 
     ``excused``: candidates that an innocent explanation fits; who stands in a home for such work only is taken out of it.
+    ``carries``: whether a verdict's members carry the accusation alone (``alone``).
     """
     for verdict in told:
-        _join(log, verdict, layers)
+        _join(log, verdict, layers, carries)
     accused = [v for v in told if v.label == "campaign" and v.parties.size >= LEAST_PARTIES]
     face = {id(v): _face(log, v) for v in accused}
-    accused.sort(key=lambda v: (v.candidate.kind == "infrastructure", -v.parties.size, -v.rows.size))
+    late = {id(v): _pool_of(v, accused, face) for v in accused}
+    accused.sort(
+        key=lambda v: (v.candidate.kind == "infrastructure", late[id(v)], -v.parties.size, -v.rows.size)
+    )
+    homes = _homes(log, accused, face, layers)
+    for home in homes:
+        _spare(log, home, excused, layers)
+        if not carries(home):
+            _withdraw(log, home)
+    homes = [home for home in homes if home.label == "campaign"]
+    _rotate(log, homes, told, layers)
+    others = [v for v in told if v.label != "campaign"]
+    others.sort(key=lambda v: (_ORDER[v.label], v.candidate.kind == "infrastructure", -v.view.rows.size))
+    kept = _apart(log, homes)
+    for verdict in others:
+        known = np.concatenate([k.parties for k in kept]) if kept else np.zeros(0, np.int64)
+        if verdict.parties.size >= LEAST_PARTIES and np.isin(verdict.parties, known).mean() <= _MOSTLY:
+            kept.append(verdict)
+    return kept
+
+
+def _homes(
+    log: Log,
+    accused: list[Verdict],
+    face: dict[int, str | None],
+    layers: Mapping[str, Layer] | None,
+) -> list[Verdict]:
+    """The accused candidates, largest first, that are a campaign each, grown by those that are parts of them."""
     homes: list[Verdict] = []
     grown: list[Verdict] = []
     for verdict in accused:
@@ -64,19 +96,19 @@ def settle(
             _found(log, homes, verdict)
     for home in {id(home): home for home in grown}.values():
         # Who looked like a member of a small part may not look like one of the whole.
-        _members(log, home, home.rows, layers)
+        _members(log, home, home.rows, layers, kept=home.joined)
     for verdict in (one for one in accused if one.candidate.alike):
         _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
-    for home in homes:
-        _spare(log, home, excused, layers)
-    others = [v for v in told if v.label != "campaign"]
-    others.sort(key=lambda v: (_ORDER[v.label], v.candidate.kind == "infrastructure", -v.view.rows.size))
-    kept = _apart(log, homes)
-    for verdict in others:
-        known = np.concatenate([k.parties for k in kept]) if kept else np.zeros(0, np.int64)
-        if verdict.parties.size >= LEAST_PARTIES and np.isin(verdict.parties, known).mean() <= _MOSTLY:
-            kept.append(verdict)
-    return kept
+    return homes
+
+
+def _rotate(log: Log, homes: list[Verdict], told: list[Verdict], layers: Mapping[str, Layer] | None) -> None:
+    """Let the homes have who takes turns with their members in a pool that is partly theirs."""
+    for pool in (one for one in told if one.label in _POOLS and layers):
+        for home in homes:
+            if np.isin(pool.view.parties, home.parties).mean() >= _POOLED:
+                held = np.concatenate([one.parties for one in homes if one is not home] or [home.parties[:0]])
+                _join_by_turns(log, home, pool.view, layers or {}, held)
 
 
 def _apart(log: Log, homes: list[Verdict]) -> list[Verdict]:
@@ -125,6 +157,16 @@ def _overlap(verdict: Verdict, home: Verdict) -> float:
     return float(np.isin(verdict.parties, home.parties).mean())
 
 
+def _pool_of(verdict: Verdict, accused: list[Verdict], face: dict[int, str | None]) -> bool:
+    """Whether a pool of items is that of an accused text's users: the text tells better what they do for the campaign."""
+    return verdict.candidate.kind == "items" and any(
+        one.candidate.kind == "template"
+        and face[id(one)] == face[id(verdict)]
+        and _overlap(verdict, one) >= _INSIDE
+        for one in accused
+    )
+
+
 def _coarse(verdict: Verdict, accused: list[Verdict], face: dict[int, str | None]) -> bool:
     """Whether a candidate picked by role is mostly one accused template's or pool's, or has two of them in it."""
     if not verdict.candidate.picked:
@@ -143,14 +185,27 @@ def _coarse(verdict: Verdict, accused: list[Verdict], face: dict[int, str | None
 
 
 def _absorb(log: Log, homes: list[Verdict], home: Verdict, verdict: Verdict) -> None:
-    """Let a home take in a verdict: those of its parties that no other home holds, and the exchanges of the home's."""
+    """Let a home take in a verdict: those of its parties that no other home holds, and the exchanges of the home's.
+
+    Of parties that the home has by a text or a role, a pool of items would bring all that they send without a template.
+    So of these it brings what has the home's text, or a role.
+    """
+    known = home.parties
     held = np.concatenate([one.parties for one in homes])
     new = ~np.isin(verdict.parties, held)
     parties = np.concatenate([home.parties, verdict.parties[new]])
     probability = np.concatenate([home.probability, verdict.probability[new]])
     order = np.argsort(parties, kind="stable")
     home.parties, home.probability = parties[order], probability[order]
-    home.rows = np.union1d(home.rows, verdict.rows[np.isin(log.row_party[verdict.rows], parties)])
+    if verdict.joined is not None:
+        mine = verdict.joined[new[np.searchsorted(verdict.parties, verdict.joined)]]
+        home.joined = mine if home.joined is None else np.union1d(home.joined, mine)
+    rows = verdict.rows[np.isin(log.row_party[verdict.rows], parties)]
+    if verdict.candidate.kind == "items" and home.candidate.kind != "items":
+        text = np.unique(log.template[home.rows])
+        mine = log.has_role(rows) | np.isin(log.template[rows], text[text >= 0])
+        rows = rows[mine | ~np.isin(log.row_party[rows], known)]
+    home.rows = np.union1d(home.rows, rows)
 
 
 def _widen(log: Log, homes: list[Verdict], verdict: Verdict) -> None:
@@ -177,22 +232,69 @@ def _found(log: Log, homes: list[Verdict], verdict: Verdict) -> None:
         homes.append(verdict)
 
 
-def _join(log: Log, verdict: Verdict, layers: Mapping[str, Layer] | None) -> None:
-    """Members of one verdict, and which of their exchanges belong to it."""
+def _join(
+    log: Log, verdict: Verdict, layers: Mapping[str, Layer] | None, carries: Callable[[Verdict], bool]
+) -> None:
+    """Members of one verdict, and which of their exchanges belong to it.
+
+    Who plays a role may be the others in a mixture, not those who act under one hand. So where the members do not carry
+    the accusation alone, they are told once more without their roles.
+    """
     rows = verdict.view.rows
     if verdict.label == "campaign":
         tied = verdict.candidate.kind == "infrastructure"
         _members(log, verdict, _working(log, rows) if tied else rows, layers)
-    else:
-        verdict.parties = np.unique(log.row_party[rows])
-        verdict.probability = np.ones(verdict.parties.size)
-        verdict.rows = np.sort(rows)
+        if carries(verdict):
+            if tied and layers is not None:
+                _join_by_turns(log, verdict, verdict.view, layers)
+            return
+        if not tied:
+            _members(log, verdict, rows, layers, by_role=False)
+            if carries(verdict):
+                return
+    _withdraw(log, verdict)
 
 
-def _members(log: Log, verdict: Verdict, rows: Any, layers: Mapping[str, Layer] | None) -> None:
+def _join_by_turns(
+    log: Log, verdict: Verdict, seen: View, layers: Mapping[str, Layer], held: Any = ()
+) -> None:
+    """Let a verdict have who takes turns with its members in ``seen``, but for those that others hold (``held``)."""
+    joined, sure = rotation.joined(log, seen, verdict.parties, layers)
+    free = ~np.isin(joined, held)
+    joined, sure = joined[free], sure[free]
+    everybody = np.concatenate([verdict.parties, joined])
+    order = np.argsort(everybody, kind="stable")
+    verdict.parties = everybody[order]
+    verdict.probability = np.concatenate([verdict.probability, sure])[order]
+    verdict.rows = np.union1d(verdict.rows, seen.rows[np.isin(log.row_party[seen.rows], joined)])
+    verdict.joined = joined if verdict.joined is None else np.union1d(verdict.joined, joined)
+
+
+def _withdraw(log: Log, verdict: Verdict) -> None:
+    """Tell all of a candidate's parties; of an accusation is left that the evidence does not carry one."""
+    verdict.label = "insufficient" if verdict.label == "campaign" else verdict.label
+    verdict.parties = np.unique(log.row_party[verdict.view.rows])
+    verdict.probability = np.ones(verdict.parties.size)
+    verdict.rows = np.sort(verdict.view.rows)
+
+
+def _members(
+    log: Log,
+    verdict: Verdict,
+    rows: Any,
+    layers: Mapping[str, Layer] | None,
+    *,
+    by_role: bool = True,
+    kept: Any = None,
+) -> None:
     whole = verdict.candidate.kind == "infrastructure"
-    parties, probability = members.membership(log, rows, whole=whole, layers=layers)
+    parties, probability = members.membership(log, rows, whole=whole, layers=layers, by_role=by_role)
     inside = probability >= _MOSTLY
+    if kept is not None:
+        joined = np.isin(parties, kept) & ~inside
+        known = dict(zip(verdict.parties.tolist(), verdict.probability.tolist(), strict=True))
+        probability[joined] = [known[party] for party in parties[joined].tolist()]
+        inside |= joined
     verdict.parties, verdict.probability = parties[inside], probability[inside]
     verdict.rows = np.sort(rows[np.isin(log.row_party[rows], verdict.parties)])
 

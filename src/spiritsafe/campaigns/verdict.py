@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from spiritsafe.campaigns import intent
+
 if TYPE_CHECKING:
     from spiritsafe.campaigns.clusters import Candidate
     from spiritsafe.campaigns.coordination import Test
@@ -24,6 +26,15 @@ class Hub:
     stands: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """The members without bystanders: how many ``parties``, their log e-value, and do they play a recognised role."""
+
+    parties: int
+    log_e: float
+    named: bool
+
+
 @dataclass(slots=True)
 class Verdict:
     """What is known of one candidate, and its label. ``bar``: the log e-value that e-BH asks for in this scan."""
@@ -41,9 +52,18 @@ class Verdict:
     probability: Any = None
     rows: Any = None
     through: bool = False
-    """Cards or devices tie the lightest parties, too (``grounds.ties_go_through``)."""
+    """Cards or devices tie the lightest parties, too (``grounds.goes_through``)."""
     jointly: Jointly | None = None
     """What labs of a forum decided about it together."""
     joint_only: bool = False
     """Too few parties for this log alone to judge without a role; tested for joint evidence, and told nobody."""
     hubs: list[Hub] = field(default_factory=list)
+    joined: Any = None
+    """Parties that are members by their turns, not by a role (``rotation``)."""
+    alone: Alone | None = None
+    """What the members say alone, where some of the candidate's parties were left out."""
+
+    @property
+    def named(self) -> bool:
+        """Whether the candidate plays a recognised extraction role, more than benign clusters of its kind do."""
+        return intent.named(self.candidate, self.score, self.p_value)

@@ -11,6 +11,7 @@ import numpy as np
 
 from spiritsafe.campaigns import evidence, grounds, hypotheses, intent
 from spiritsafe.campaigns._processes import shared_out
+from spiritsafe.campaigns.alone import Readings
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 from spiritsafe.campaigns.decide import bar, e_bh
 from spiritsafe.campaigns.log import STRONG
@@ -30,12 +31,8 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
     from spiritsafe.settings import Settings
 
-SCREEN = 0.05
-#: Tied accounts with a role that innocent groups of their kind have this often: judged as if it had no name.
-_DOUBTFUL = 0.3
 #: Intent by elimination: many parties, one text or one pool of items, and no product's work in it.
-_UNKNOWN_PARTIES, _UNKNOWN_PRODUCT = 20, 0.3
-_LEAST = 0.1
+_UNKNOWN_PARTIES = 20
 #: Seconds that a test takes, a candidate and an exchange, and from how many on it pays to start other processes.
 _EACH, _ROW, _WORTH = 6e-3, 2e-6, 6.0
 
@@ -80,7 +77,7 @@ def verdicts(
             _test(log, verdict, layers, projections, margins)
             verdict.joint_only = True
     _decided_elsewhere(log, heard, settings)
-    told = _decide(log, heard, layers, settings)
+    told = _decide(log, heard, layers, settings, Readings(log, layers, projections, reference, margins))
     for verdict in told:
         if verdict.label == "campaign":
             verdict.hubs = _hubs(log, verdict, layers, projections, margins)
@@ -128,7 +125,7 @@ def _decided_elsewhere(log: Log, heard: Sequence[Verdict], settings: Settings) -
 
 
 def _decide(
-    log: Log, heard: Sequence[Verdict], layers: dict[str, Layer], settings: Settings
+    log: Log, heard: Sequence[Verdict], layers: dict[str, Layer], settings: Settings, alone: Readings
 ) -> list[Verdict]:
     """Labels by e-BH, grounds and explanations, settled.
 
@@ -141,7 +138,7 @@ def _decide(
     excused = [v for v in screened if _excused(v)]
     while True:
         least = bar(len(screened), many, fdr=settings.fdr)
-        told = settle(log, _labelled(log, heard, screened, least, settings), layers, excused)
+        told = settle(log, _labelled(log, heard, screened, least, settings), layers, excused, alone.carries)
         # What was decided together does not lower the bar for what is decided here.
         accused = sum(v.label == "campaign" and v.jointly is None for v in told)
         if accused >= many or many == 1:
@@ -158,7 +155,7 @@ def _labelled(
     for verdict in screened:
         if not _excused(verdict) and stands(verdict, verdict.tests):
             verdict.label = "campaign"
-        elif named(verdict) and verdict.log_e >= least / 2:
+        elif verdict.named and verdict.log_e >= least / 2:
             verdict.label = "insufficient"
     for verdict in heard:
         if verdict.jointly is not None and not _excused(verdict):
@@ -203,9 +200,9 @@ def _hear(
 ) -> Verdict:
     score = intent.score(log, candidate, seen.screen)
     verdict = Verdict(candidate, seen, score, reference.p_value(score, candidate.kind, seen.parties.size))
-    if named(verdict) or _doubtful(verdict) or _nameless(log, candidate, seen):
+    if verdict.named or intent.doubtful(candidate, score, verdict.p_value) or _nameless(log, candidate, seen):
         _test(log, verdict, layers, projections, margins)
-        verdict.through = not named(verdict) and grounds.ties_go_through(log, seen, layers)
+        verdict.through = not verdict.named and grounds.goes_through(log, seen, layers)
     elif candidate.kind == "infrastructure":
         verdict.tests = evidence.ties(seen, layers)
         verdict.log_e = grounds.combined(verdict.tests)
@@ -225,16 +222,12 @@ def _nameless(log: Log, candidate: Candidate, seen: View) -> bool:
     Many parties with one text or one pool of items, and not the work of one product: a product does one kind of
     work, a data set that is replayed has a little of each.
     """
-    return seen.parties.size >= _UNKNOWN_PARTIES and _no_product(log, candidate, seen)
-
-
-def _no_product(log: Log, candidate: Candidate, seen: View) -> bool:
-    return candidate.kind in {"template", "items"} and log.largest_product(seen.screen) < _UNKNOWN_PRODUCT
+    return seen.parties.size >= _UNKNOWN_PARTIES and intent.no_product(log, candidate, seen)
 
 
 def _too_small(log: Log, verdict: Verdict) -> bool:
     """Whether only the number of parties keeps a candidate from being judged: other providers may have the rest of them."""
-    return not verdict.hypotheses and _no_product(log, verdict.candidate, verdict.view)
+    return not verdict.hypotheses and intent.no_product(log, verdict.candidate, verdict.view)
 
 
 def stands(verdict: Verdict, tests: Sequence[Test]) -> bool:
@@ -242,21 +235,10 @@ def stands(verdict: Verdict, tests: Sequence[Test]) -> bool:
     return grounds.stands(
         tests,
         bar=verdict.bar,
-        named=named(verdict),
+        named=verdict.named,
         kind=verdict.candidate.kind,
         through=verdict.through,
     )
-
-
-def _doubtful(verdict: Verdict) -> bool:
-    """Whether tied accounts play a role that is too common among innocent groups of their kind to count as one."""
-    return verdict.candidate.kind in grounds.TIED and verdict.score >= _LEAST and verdict.p_value <= _DOUBTFUL
-
-
-def named(verdict: Verdict) -> bool:
-    """Whether the candidate plays a recognised extraction role, more than benign clusters of its kind do."""
-    least = 0.02 if verdict.candidate.picked else _LEAST
-    return verdict.score >= least and verdict.p_value <= SCREEN
 
 
 def _pool(log: Log, verdict: Verdict, settings: Settings) -> None:

@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from spiritsafe.sharing.joint import groups as grouping
-from spiritsafe.sharing.joint.known import INFRASTRUCTURE, TESTS, TIES, WORK
+from spiritsafe.sharing.joint.known import INFRASTRUCTURE, PRODUCT, TESTS, TIES, WORK, kind
 from spiritsafe.sharing.joint.merge import Lab, Merged, Terms, bar, e_bh, merged, multiplies
 from spiritsafe.sharing.joint.own import told
 from spiritsafe.sharing.joint.reading import Held, Round, read
@@ -152,8 +152,8 @@ def _withheld(group: Group, amount: Merged, least: float, liars: int) -> str:
     role = sum(evidence["intent"] == "role" for evidence in spoke) >= least_labs
     asked = least if role else max(least, UNNAMED)
     names = {name for name, bits in amount.by_test.items() if bits >= asked}
-    facts = {kind for kind, many in group.facts.items() if many >= least_labs}
-    if len({TESTS[name].kind for name in names} | facts) < 2:
+    facts = {fact for fact, many in group.facts.items() if many >= least_labs}
+    if len({kind(name) for name in names} | facts) < 2:
         return "fewer than two kinds of evidence are strong"
     if not any(multiplies(name) for name in names):
         return "a crowd of clones could give all of it"
@@ -168,9 +168,9 @@ def _unnamed(
     """The same where no role says what the work is for: more is asked, as in a scan."""
     if sum(sorted(evidence["parties"] for evidence in spoke)[: len(spoke) - liars]) < UNNAMED_PARTIES:
         return "no role is recognised, and the parties are too few"
-    if not names & WORK:
+    if not names & (WORK | {PRODUCT}):
         return "no role is recognised, and the work is not shared out"
-    firm = any(TESTS[name].nature == "firm" for name in names)
+    firm = any(TESTS[name].nature == "firm" for name in names - {PRODUCT})
     if not firm and not facts and not names >= {"taken_in_turn", "even_arrivals"}:
         return "no role is recognised, and clocks could give the order"
     against = [
@@ -211,7 +211,7 @@ def _told(
             for liars in _COUNT
         ],
         "tolerates": max(stands, default=None),
-        "tests": {name: _shown(bits) for name, bits in sorted(amount.by_test.items())},
+        "tests": {name: _shown(bits) for name, bits in sorted(amount.by_test.items()) if name != PRODUCT},
         "facts": dict(group.facts),
         "common": dict(group.common),
         "voices": len(group.voices),

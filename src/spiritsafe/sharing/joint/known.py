@@ -32,6 +32,13 @@ TESTS = {
     "shared_payment": Known("payment", "firm"),
     "shared_device": Known("device", "firm"),
 }
+
+
+def kind(test: str) -> str:
+    """The kind of fact that a test, or the product of two, stands on."""
+    return "load" if test == PRODUCT else TESTS[test].kind
+
+
 #: What the accounts hold in common: no evidence where common infrastructure made the match.
 TIES = frozenset({"shared_payment", "shared_device"})
 #: How work is shared out; without a recognised role one of these is asked for.
@@ -40,6 +47,10 @@ WORK = frozenset(
     for name, one in TESTS.items()
     if one.kind in {"load", "timing", "content"} or name == "turned_together"
 )
+#: Loads and turns of one lab multiplied: an e-value, since turns are tested given the loads (ADR 21). It is nothing that a lab
+#: opens, and like loads no evidence beside which a crowd of clones would be ruled out.
+PRODUCT = "even_load and taken_in_turn"
+FACTORS = ("even_load", "taken_in_turn")
 #: What a tag is of: a run of a skeleton, a prompt and its time out of a sample, or infrastructure.
 RUN, SAMPLE = "run", "sample"
 INFRASTRUCTURE = ("payment", "device", "ipv4", "ipv6", "ipv6_net")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spiritsafe.sharing.joint.known import TESTS
+from spiritsafe.sharing.joint.known import FACTORS, PRODUCT, TESTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,8 +51,10 @@ class Lab:
     silent: bool = False
 
     def of(self, test: str) -> Bits:
-        """Bits of one test."""
-        return -inf if self.silent else self.tests.get(test, 0.0)
+        """Bits of one test, or of ``PRODUCT``."""
+        if self.silent:
+            return -inf
+        return sum(self.tests.get(one, 0.0) for one in (FACTORS if test == PRODUCT else (test,)))
 
     def mean(self) -> Bits:
         """Bits of the average over the tests that multiply over labs: an e-value whatever their dependence."""
@@ -76,7 +78,7 @@ def multiplies(test: str) -> bool:
     Not those against customers that differ by a margin: a crowd of clones that uses several labs fails the margin at all of
     them, so that one wrong assumption would count many times.
     """
-    return TESTS[test].nature != "marginal"
+    return test != PRODUCT and TESTS[test].nature != "marginal"
 
 
 def merged(voices: Sequence[Sequence[Lab]], terms: Terms, *, liars: int = 0) -> Merged:
@@ -86,6 +88,8 @@ def merged(voices: Sequence[Sequence[Lab]], terms: Terms, *, liars: int = 0) -> 
     second pays for the choice of the test once and not once a lab, the first stands where labs see different things.
     """
     names = sorted({name for voice in voices for lab in voice for name in lab.tests})
+    if set(FACTORS) <= set(names):
+        names.append(PRODUCT)
     by_test = {
         name: _product([[lab.of(name) for lab in voice] for voice in voices], terms, liars) for name in names
     }

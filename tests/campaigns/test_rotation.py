@@ -1,0 +1,63 @@
+"""Rotation: who is dealt to in turn beside the members joins them; who sends when he likes does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from spiritsafe.campaigns import evidence, rotation
+from spiritsafe.campaigns.clusters import Candidate
+from spiritsafe.campaigns.log import HOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spiritsafe.campaigns.evidence import View
+    from spiritsafe.campaigns.links import Layer
+    from spiritsafe.campaigns.log import Log
+
+KNOWN, DEALT, BESIDE = 30, 20, 6
+
+
+def pool(make_log: Callable[..., Log], rng: np.random.Generator, *, in_turn: bool) -> tuple[Log, View]:
+    """Thirty known members and twenty others, ten exchanges each by one router; six customers with as many of their own."""
+    dealt = np.tile(rng.permutation(KNOWN + DEALT), 10)
+    time = np.sort(rng.random(dealt.size))
+    if not in_turn:
+        time[dealt >= KNOWN] = rng.random((dealt >= KNOWN).sum())
+    who = np.concatenate([dealt, np.repeat(KNOWN + DEALT + np.arange(BESIDE), 10)])
+    time = (np.concatenate([time, rng.random(10 * BESIDE)]) * 24 * HOUR).astype(np.int64)
+    order = np.argsort(time, kind="stable")
+    log = make_log(who[order], time=time[order])
+    candidate = Candidate("infrastructure", np.arange(who.size), np.zeros(0, np.int64))
+    return log, evidence.view(log, candidate)
+
+
+def layers(make_layer: Callable[..., Layer]) -> dict[str, Any]:
+    everybody = KNOWN + DEALT + BESIDE
+    holds = [(p, f"card {p % 10}" if p < KNOWN + DEALT else f"own {p}") for p in range(everybody)]
+    return {"payment": make_layer("payment", holds, everybody)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_is_dealt_to_in_turn_joins_and_customers_on_the_same_infrastructure_do_not(
+    make_log: Callable[..., Log], make_layer: Callable[..., Layer], seed: int
+):
+    log, seen = pool(make_log, np.random.default_rng(seed), in_turn=True)
+    joined, sure = rotation.joined(log, seen, np.arange(KNOWN), layers(make_layer))
+    assert (joined >= KNOWN).all()
+    assert (joined < KNOWN + DEALT).sum() >= 0.9 * DEALT
+    assert (joined >= KNOWN + DEALT).sum() == 0
+    assert (sure >= 0.9).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whom_nobody_deals_to_stays_outside(
+    make_log: Callable[..., Log], make_layer: Callable[..., Layer], seed: int
+):
+    log, seen = pool(make_log, np.random.default_rng(seed), in_turn=False)
+    joined, _ = rotation.joined(log, seen, np.arange(KNOWN), layers(make_layer))
+    assert joined.size == 0
+    assert rotation.joined(log, seen, np.zeros(0, np.int64), {})[0].size == 0
