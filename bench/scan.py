@@ -4,7 +4,8 @@
 
 The log has 50 exchanges an account (20,000 accounts to a million): nine in ten accounts chat, the rest are batch jobs,
 apps and agents, and 500 accounts are one campaign of 26 exchanges a day. Its prompts are made from the sentences of
-the shipped corpus, seven or eight drawn at random for each, so that nearly all differ, as in a real log. Making the log is not
+the shipped corpus, seven or eight drawn at random for each, so that nearly all differ, as in a real log. A log of more
+than a million is a folder of files of a million, each with accounts of its own, the campaign in the first. Making the log is not
 timed. Each size runs in a fresh process, the sizes in turn, ``--rounds`` times; medians go to ``bench/results/scan.json``
 with the growth exponent ``log(seconds ratio) / log(exchanges ratio)`` between each two sizes.
 """
@@ -18,6 +19,7 @@ import json
 import math
 import multiprocessing
 import resource
+import shutil
 import statistics
 import sys
 import tempfile
@@ -38,6 +40,7 @@ from spiritsafe.simulate import Corpus, Plan, Pool, Population, load_corpus, shi
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "bench" / "results" / "scan.json"
 EACH = 50
+PART = 1_000_000
 #: Family, share of the accounts, exchanges per account per day.
 CUSTOMERS = (
     ("chat_users", 0.9, 45.0), ("nightly_batch", 0.02, 90.0), ("byo_key_app", 0.03, 60.0),
@@ -56,10 +59,10 @@ def sentences(folder: Path) -> pa.Array:
     return parts.filter(pc.and_(pc.greater_equal(size, 40), pc.less_equal(size, 160)))
 
 
-def corpus(distinct: int) -> Corpus:
-    """The shipped corpus with its chat prompts replaced by ``distinct`` prompts of about 500 characters."""
+def corpus(distinct: int, part: int = 0) -> Corpus:
+    """The shipped corpus with its chat prompts replaced by ``distinct`` prompts of about 500 characters, others in each part."""
     known = load_corpus()
-    stock, rng = sentences(shipped()), np.random.default_rng(7)
+    stock, rng = sentences(shipped()), np.random.default_rng(7 + part)
     drawn = [stock.take(pa.array(rng.integers(len(stock), size=distinct))) for _ in range(8)]
     short = pa.array(rng.random(distinct) < 0.5)  # noqa: PLR2004
     drawn[7] = pc.if_else(short, pa.scalar(None, pa.string()), drawn[7])
@@ -73,16 +76,37 @@ def corpus(distinct: int) -> Corpus:
 
 
 def log(exchanges: int, out: Path) -> Path:
-    """Simulate about ``exchanges`` exchanges; returns the log."""
+    """Simulate about ``exchanges`` exchanges; returns the log, a file or, above ``PART``, a folder of files."""
+    if exchanges <= PART:
+        return _part(exchanges, out, 0)
+    folder = out / "log"
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, begin in enumerate(range(0, exchanges, PART)):
+        place = folder / f"{part:03}.parquet"
+        if not place.exists():
+            # Each in a process of its own, whose memory goes with it.
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                made = pool.submit(_part, min(PART, exchanges - begin), out / f"part-{part}", part).result()
+            made.replace(place)
+            shutil.rmtree(made.parent)
+    return folder
+
+
+def files(log: Path) -> list[Path]:
+    """The files of a log that ``log`` made."""
+    return sorted(log.iterdir()) if log.is_dir() else [log]
+
+
+def _part(exchanges: int, out: Path, part: int) -> Path:
     accounts = max(200, exchanges // EACH)
     populations = [
         Population(name, {"accounts": max(2, round(accounts * share)), "rate": rate * 1.03})
         for name, share, rate in CUSTOMERS
     ]
-    populations.append(Population("A1", {"accounts": 500, "rate": 26.0}))
-    simulate(
-        Plan(tuple(populations), corpus(max(20_000, exchanges // 2)), days=1.0), out, seed=1, memory="12GB"
-    )
+    if not part:
+        populations.append(Population("A1", {"accounts": 500, "rate": 26.0}))
+    plan = Plan(tuple(populations), corpus(max(20_000, exchanges // 2), part), days=1.0)
+    simulate(plan, out, seed=1 + part, memory="12GB")
     return out / "log.parquet"
 
 
@@ -144,7 +168,7 @@ def main() -> None:
                 sys.stdout.write(f"{path.parent.name}: {json.dumps(runs[at][-1])}\n")
                 sys.stdout.flush()
         for path, mine in zip(logs, runs, strict=True):
-            table = pq.read_table(path, columns=["account_id", "prompt"])
+            table = pq.read_table(files(path), columns=["account_id", "prompt"])
             middle = sorted(mine, key=lambda run: run["seconds"])[len(mine) // 2]
             found.append(
                 {

@@ -69,7 +69,9 @@ def view(log: Log, candidate: Candidate) -> View:
     early = log.screening(rows)
     parties = distinct(log.row_party[rows[early]])
     test = rows[~early]
-    return View(rows, rows[early], test[np.isin(log.row_party[test], parties)], parties)
+    test = test[np.isin(log.row_party[test], parties)]
+    keep = log.shelf.keep
+    return View(keep(rows), keep(rows[early]), keep(test), parties)
 
 
 def tests(
