@@ -17,6 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from spiritsafe.campaigns import _anchors
+from spiritsafe.campaigns._ahead import ahead
 from spiritsafe.campaigns._distinct import first
 from spiritsafe.campaigns._passes import pieces
 
@@ -75,7 +76,7 @@ def templates(
     room for ``of_row``; ``folder``: for a file of what is read twice.
     """
     of_row = np.empty(rows, np.int32) if out is None else out
-    found = _frequent(batches(), counter, least)
+    found = _frequent(ahead(batches()), counter, least)
     ranking = Ranking.of(*found)
     if not ranking.anchors.size:
         of_row[:] = -1
@@ -83,7 +84,7 @@ def templates(
     pairs = _Pairs(ranking.support, folder)
     with TemporaryFile(dir=folder) as held:
         count = 0
-        for entry in Lookup(ranking).ranks(batches()):
+        for entry in Lookup(ranking).ranks(ahead(batches())):
             for one in entry:
                 np.save(held, one, allow_pickle=False)
             pairs.add(*entry[:2])
