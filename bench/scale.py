@@ -130,7 +130,7 @@ def page(told: dict[str, Any]) -> str:
             f"exchanges a day, from the {plan['microseconds_an_exchange']} µs of processor time an exchange of the largest run: "
             f"{linear:,} core-hours if it grew linearly"
         ),
-        f"from there, {worst:,} with an exponent of {WORST}. This is time alone: memory ends long before (below).",
+        f"from there, {worst:,} with an exponent of {WORST}. This is time alone: memory ends before (below).",
         "",
     ]
     return "\n".join(lines)

@@ -123,18 +123,8 @@ def _index(ranked: Any) -> tuple[Any, Any]:
     size = 1 << max(8, int(np.ceil(np.log2(ranked.size * 2 + 1))))
     keys = np.zeros(size, np.uint64)
     ranks = np.full(size, -1, np.int32)
-    _fill(keys, ranks, ranked)
+    _anchors.number(ranked, keys, ranks)
     return keys, ranks
-
-
-def _fill(keys: Any, ranks: Any, ranked: Any) -> None:
-    rest = tuple(np.zeros(keys.size, kind) for kind in (np.int32, np.int64, np.uint64))
-    everything = np.full(1 << 8, 255, np.uint8)
-    ends = np.array([0, ranked.size], np.int64)
-    _anchors.count_exactly(everything, 0, ranked, ends, np.zeros(1, np.uint64), 0, keys, *rest)
-    slot = np.flatnonzero(keys)
-    order = np.argsort(ranked, kind="stable")
-    ranks[slot] = order[np.searchsorted(ranked[order], keys[slot])].astype(np.int32)
 
 
 class _Pairs:
