@@ -66,8 +66,9 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> dict[str, float
 def measured(sizes: Sequence[int], rounds: int, memory: str, folder: Path) -> dict[str, Any]:
     """All sizes in turn, ``rounds`` times."""
     logs = {size: scans.log(size, folder / f"log-{size}") for size in sizes}
-    rows = {size: pq.read_metadata(path).num_rows for size, path in logs.items()}
-    mass = {size: path.stat().st_size for size, path in logs.items()}
+    parts = {size: scans.files(path) for size, path in logs.items()}
+    rows = {size: sum(pq.read_metadata(one).num_rows for one in made) for size, made in parts.items()}
+    mass = {size: sum(one.stat().st_size for one in made) for size, made in parts.items()}
     runs: list[dict[str, Any]] = []
     for number in range(rounds):
         for size, path in logs.items():
@@ -129,7 +130,7 @@ def page(told: dict[str, Any]) -> str:
             f"exchanges a day, from the {plan['microseconds_an_exchange']} µs of processor time an exchange of the largest run: "
             f"{linear:,} core-hours if it grew linearly"
         ),
-        f"from there, {worst:,} with an exponent of {WORST}. This is time alone: memory ends long before (below).",
+        f"from there, {worst:,} with an exponent of {WORST}. This is time alone: memory ends before (below).",
         "",
     ]
     return "\n".join(lines)

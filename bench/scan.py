@@ -4,7 +4,8 @@
 
 The log has 50 exchanges an account (20,000 accounts to a million): nine in ten accounts chat, the rest are batch jobs,
 apps and agents, and 500 accounts are one campaign of 26 exchanges a day. Its prompts are made from the sentences of
-the shipped corpus, seven or eight drawn at random for each, so that nearly all differ, as in a real log. Making the log is not
+the shipped corpus, seven or eight drawn at random for each, so that nearly all differ, as in a real log. A log of more
+than a million is a folder of files of a million, each with accounts of its own, the campaign in the first. Making the log is not
 timed. Each size runs in a fresh process, the sizes in turn, ``--rounds`` times; medians go to ``bench/results/scan.json``
 with the growth exponent ``log(seconds ratio) / log(exchanges ratio)`` between each two sizes.
 """
@@ -18,9 +19,11 @@ import json
 import math
 import multiprocessing
 import resource
+import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -38,6 +41,10 @@ from spiritsafe.simulate import Corpus, Plan, Pool, Population, load_corpus, shi
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "bench" / "results" / "scan.json"
 EACH = 50
+PART = 1_000_000
+IDS = (
+    "exchange_id", "account_id", "organization_id", "api_key_id", "session_id", "end_user_id", "payment_id", "device_id",
+)  # fmt: skip
 #: Family, share of the accounts, exchanges per account per day.
 CUSTOMERS = (
     ("chat_users", 0.9, 45.0), ("nightly_batch", 0.02, 90.0), ("byo_key_app", 0.03, 60.0),
@@ -56,10 +63,10 @@ def sentences(folder: Path) -> pa.Array:
     return parts.filter(pc.and_(pc.greater_equal(size, 40), pc.less_equal(size, 160)))
 
 
-def corpus(distinct: int) -> Corpus:
-    """The shipped corpus with its chat prompts replaced by ``distinct`` prompts of about 500 characters."""
+def corpus(distinct: int, part: int = 0) -> Corpus:
+    """The shipped corpus with its chat prompts replaced by ``distinct`` prompts of about 500 characters, others in each part."""
     known = load_corpus()
-    stock, rng = sentences(shipped()), np.random.default_rng(7)
+    stock, rng = sentences(shipped()), np.random.default_rng(7 + part)
     drawn = [stock.take(pa.array(rng.integers(len(stock), size=distinct))) for _ in range(8)]
     short = pa.array(rng.random(distinct) < 0.5)  # noqa: PLR2004
     drawn[7] = pc.if_else(short, pa.scalar(None, pa.string()), drawn[7])
@@ -73,23 +80,60 @@ def corpus(distinct: int) -> Corpus:
 
 
 def log(exchanges: int, out: Path) -> Path:
-    """Simulate about ``exchanges`` exchanges; returns the log."""
+    """Simulate about ``exchanges`` exchanges; returns the log, a file or, above ``PART``, a folder of files."""
+    if exchanges <= PART:
+        return _part(exchanges, out, 0)
+    folder = out / "log"
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, begin in enumerate(range(0, exchanges, PART)):
+        place = folder / f"{part:03}.parquet"
+        if not place.exists():
+            # Each in a process of its own, whose memory goes with it.
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                made = pool.submit(_part, min(PART, exchanges - begin), out / f"part-{part}", part).result()
+            _apart(made, place, part)
+            shutil.rmtree(made.parent)
+    return folder
+
+
+def _apart(made: Path, place: Path, part: int) -> None:
+    """Write the log ``made`` to ``place`` with customers of its own: the simulator gives those of each log the same ids."""
+    half = place.with_suffix(".half")
+    with pq.ParquetFile(made) as file, pq.ParquetWriter(half, file.schema_arrow, compression="zstd") as out:
+        for batch in file.iter_batches():
+            for name in IDS:
+                at = batch.schema.get_field_index(name)
+                field = batch.schema.field(at)
+                ids = pc.binary_join_element_wise(
+                    batch.column(at).cast(pa.string()), f"{part:x}", "", null_handling="emit_null"
+                )
+                batch = batch.set_column(at, field, ids.cast(field.type))  # noqa: PLW2901
+            out.write_batch(batch)
+    half.replace(place)
+
+
+def files(log: Path) -> list[Path]:
+    """The files of a log that ``log`` made."""
+    return sorted(log.iterdir()) if log.is_dir() else [log]
+
+
+def _part(exchanges: int, out: Path, part: int) -> Path:
     accounts = max(200, exchanges // EACH)
     populations = [
         Population(name, {"accounts": max(2, round(accounts * share)), "rate": rate * 1.03})
         for name, share, rate in CUSTOMERS
     ]
-    populations.append(Population("A1", {"accounts": 500, "rate": 26.0}))
-    simulate(
-        Plan(tuple(populations), corpus(max(20_000, exchanges // 2)), days=1.0), out, seed=1, memory="12GB"
-    )
+    if not part:
+        populations.append(Population("A1", {"accounts": 500, "rate": 26.0}))
+    plan = Plan(tuple(populations), corpus(max(20_000, exchanges // 2), part), days=1.0)
+    simulate(plan, out, seed=1 + part, memory="12GB")
     return out / "log.parquet"
 
 
-def peak_kilobytes() -> int:
-    """Peak resident memory of this process image: unlike getrusage, not that of the process that started it."""
+def kilobytes(name: str) -> int:
+    """Memory of this process image: ``VmHWM`` its peak (getrusage knows its parent's, too), ``RssAnon`` without mapped files."""
     lines = Path("/proc/self/status").read_text("ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def processor(who: int) -> float:
@@ -99,18 +143,32 @@ def processor(who: int) -> float:
 
 
 def measure(path: Path, out: Path, settings: Settings) -> dict[str, Any]:
-    """Scan ``path`` once, in this process. ``cpu``: processor seconds, of processes that helped as well."""
+    """Scan ``path`` once, in this process. ``cpu``: processor seconds, of processes that helped as well.
+
+    ``private_gb`` by stage: the most memory that no file stands behind, looked at ten times a second.
+    """
     stages: dict[str, float] = {}
-    begin = time.perf_counter()
+    private: dict[str, float] = {}
+    begin, ended = time.perf_counter(), threading.Event()
 
     def progress(stage: str, _done: int, _total: int) -> None:
         stages.setdefault(stage, round(time.perf_counter() - begin, 2))
 
+    def look() -> None:
+        while not ended.wait(0.1):
+            stage = next(reversed(stages), "start")
+            private[stage] = max(private.get(stage, 0.0), round(kilobytes("RssAnon") / 1e6, 2))
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
     result = pipeline.scan([path], out, settings=settings, progress=progress)
+    ended.set()
+    looking.join()
     return {
         "seconds": round(time.perf_counter() - begin, 2),
         "cpu": round(sum(processor(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)), 2),
-        "peak_gb": round(peak_kilobytes() / 1e6, 2),
+        "peak_gb": round(kilobytes("VmHWM") / 1e6, 2),
+        "private_gb": private,
         "campaigns": [
             len(entry["accounts"]) for entry in result["campaigns"] if entry["label"] == "campaign"
         ],
@@ -144,7 +202,7 @@ def main() -> None:
                 sys.stdout.write(f"{path.parent.name}: {json.dumps(runs[at][-1])}\n")
                 sys.stdout.flush()
         for path, mine in zip(logs, runs, strict=True):
-            table = pq.read_table(path, columns=["account_id", "prompt"])
+            table = pq.read_table(files(path), columns=["account_id", "prompt"])
             middle = sorted(mine, key=lambda run: run["seconds"])[len(mine) // 2]
             found.append(
                 {

@@ -106,10 +106,15 @@ def cut(exchanges: int, folder: Path) -> tuple[Path, int]:
         half = folder / f"half-{exchanges}"
         half.mkdir()
         whole = scans.log(exchanges, folder / f"made-{exchanges}")
-        with pq.ParquetFile(whole) as file:
-            for number, batch in enumerate(file.iter_batches(batch_size=_ROWS)):
-                with pq.ParquetWriter(half / f"{number:05}.parquet", batch.schema, compression="zstd") as out:
-                    out.write_batch(batch)
+        number = 0
+        for one in scans.files(whole):
+            with pq.ParquetFile(one) as file:
+                for batch in file.iter_batches(batch_size=_ROWS):
+                    with pq.ParquetWriter(
+                        half / f"{number:05}.parquet", batch.schema, compression="zstd"
+                    ) as out:
+                        out.write_batch(batch)
+                    number += 1
         half.rename(logs)
     return logs, sum(pq.read_metadata(path).num_rows for path in logs.iterdir())
 

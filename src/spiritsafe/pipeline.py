@@ -336,14 +336,14 @@ def _head(taken: Ingest, log: Log | None, settings: Settings) -> dict[str, Any]:
     scanned = dict(sorted(taken.scanned.items()))
     scanned["fdr"] = settings.fdr
     if log is not None:
-        live = log.time[log.live]
+        first, last = log.span()
         scanned |= {
             "accounts": len(log.accounts),
             "organizations": log.parties,
-            "templates": int(log.template.max()) + 1,
+            "templates": log.template_key.size,
             "streams": log.streams(),
-            "first": iso(live.min()),
-            "last": iso(live.max()),
+            "first": iso(first),
+            "last": iso(last),
         }
     return {
         "schema": 1,

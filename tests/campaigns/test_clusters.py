@@ -138,7 +138,7 @@ def test_shared_cards_propose_all_their_holders_send_and_what_of_it_has_a_role(
     who = np.repeat(np.arange(30), 4)
     log = make_log(who, roles=np.where((who < 6) & (np.arange(120) % 2 == 0), GRADE, 0))
     layers = {"payment": make_layer("payment", [(p, "card" if p < 6 else f"own {p}") for p in range(30)], 30)}
-    found = list(clusters._by_layer(log, np.arange(120), layers, 0))
+    found = list(clusters._by_layer(log, clusters._Sent(log, np.arange(120)), layers, 0))
     for wide, narrow in zip(found[::2], found[1::2], strict=True):
         assert members(log, wide) == members(log, narrow) == set(range(6))
         assert wide.rows.tolist() == list(range(24))
@@ -174,7 +174,7 @@ def test_crossings_of_the_tested_slots_propose_nothing(make_log: MakeLog):
     for tested in (False, True):
         events = Crossings(source, target, np.full(8, SLOT if tested else 0), np.arange(8))
         log.traces = Traces(events, None, None, None, None, None)
-        found = list(clusters._by_crossing(log, np.arange(32), 0))
+        found = list(clusters._by_crossing(log, clusters._Sent(log, np.arange(32)), 0))
         assert bool(found) is not tested
         assert all(one.crossed and not one.tied and members(log, one) == set(range(8)) for one in found)
 

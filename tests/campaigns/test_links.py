@@ -143,6 +143,15 @@ def test_each_holder_is_designated_one_of_its_most_popular_values(
     assert layer.population.sum() == len(pairs)
 
 
+@given(HOLDINGS, st.sets(st.integers(0, PARTIES - 1)))
+def test_the_pairs_of_some_parties_are_those_that_a_mask_finds(
+    make_layer: Callable[..., Layer], pairs: set[tuple[int, int]], some: set[int]
+):
+    layer = make_layer("device", [(p, f"v{v}") for p, v in pairs], PARTIES)
+    parties = np.array(sorted(some), np.int64)
+    assert layer.pairs_of(parties).tolist() == np.flatnonzero(np.isin(layer.party, parties)).tolist()
+
+
 def test_layers_are_read_from_the_columns_that_the_log_has(make_log: Callable[..., Log], tmp_path: Path):
     log = make_log([0, 0, 1, 2], party=[0, 1, 1])
     log.present = {"payment_id", "account_created", "device_id"}

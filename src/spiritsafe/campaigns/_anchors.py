@@ -85,6 +85,19 @@ def grow(keys, counts, last, seen):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def number(anchors, keys, ranks):  # type: ignore[no-untyped-def]
+    """Fill an empty table (``keys`` uint64, ``ranks`` int32) with distinct ``anchors`` and the place of each, its rank."""
+    slots = np.uint64(keys.size - 1)
+    for rank in range(anchors.size):
+        a = anchors[rank]
+        s = (a * _MIX >> np.uint64(17)) & slots
+        while keys[s] != 0:
+            s = (s + np.uint64(1)) & slots
+        keys[s] = a
+        ranks[s] = rank
+
+
+@njit(cache=True, nogil=True)
 def look_up(keys, ranks, anchors, offsets, out, out_offsets):  # type: ignore[no-untyped-def]
     """Write each row's frequent anchors as ranks (0 = most frequent), sorted, into ``out``; return how many."""
     slots = np.uint64(keys.size - 1)

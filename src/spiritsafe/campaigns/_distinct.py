@@ -13,6 +13,16 @@ def distinct(values: Any) -> Any:
     return ordered[first(ordered)]
 
 
+def dense(values: Any) -> tuple[Any, Any]:
+    """The distinct values of a one-dimensional array of whole numbers, sorted, and the place of each entry among them (int64)."""
+    order = np.argsort(values)
+    ordered = values[order]
+    begins = first(ordered)
+    place = np.empty(values.size, np.int64)
+    place[order] = np.cumsum(begins) - 1
+    return ordered[begins], place
+
+
 def kinds(values: Any) -> int:
     """How many distinct values a one-dimensional array of whole numbers has."""
     return int(np.count_nonzero(first(np.sort(values))))

@@ -43,7 +43,7 @@ def pivots(engine: Engine, log: Log) -> Adoption | None:
     """First uses of new models; None when no model is new. A value of the layer is a model and an hour."""
     if "model" not in log.present:
         return None
-    begin = int(log.time[log.live].min())
+    begin = log.span()[0]
     first = engine.table(
         "WITH used AS (SELECT s.model, p.party, min(s.time) AS moment FROM sketch s "
         "JOIN party_open p ON s.acc = p.acc WHERE s.model IS NOT NULL GROUP BY s.model, p.party), "

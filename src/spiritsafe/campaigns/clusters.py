@@ -20,7 +20,9 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from spiritsafe.campaigns import traces
-from spiritsafe.campaigns._distinct import distinct, kinds
+from spiritsafe.campaigns._distinct import kinds
+from spiritsafe.campaigns._passes import Distinct, grouped, held_by_two, pieces, where
+from spiritsafe.campaigns.items import items
 from spiritsafe.campaigns.links import graph
 from spiritsafe.campaigns.log import STRONG
 from spiritsafe.campaigns.peeling import dense_blocks
@@ -28,6 +30,7 @@ from spiritsafe.campaigns.peeling import dense_blocks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from spiritsafe.campaigns.items import Items
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
 
@@ -44,7 +47,7 @@ _MARKED = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A set of exchanges that may be one campaign's: ``rows`` int64, sorted; ``kind`` says what tied them together."""
+    """A set of exchanges that may be one campaign's: ``rows`` int, sorted; ``kind`` says what tied them together."""
 
     kind: str
     rows: Any
@@ -70,22 +73,23 @@ class Candidate:
 
 def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candidate]:
     """All candidates of a log, largest first; every one has exchanges of at least five undeclared parties."""
-    open_rows = np.flatnonzero(log.live & ~log.declared[log.acc])
+    open_rows = where(log.live.size, lambda part: log.live[part] & ~log.declared[log.acc[part]])
+    sent, pool = _Sent(log, open_rows), items(log, open_rows)
     found = [
         *_by_template(log, open_rows),
-        *_by_item(log, open_rows, seed),
-        *_by_layer(log, open_rows, layers, seed),
+        *_by_item(log, open_rows, sent, pool, seed),
+        *_by_layer(log, sent, layers, seed),
         *_by_role(log, open_rows),
         *_by_topic(log, open_rows),
-        *_by_density(log, open_rows, layers),
-        *_by_crossing(log, open_rows, seed),
+        *_by_density(log, open_rows, sent, pool, layers),
+        *_by_crossing(log, sent, seed),
     ]
     seen: set[tuple[bytes, bool]] = set()
     kept: list[Candidate] = []
     # Of candidates with the same exchanges stays the one chosen by least of the evidence; and a pool, whatever it does. A
     # pool of items that is all of one text is that text's candidate: it needs no sweep to be one thing.
     for one in sorted(found, key=lambda c: (-c.rows.size, c.tied, c.picked, c.kind != "template", c.kind)):
-        key = blake2b(one.rows.tobytes(), digest_size=16).digest(), one.kind == "infrastructure"
+        key = blake2b(one.rows, digest_size=16).digest(), one.kind == "infrastructure"
         if key not in seen and _wide(log.row_party[one.rows]):
             seen.add(key)
             kept.append(one)
@@ -99,22 +103,31 @@ def _wide(party: Any) -> bool:
 
 
 def _by_template(log: Log, rows: Any) -> Iterator[Candidate]:
-    rows = rows[log.template[rows] >= 0]
-    if not rows.size:
+    pair = _pairs(log, rows, log.template)
+    if not pair.size:
         return
-    template = log.template[rows].astype(np.int64)
-    pair = distinct(template * log.parties + log.row_party[rows])
     t, p = np.divmod(pair, log.parties)
-    users = np.bincount(t, minlength=int(template.max()) + 1)
+    users = np.bincount(t)
     wide = np.flatnonzero(users >= LEAST_PARTIES)
     if not wide.size:
         return
     group = _same_users(t, p, users, wide, log.parties)
-    member = group[template]
-    order = np.argsort(member, kind="stable")
-    order = order[member[order] >= 0]
-    for part in np.split(order, np.flatnonzero(np.diff(member[order])) + 1):
-        yield Candidate("template", np.sort(rows[part]), np.unique(template[part]))
+    # The last cell is for exchanges without a template (-1).
+    of = np.append(group, [-1] * (log.template_key.size + 1 - group.size))
+    start, order = grouped(rows, lambda part: of[log.template[part]], int(group.max()) + 1, log.shelf.empty)
+    for number in range(start.size - 1):
+        yield Candidate("template", order[start[number] : start[number + 1]], np.flatnonzero(group == number))
+
+
+def _pairs(log: Log, rows: Any, value: Any) -> Any:
+    """Distinct ``value * parties + party`` of ``rows``, sorted (int64). ``value`` int by exchange, negative for none."""
+    found = Distinct()
+    for part in pieces(rows.size):
+        row = rows[part]
+        mine = value[row]
+        has = mine >= 0
+        found.add(mine[has].astype(np.int64) * log.parties + log.row_party[row[has]])
+    return found.values()
 
 
 def _same_users(t: Any, p: Any, users: Any, wide: Any, parties: int) -> Any:
@@ -140,45 +153,34 @@ def _same_users(t: Any, p: Any, users: Any, wide: Any, parties: int) -> Any:
     return group
 
 
-def _by_item(log: Log, rows: Any, seed: int) -> Iterator[Candidate]:
+def _by_item(log: Log, rows: Any, sent: _Sent, pool: Items, seed: int) -> Iterator[Candidate]:
     """Communities of parties that send the very same prompts, whole prompts being the items."""
-    party = log.row_party[rows].astype(np.int64)
-    _, item = np.unique(log.exact[rows], return_inverse=True)
-    value, who = np.divmod(distinct(item.astype(np.int64) * log.parties + party), log.parties)
-    several = np.bincount(value)[value] >= 2
-    if not several.any():
+    if not pool.count:
         return
-    sent = _Sent(party)
-    for members in communities(graph(who[several], value[several], log.parties), seed):
-        inside = _pool_workers(item, party, sent.by(members))
+    value, who = np.divmod(_pairs(log, rows, pool.code), log.parties)
+    scratch = np.full(pool.count, -1, np.int32)
+    for members in communities(graph(who, value, log.parties), seed):
+        inside = _pool_workers(log, pool.code, members, sent.by(members), scratch)
         # Items that members share; then everything of theirs that looks like it (same template or none).
-        shape = np.unique(log.template[rows[inside[_held_by_two(item[inside], party[inside])]]])
-        wider = inside[np.isin(log.template[rows[inside]], shape)]
-        yield Candidate("items", rows[wider], shape[shape >= 0])
+        held = held_by_two(pool.code[inside], log.row_party[inside], scratch)
+        shape = np.unique(log.template[inside[held]])
+        wider = inside[np.isin(log.template[inside], shape)]
+        yield Candidate("items", log.shelf.keep(wider), shape[shape >= 0])
 
 
-def _held_by_two(item: Any, party: Any) -> Any:
-    """Boolean by exchange: its item was sent by two or more of the parties given."""
-    _, dense = np.unique(item, return_inverse=True)
-    one = np.full(int(dense.max()) + 1 if dense.size else 0, -1, np.int64)
-    one[dense] = party
-    mixed = np.zeros(one.size, bool)
-    mixed[dense[party != one[dense]]] = True
-    return mixed[dense]
-
-
-def _pool_workers(item: Any, party: Any, inside: Any) -> Any:
+def _pool_workers(log: Log, code: Any, members: Any, inside: Any, scratch: Any) -> Any:
     """The exchanges of the parties that work on the common pool, not of those who met it once.
 
-    ``inside`` positions of a community's exchanges. A party stays if its share of common items is at least half of the
-    median party's.
+    ``inside`` rows of the exchanges of ``members`` (sorted), each of whom has one. A party stays if its share of common
+    items is at least half of the median party's.
     """
-    _, who = np.unique(party[inside], return_inverse=True)
-    common = np.bincount(who, weights=_held_by_two(item[inside], party[inside])) / np.bincount(who)
+    party = log.row_party[inside]
+    who = np.searchsorted(members, party)
+    common = np.bincount(who, weights=held_by_two(code[inside], party, scratch)) / np.bincount(who)
     return inside[(common >= np.median(common) / 2)[who]]
 
 
-def _by_layer(log: Log, rows: Any, layers: dict[str, Layer], seed: int) -> Iterator[Candidate]:
+def _by_layer(log: Log, sent: _Sent, layers: dict[str, Layer], seed: int) -> Iterator[Candidate]:
     strong = [layer for name, layer in layers.items() if name in STRONG]
     if not strong:
         return
@@ -192,9 +194,8 @@ def _by_layer(log: Log, rows: Any, layers: dict[str, Layer], seed: int) -> Itera
         groups += [
             layer.party[layer.value == v] for v in big[np.argsort(-layer.population[big], kind="stable")][:50]
         ]
-    sent = _Sent(log.row_party[rows])
     for members in groups:
-        inside = rows[sent.by(members)]
+        inside = log.shelf.keep(sent.by(members))
         yield Candidate("infrastructure", inside, np.zeros(0, np.int64))
         yield from _each_role(log, "tied", inside)
 
@@ -202,14 +203,13 @@ def _by_layer(log: Log, rows: Any, layers: dict[str, Layer], seed: int) -> Itera
 def _by_role(log: Log, rows: Any) -> Iterator[Candidate]:
     """Exchanges with one extraction role and no template that many share: paraphrase leaves only the role."""
     for bit in range(len(log.role_names)):
-        mask = np.uint64(1 << bit)
-        if not int(mask) & log.extraction:
+        if not log.extraction >> bit & 1:
             continue
-        mine = rows[(log.roles[rows] & mask) != 0]
+        mine = _playing(log, rows, bit)
         # Counted in the slots of the choice only: a choice by all slots would make the tested loads look even.
         early = np.bincount(log.row_party[mine[log.screening(mine)]], minlength=log.parties)
         mine = mine[early[log.row_party[mine]] >= 2]
-        yield Candidate("role", mine, np.unique(log.template[mine]))
+        yield Candidate("role", log.shelf.keep(mine), np.unique(log.template[mine]))
 
 
 def _by_topic(log: Log, rows: Any) -> Iterator[Candidate]:
@@ -218,47 +218,46 @@ def _by_topic(log: Log, rows: Any) -> Iterator[Candidate]:
     Paraphrase that draws on few wordings makes templates here and there. Where the texts without one play an extraction
     role, so do those: templates near by that play it belong to the candidate, all others are other people's.
     """
-    fixed = rows[(log.template[rows] >= 0) & log.screening(rows)]
     # The last cell is for exchanges without a template (-1).
-    uses = np.bincount(log.template[fixed], minlength=log.template_key.size + 1)
-    plays = np.bincount(log.template[fixed], weights=log.has_role(fixed), minlength=uses.size)
+    uses, plays = np.zeros((2, log.template_key.size + 1))
+    for part in pieces(rows.size):
+        fixed = rows[part]
+        fixed = fixed[(log.template[fixed] >= 0) & log.screening(fixed)]
+        uses += np.bincount(log.template[fixed], minlength=uses.size)
+        plays += np.bincount(log.template[fixed], weights=log.has_role(fixed), minlength=uses.size)
     playing = (plays > 0) & (plays >= _MARKED * uses)
-    rows = rows[log.near[rows] >= 0]
-    order = np.argsort(log.near[rows], kind="stable")
-    for part in np.split(rows[order], np.flatnonzero(np.diff(log.near[rows][order])) + 1):
+    start, order = grouped(rows, lambda part: log.near[part], log.topic_key.size, log.shelf.empty)
+    for number in range(start.size - 1):
+        part = order[start[number] : start[number + 1]]
         free = log.template[part] < 0
         seen = part[free & log.screening(part)]
         role = seen[log.has_role(seen)]
         if role.size >= _MARKED * seen.size and np.unique(log.row_party[role]).size >= LEAST_PARTIES:
             free |= playing[log.template[part]]
-        one = part[free]
+        one = log.shelf.keep(part[free])
         yield Candidate("topic", one, np.unique(log.template[one]))
 
 
-def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candidate]:
+def _by_density(
+    log: Log, rows: Any, sent: _Sent, pool: Items, layers: dict[str, Layer]
+) -> Iterator[Candidate]:
     """Dense blocks of the graph of parties that play a role and everything they may share; of that, what has the role."""
     plays = np.zeros(log.parties, bool)
-    plays[log.row_party[rows[log.has_role(rows)]]] = True
-    rows = rows[plays[log.row_party[rows]]]
-    party = log.row_party[rows].astype(np.int64)
-    _, item = np.unique(log.exact[rows], return_inverse=True)
-    fixed = log.template[rows] >= 0
-    columns: list[tuple[Any, Any]] = [
-        (party, item.astype(np.int64)),
-        (party[fixed], log.template[rows][fixed].astype(np.int64)),
-    ]
+    for part in pieces(rows.size):
+        plays[log.row_party[rows[part][log.has_role(rows[part])]]] = True
+    rows = rows[where(rows.size, lambda part: plays[log.row_party[rows[part]]])]
+    pairs = [_pairs(log, rows, value) for value in (pool.code, log.template)]
     for name, layer in layers.items():
         if name in STRONG:
             kept = np.isin(layer.party, np.flatnonzero(plays))
-            columns.append((layer.party[kept], layer.value[kept]))
+            pairs.append(np.sort(layer.value[kept] * log.parties + layer.party[kept]))
     who: list[Any] = []
     what: list[Any] = []
     base = 0
-    for p, v in columns:
-        if not v.size:
+    for pair in pairs:
+        if not pair.size:
             continue
-        pair = distinct(v * log.parties + p)
-        v, p = np.divmod(pair, log.parties)  # noqa: PLW2901
+        v, p = np.divmod(pair, log.parties)
         several = np.bincount(v)[v] >= 2
         who.append(p[several])
         what.append(np.unique(v[several], return_inverse=True)[1] + base)
@@ -268,26 +267,31 @@ def _by_density(log: Log, rows: Any, layers: dict[str, Layer]) -> Iterator[Candi
     for members in dense_blocks(
         np.concatenate(who), np.concatenate(what), log.parties, blocks=_BLOCKS, least=LEAST_PARTIES
     ):
-        yield from _each_role(log, "dense", rows[np.isin(party, members)])
+        yield from _each_role(log, "dense", sent.by(members))
+
+
+def _playing(log: Log, rows: Any, bit: int) -> Any:
+    """Those of ``rows`` that have the role of this bit."""
+    mask = np.uint64(1 << bit)
+    return rows[where(rows.size, lambda part: (log.roles[rows[part]] & mask) != 0)]
 
 
 def _each_role(log: Log, kind: str, inside: Any) -> Iterator[Candidate]:
     """What tied parties sent in each extraction role: one address may serve two campaigns."""
     for bit in range(len(log.role_names)):
         if log.extraction >> bit & 1:
-            mine = inside[((log.roles[inside] >> np.uint64(bit)) & np.uint64(1)) == 1]
+            mine = _playing(log, inside, bit)
             if mine.size >= LEAST_PARTIES:
-                yield Candidate(kind, mine, np.unique(log.template[mine]))
+                yield Candidate(kind, log.shelf.keep(mine), np.unique(log.template[mine]))
 
 
-def _by_crossing(log: Log, rows: Any, seed: int) -> Iterator[Candidate]:
+def _by_crossing(log: Log, sent: _Sent, seed: int) -> Iterator[Candidate]:
     """Communities of parties that redeem each other's artefacts or send each other's refused requests."""
     party, value = traces.screened(log)
     if not party.size:
         return
-    sent = _Sent(log.row_party[rows])
     for members in communities(graph(party, value, log.parties), seed):
-        inside = rows[sent.by(members)]
+        inside = sent.by(members)
         role = log.has_role(inside)
         if role.any():
             yield Candidate("tied", inside[role], np.unique(log.template[inside[role]]), crossed=True)
@@ -296,17 +300,17 @@ def _by_crossing(log: Log, rows: Any, seed: int) -> Iterator[Candidate]:
 class _Sent:
     """Which exchanges each party sent: an index, so that a group costs its own size and not the log's."""
 
-    def __init__(self, party: Any) -> None:
-        self._order = np.argsort(party, kind="stable")
-        self._start = np.searchsorted(party[self._order], np.arange(int(party.max(initial=0)) + 2))
+    def __init__(self, log: Log, rows: Any) -> None:
+        self._start, self._rows = grouped(
+            rows, lambda part: log.row_party[part], log.parties, log.shelf.empty
+        )
 
     def by(self, members: Any) -> Any:
-        """Sorted positions of the exchanges of ``members``."""
-        known = members[members < self._start.size - 1]
+        """Sorted exchanges of ``members``."""
         return np.sort(
             np.concatenate(
-                [self._order[self._start[m] : self._start[m + 1]] for m in known.tolist()]
-                or [self._order[:0]]
+                [self._rows[self._start[m] : self._start[m + 1]] for m in members.tolist()]
+                or [self._rows[:0]]
             )
         )
 

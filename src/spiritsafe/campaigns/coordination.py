@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from spiritsafe.campaigns import _martingales
-from spiritsafe.campaigns._distinct import distinct, kinds
+from spiritsafe.campaigns._distinct import dense, distinct, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -232,12 +232,12 @@ def late_return(labels: Any) -> float:
     Half of the time is not tested, so that a turn of k labels comes round after k/2 tested events or so, not after k: the
     shorter reach is for that.
     """
-    _, dense = np.unique(labels, return_inverse=True)
-    many = int(dense.max()) + 1 if dense.size else 0
-    if many < 2 or dense.size <= many:
+    held, place = dense(labels)
+    many = held.size
+    if many < 2 or place.size <= many:
         return 0.0
     bets = [
-        float(_martingales.no_early_repeat(dense.astype(np.int64), many, max(1, many // part), share))
+        float(_martingales.no_early_repeat(place, many, max(1, many // part), share))
         for part in (2, 4)
         for share in (0.1, 0.6)
     ]

@@ -105,11 +105,12 @@ def retried(sent: Bodies, parties: Any, total: int) -> Test | None:
     """
     member = np.zeros(total, bool)
     member[parties] = True
-    rows = np.flatnonzero(member[sent.party] & ~screening(sent.time))
-    if not rows.size:
-        return None
+    rows = np.flatnonzero(member[sent.party])
+    rows = rows[~screening(sent.time[rows])]
     follower = sent.follower[rows]
     followed = (follower >= 0) & member[follower]
+    if not (followed.any() and sent.refused[rows].any()):
+        return None
     hour = sent.time[rows] // HOUR
     _, urn = np.unique(np.stack([sent.body[rows], hour]), axis=1, return_inverse=True)
     urn = urn.ravel()

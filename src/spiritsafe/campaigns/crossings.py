@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from spiritsafe.campaigns._passes import where
+
 if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
     from spiritsafe.engine import Engine
@@ -70,7 +72,9 @@ def prepare(engine: Engine, log: Log) -> None:
     """Tell the engine who is which party, and which exchanges occur twice."""
     accounts = np.arange(log.party.size, dtype=np.int32)
     engine.register("party_open", pa.table({"acc": accounts, "party": log.party, "declared": log.declared}))
-    engine.register("doubled", pa.table({"row": np.flatnonzero(~log.live)}))
+    engine.register(
+        "doubled", pa.table({"row": where(log.live.size, lambda part: ~log.live[part]).astype(np.int64)})
+    )
 
 
 def redemptions(engine: Engine) -> Crossings:

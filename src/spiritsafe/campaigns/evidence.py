@@ -13,7 +13,7 @@ import numpy as np
 
 from spiritsafe.campaigns import coordination as co
 from spiritsafe.campaigns import multiplicity, traces
-from spiritsafe.campaigns._distinct import distinct, kinds
+from spiritsafe.campaigns._distinct import dense, distinct, kinds
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.log import HOUR, SLOT, STRONG
 
@@ -69,7 +69,11 @@ def view(log: Log, candidate: Candidate) -> View:
     early = log.screening(rows)
     parties = distinct(log.row_party[rows[early]])
     test = rows[~early]
-    return View(rows, rows[early], test[np.isin(log.row_party[test], parties)], parties)
+    member = np.zeros(log.parties, bool)
+    member[parties] = True
+    test = test[member[log.row_party[test]]]
+    keep = log.shelf.keep
+    return View(keep(rows), keep(rows[early]), keep(test), parties)
 
 
 def tests(
@@ -176,14 +180,14 @@ def turns(log: Log, seen: View, parties: Any) -> Test:
 
 def _arrivals(time: Any) -> Any:
     """Int (hours, parts): exchanges in each two minutes of an hour's three tested slots."""
-    hours, row = np.unique(time // HOUR, return_inverse=True)
+    hours, row = dense(time // HOUR)
     part = time % HOUR // (2 * SLOT) * (_PARTS // 3) + time % SLOT * (_PARTS // 3) // SLOT
     return np.bincount(row * _PARTS + part, minlength=hours.size * _PARTS).reshape(-1, _PARTS)
 
 
 def _shared_pool(log: Log, rows: Any) -> bool:
     """Whether enough items were sent by two or more parties to ask how regularly that happens."""
-    _, item = np.unique(log.exact[rows], return_inverse=True)
+    _, item = dense(log.exact[rows])
     holders = np.bincount(distinct(item.astype(np.int64) * log.parties + log.row_party[rows]) // log.parties)
     return bool((holders > 1).sum() >= max(_COMMON, _COMMON_SHARE * holders.size))
 
@@ -263,12 +267,12 @@ def ties(seen: View, layers: dict[str, Layer]) -> list[Test]:
     found: list[Test] = []
     for layer in layers.values():
         value = layer.designated[seen.parties]
-        held, dense = np.unique(value[value >= 0], return_inverse=True)
+        held, place = dense(value[value >= 0])
         counted = layer.designations[held]
-        holders = np.bincount(dense, minlength=held.size)
+        holders = np.bincount(place, minlength=held.size)
         together = int(holders[holders > 1].sum())
         pool = layer.designated_parties
-        expected = float((dense.size * (counted[dense] - 1) / max(1, pool - 1)).sum())
+        expected = float((place.size * (counted[place] - 1) / max(1, pool - 1)).sum())
         found.append(
             Test(
                 f"shared_{layer.name}",
@@ -276,9 +280,9 @@ def ties(seen: View, layers: dict[str, Layer]) -> list[Test]:
                 "the accounts are a random draw from all accounts of the log",
                 "accounts that share a value with another",
                 float(together),
-                min(expected, float(dense.size)),
-                co.shared(dense, counted, pool),
-                int(dense.size),
+                min(expected, float(place.size)),
+                co.shared(place, counted, pool),
+                int(place.size),
                 layer.weight,
                 note="context only" if layer.weight < 0.1 else "",  # noqa: PLR2004
             )
@@ -288,10 +292,12 @@ def ties(seen: View, layers: dict[str, Layer]) -> list[Test]:
 
 def same_work(log: Log, seen: View) -> float:
     """Overlap coefficient of the parties' items: 1 when each does the same work, near 0 when work is shared out."""
-    party = np.searchsorted(seen.parties, log.row_party[seen.rows])
-    known = np.isin(log.row_party[seen.rows], seen.parties)
-    _, item = np.unique(log.exact[seen.rows], return_inverse=True)
-    pair = distinct(item[known].astype(np.int64) * seen.parties.size + party[known])
+    place = np.full(log.parties, -1, np.int64)
+    place[seen.parties] = np.arange(seen.parties.size)
+    party = place[log.row_party[seen.rows]]
+    known = party >= 0
+    _, item = dense(log.exact[seen.rows])
+    pair = distinct(item[known] * seen.parties.size + party[known])
     items, who = np.divmod(pair, max(1, seen.parties.size))
     shared = np.bincount(items).astype(float)
     own = np.sort(np.bincount(who, minlength=seen.parties.size)).astype(float)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spiritsafe.campaigns._passes import where
 from spiritsafe.campaigns.log import HOUR
 
 if TYPE_CHECKING:
@@ -113,8 +114,7 @@ def skeleton(specimens: Sequence[str]) -> tuple[str, int]:
 
 def _loads(log: Log, verdict: Verdict) -> dict[str, object]:
     counts = np.unique(log.row_party[verdict.rows], return_counts=True)[1]
-    everyone = np.bincount(log.row_party[log.live], minlength=log.parties)
-    others = np.delete(everyone, verdict.parties)
+    others = np.delete(log.whole_load(), verdict.parties)
     return {
         "kind": "load",
         "title": "Exchanges per account in the campaign, beside all other accounts",
@@ -125,12 +125,12 @@ def _loads(log: Log, verdict: Verdict) -> dict[str, object]:
 
 
 def _timeline(log: Log, verdict: Verdict) -> dict[str, object]:
-    low = int(log.time[log.live].min() // HOUR)
-    span = int(log.time[log.live].max() // HOUR) - low + 1
+    hourly = log.hourly()
+    low, span = log.span()[0] // HOUR, hourly.size
     step = max(1, span // 240)
     size = span // step + 1
     mine = np.bincount((log.time[verdict.rows] // HOUR - low) // step, minlength=size)
-    everything = np.bincount((log.time[log.live] // HOUR - low) // step, minlength=size)
+    everything = np.bincount(np.arange(span) // step, weights=hourly, minlength=size).astype(np.int64)
     return {
         "kind": "timeline",
         "title": "Exchanges over time",
@@ -189,7 +189,9 @@ def _overlap(log: Log, verdict: Verdict) -> dict[str, object] | None:
 def _matrix(log: Log, verdict: Verdict) -> dict[str, object]:
     parties, counts = np.unique(log.row_party[verdict.rows], return_counts=True)
     top = parties[np.argsort(-counts, kind="stable")][:40]
-    mine = np.flatnonzero(log.live & np.isin(log.row_party, top))
+    inside = np.zeros(log.parties, bool)
+    inside[top] = True
+    mine = where(log.live.size, lambda part: log.live[part] & inside[log.row_party[part]])
     stream = log.stream(mine) & 0xFFFFFFFF
     keys = [key for key, _ in Counter(stream.tolist()).most_common(10)]
     wanted = set(np.unique(log.stream(verdict.rows) & 0xFFFFFFFF).tolist())

@@ -24,9 +24,10 @@ LEAST_CELLS = 4
 
 
 def combinations(engine: Engine, log: Log) -> Any:
-    """int32 by exchange: a dense code of its parameters; −1 where none is given."""
+    """int32 by exchange: a dense code of its parameters; −1 where none is given. In ``log.combination`` if that is there."""
     columns = [name for name in PARAMETERS if name in log.present]
-    out = np.full(log.acc.size, -1, np.int32)
+    out = np.empty(log.acc.size, np.int32) if log.combination is None else log.combination
+    out[:] = -1
     if not columns:
         return out
     names = ", ".join(columns)

@@ -163,7 +163,8 @@ def goes_through(log: Log, seen: View, layers: dict[str, Layer]) -> bool:
     sent = np.bincount(np.searchsorted(seen.parties, log.row_party[seen.screen]), minlength=seen.parties.size)
     light = np.sort(seen.parties[np.argsort(sent, kind="stable")[: seen.parties.size // 3]])
     part = View(seen.rows, seen.screen, seen.test, light)
-    if any(test.name in TIES and test.log_e >= UNNAMED for test in evidence.ties(part, layers)):
+    counted = {name: layer for name, layer in layers.items() if f"shared_{layer.name}" in TIES}
+    if any(test.log_e >= UNNAMED for test in evidence.ties(part, counted)):
         return True
     return evidence.turns(log, seen, light).log_e >= UNNAMED
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spiritsafe.campaigns._distinct import dense
 from spiritsafe.campaigns.candidates import outward
 from spiritsafe.campaigns.log import SLOT
 from spiritsafe.campaigns.naming import names
@@ -98,7 +99,8 @@ def _class(layer: str, value: str) -> str:
 
 def _held(layer: Layer, parties: Any) -> list[str]:
     """The values that at least three of ``parties`` hold and no more others do, at most ``_MOST``, the most held ones."""
-    _, holders = layer.held_by(parties)
-    own = np.flatnonzero((holders >= _LEAST_HOLDERS) & (2 * holders >= layer.population))
+    held, place = dense(layer.value[layer.pairs_of(parties)])
+    holders = np.bincount(place, minlength=held.size)
+    own = np.flatnonzero((holders >= _LEAST_HOLDERS) & (2 * holders >= layer.population[held]))
     most = own[np.argsort(-holders[own], kind="stable")][:_MOST]
-    return sorted(layer.names[value] for value in most.tolist())
+    return sorted(layer.names[value] for value in held[most].tolist())

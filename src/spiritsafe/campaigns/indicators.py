@@ -40,7 +40,7 @@ def indicators(
     ``skeletons``: uint64 by exchange, 0 for none.
     """
     found: list[dict[str, Any]] = []
-    total = np.bincount(log.template[log.live & (log.template >= 0)]) if log else None
+    total = _uses(log) if log else None
     for entry, verdict in zip(record["campaigns"], told, strict=True):
         if log is None or total is None or entry["label"] != "campaign":
             continue
@@ -72,6 +72,15 @@ def indicators(
     return {"schema": 1, "fingerprint_version": version, "indicators": found}
 
 
+def _uses(log: Log) -> Any:
+    """int64 by template: its exchanges."""
+    total = np.zeros(log.template_key.size, np.int64)
+    for rows in log.pieces():
+        template = log.template[rows]
+        total += np.bincount(template[template >= 0], minlength=total.size)
+    return total
+
+
 def _worded(log: Log, skeletons: Any, verdict: Verdict, entry: dict[str, Any]) -> list[dict[str, Any]]:
     """One indicator of all skeletons in which at least three members asked and nobody else did, or none."""
     rows = verdict.rows[skeletons[verdict.rows] != 0]
@@ -82,8 +91,11 @@ def _worded(log: Log, skeletons: Any, verdict: Verdict, entry: dict[str, Any]) -
     holders = np.bincount(pairs[0], minlength=distinct.size)
     inside = np.zeros(skeletons.size, bool)
     inside[rows] = True
-    others = skeletons[log.live & ~inside]
-    elsewhere = np.isin(distinct, others)
+    elsewhere = np.zeros(distinct.size, bool)
+    for live in log.pieces():
+        others = skeletons[live[~inside[live]]]
+        place = np.searchsorted(distinct, others).clip(max=distinct.size - 1)
+        elsewhere[place[distinct[place] == others]] = True
     own = np.flatnonzero((holders >= _LEAST_HOLDERS) & ~elsewhere)
     if not own.size:
         return []

@@ -52,6 +52,7 @@ class Reference:
     kinds: Any
     sources: tuple[str, ...]
     margins: Margins = field(default_factory=Margins)
+    _known: dict[tuple[str, bool], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def peers(self, kind: str, parties: int) -> Any:
         """Scores of benign clusters of the same kind and class of width (fewer than ``WIDE`` parties, or not).
@@ -59,9 +60,13 @@ class Reference:
         Classes are fixed, so that the p-value is exact within each (Mondrian conformal prediction, Vovk et al. 2005).
         Kinds picked by role are one class: their scores are shares of all that few or many parties send.
         """
-        kind = kind if (self.kinds == kind).any() else _STAND_IN.get(kind, kind)
-        same = self.kinds == kind
-        return self.scores[same if kind in PICKED else same & ((self.parties >= WIDE) == (parties >= WIDE))]
+        wide = parties >= WIDE
+        if (kind, wide) not in self._known:
+            one = kind if (self.kinds == kind).any() else _STAND_IN.get(kind, kind)
+            same = self.kinds == one
+            mine = same if one in PICKED else same & ((self.parties >= WIDE) == wide)
+            self._known[kind, wide] = self.scores[mine]
+        return self._known[kind, wide]
 
     def p_value(self, score: float, kind: str, parties: int) -> float:
         """Share of comparable benign clusters with at least this intent (conformal: the cluster itself counts)."""

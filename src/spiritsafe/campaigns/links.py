@@ -43,6 +43,12 @@ class Layer:
     designations: Any
     designated_parties: int
 
+    def pairs_of(self, parties: Any) -> Any:
+        """Int64: the pairs of ``parties``, at the cost of what those hold. ``party`` is sorted, as ``layers`` gives it."""
+        first = np.searchsorted(self.party, parties)
+        many = np.searchsorted(self.party, parties, side="right") - first
+        return np.repeat(first - np.cumsum(many) + many, many) + np.arange(int(many.sum()))
+
     def held_by(self, parties: Any) -> tuple[Any, Any]:
         """Which pairs of party and value are of ``parties`` (bool, by pair), and how many of them hold each value (int64)."""
         member = np.zeros(self.designated.size, bool)

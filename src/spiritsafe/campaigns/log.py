@@ -6,17 +6,21 @@ account. Accounts of one organization acting together hide nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from spiritsafe.campaigns._passes import Distinct, pieces
+from spiritsafe.campaigns.shelf import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HOUR = 3_600_000_000
 """Microseconds in an hour: times are integers of microseconds everywhere."""
 SLOT = HOUR // 6
 """Candidates are chosen and tested in turns of ten minutes, so that a campaign can be tested in its first hour."""
-
-_PIECE = 1 << 22
 
 #: Account-level columns that can tie two parties together, and what each costs in the average over tests.
 LAYERS: dict[str, tuple[str, float]] = {
@@ -40,7 +44,8 @@ class Log:
     ``party`` int32 by account; ``declared`` bool by account: a relation is on record. ``near`` int32 by exchange: the
     micro-cluster that its text is close to; ``topic`` int32: the same where it makes a stream of own text (-1 for
     none); ``topic_key`` uint64 by micro-cluster, see ``streams``. ``combination`` int32 by exchange: a code of its
-    parameters, -1 for none; ``traces``: see ``traces.Traces``. Both are read last.
+    parameters, -1 for none; ``traces``: see ``traces.Traces``. Both are read last. ``row_party`` int32 by exchange: the
+    party that sent it. ``shelf``: where later stages put what they make by exchange.
     """
 
     acc: Any
@@ -66,10 +71,19 @@ class Log:
     traces: Any = None
     played: Any = None
     sent: Any = None
+    ends: tuple[int, int] | None = None
+    by_hour: Any = None
+    shelf: Shelf = field(default_factory=Shelf)
 
     def __post_init__(self) -> None:
-        """``row_party`` int32 by exchange: the party that sent it."""
-        self.row_party = self.party[self.acc]
+        """``row_party``, unless it was given."""
+        if self.row_party is None:
+            self.row_party = self.party[self.acc]
+
+    def pieces(self) -> Iterator[Any]:
+        """The rows of all exchanges but duplicates, int64, a piece at a time."""
+        for part in pieces(self.live.size):
+            yield np.flatnonzero(self.live[part]) + part.start
 
     def stream(self, rows: Any) -> Any:
         """int64 by row: its stream, as the account's number << 32 | ``kind`` (0 own text, templates, then topics)."""
@@ -79,29 +93,50 @@ class Log:
         return self.acc[rows].astype(np.int64) << 32 | kind
 
     def streams(self) -> int:
-        """How many streams there are, counted piece by piece: memory grows with them and not with exchanges."""
-        found = np.zeros(0, np.int64)
-        for at in range(0, self.live.size, _PIECE):
-            part = np.flatnonzero(self.live[at : at + _PIECE]) + at
-            found = np.union1d(found, self.stream(part))
-        return int(found.size)
+        """How many streams there are: memory grows with them and not with exchanges."""
+        found = Distinct()
+        for rows in self.pieces():
+            found.add(self.stream(rows))
+        return int(found.values().size)
+
+    def span(self) -> tuple[int, int]:
+        """Times of the first and the last exchange, in microseconds."""
+        if self.ends is None:
+            found = [
+                (int(time.min()), int(time.max()))
+                for time in map(self.time.__getitem__, self.pieces())
+                if time.size
+            ]
+            self.ends = min(first for first, _ in found), max(last for _, last in found)
+        return self.ends
+
+    def hourly(self) -> Any:
+        """int64: exchanges by hour, from that of the first one on."""
+        if self.by_hour is None:
+            low, high = (moment // HOUR for moment in self.span())
+            self.by_hour = np.zeros(high - low + 1, np.int64)
+            for rows in self.pieces():
+                self.by_hour += np.bincount(self.time[rows] // HOUR - low, minlength=self.by_hour.size)
+        return self.by_hour
 
     def whole_load(self) -> Any:
         """int64 by party: all its exchanges."""
         if self.sent is None:
-            self.sent = np.bincount(self.row_party[self.live], minlength=self.parties)
+            self.sent = np.zeros(self.parties, np.int64)
+            for rows in self.pieces():
+                self.sent += np.bincount(self.row_party[rows], minlength=self.parties)
         return self.sent
 
     def screened_play(self) -> tuple[Any, Any]:
         """Exchanges, and exchanges with an extraction role, of each party in the screening slots (int64)."""
         if self.played is None:
-            rows = np.flatnonzero(self.live)
-            rows = rows[self.screening(rows)]
-            party = self.row_party[rows]
-            self.played = (
-                np.bincount(party, minlength=self.parties),
-                np.bincount(party[self.has_role(rows)], minlength=self.parties),
-            )
+            sent, played = np.zeros((2, self.parties), np.int64)
+            for live in self.pieces():
+                rows = live[self.screening(live)]
+                party = self.row_party[rows]
+                sent += np.bincount(party, minlength=self.parties)
+                played += np.bincount(party[self.has_role(rows)], minlength=self.parties)
+            self.played = sent, played
         return self.played
 
     def screening(self, rows: Any) -> Any:

@@ -43,8 +43,8 @@ class Lives:
 def lives(engine: Engine, log: Log) -> Lives:
     """When each party began, and when it was shut out: all it sent from then on was refused, once by 403 or thrice."""
     onset = np.full(log.parties, np.iinfo(np.int64).max, np.int64)
-    rows = np.flatnonzero(log.live)
-    np.minimum.at(onset, log.row_party[rows], log.time[rows])
+    for rows in log.pieces():
+        np.minimum.at(onset, log.row_party[rows], log.time[rows])
     ended = engine.table(
         "WITH worked AS (SELECT p.party, max(s.time) AS time FROM sketch s JOIN party_open p ON s.acc = p.acc "
         f"WHERE s.status IS NULL OR s.status NOT IN {REFUSED} GROUP BY p.party) "
@@ -54,7 +54,7 @@ def lives(engine: Engine, log: Log) -> Lives:
     )
     ban = np.full(log.parties, -1, np.int64)
     ban[ended.column("party").to_numpy()] = ended.column("ban").to_numpy()
-    return Lives(onset, ban, int(log.time[rows].min()))
+    return Lives(onset, ban, int(onset.min()))
 
 
 def migrated(known: Lives, parties: Any) -> Test | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from spiritsafe.campaigns._distinct import distinct, kinds
+from spiritsafe.campaigns._distinct import dense, distinct, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,8 +71,8 @@ def regularity(items: Any, parties: Any) -> Regularity:
     nothing = Regularity(0.0, 1, 0.0, 0.0)
     if not items.size:
         return nothing
-    pool, item = np.unique(items, return_inverse=True)
-    who, party = np.unique(parties, return_inverse=True)
+    pool, item = dense(items)
+    who, party = dense(parties)
     item, party = _without_runners(item, party, pool.size, who.size)
     if not item.size:
         return nothing

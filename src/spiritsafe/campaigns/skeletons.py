@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import templates
+from spiritsafe.campaigns._distinct import distinct, first
+from spiritsafe.campaigns._passes import where
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
@@ -33,13 +35,9 @@ def skeletons(taken: Ingest, log: Log, wanted: Any) -> dict[int, Any]:
     chosen = _sample(log, np.unique(np.asarray(wanted, np.int64)))
     if not chosen.size:
         return {}
-    flat, owner = _anchors(taken, chosen)
     prompts = np.bincount(log.template[chosen], minlength=int(log.template[chosen].max()) + 1)
-    template = log.template[owner].astype(np.int64)
-    order = np.lexsort((flat, template))
-    flat, template = flat[order], template[order]
-    begin = np.flatnonzero(np.append(True, (np.diff(template) != 0) | (np.diff(flat) != 0)))
-    kept = begin[np.diff(np.append(begin, flat.size)) >= LEAST_SHARE * prompts[template[begin]]]
+    template, flat, many = _counted(taken, log, chosen)
+    kept = many >= LEAST_SHARE * prompts[template]
     mine, anchors = template[kept], flat[kept]
     ends = np.flatnonzero(np.diff(mine)) + 1
     parts = np.split(anchors, ends)
@@ -53,7 +51,10 @@ def skeletons(taken: Ingest, log: Log, wanted: Any) -> dict[int, Any]:
 
 def _sample(log: Log, wanted: Any) -> Any:
     """Int64, sorted: at most ``_SAMPLE`` exchanges of each template, spread evenly over the slots of the choice."""
-    rows = np.flatnonzero(log.live & np.isin(log.template, wanted))
+    # The last cell is for exchanges without a template (-1).
+    among = np.zeros(log.template_key.size + 1, bool)
+    among[wanted] = True
+    rows = where(log.live.size, lambda part: log.live[part] & among[log.template[part]])
     rows = rows[log.screening(rows)]
     rows = rows[np.argsort(log.template[rows], kind="stable")]
     template = log.template[rows]
@@ -63,17 +64,23 @@ def _sample(log: Log, wanted: Any) -> Any:
     return np.sort(rows[nth % np.maximum(step, 1) == 0])
 
 
-def _anchors(taken: Ingest, rows: Any) -> tuple[Any, Any]:
-    """Distinct anchors of ``rows`` (int64, sorted), uint64, and the row of each, int64."""
-    flats: list[Any] = []
-    owners: list[Any] = []
+def _counted(taken: Ingest, log: Log, rows: Any) -> tuple[Any, Any, Any]:
+    """Templates (int64) and anchors (uint64) of ``rows`` (int, sorted), sorted, each pair once, and how many prompts have it."""
+    found: list[tuple[Any, Any, Any]] = []
     for batch, here in taken.some(templates.COLUMNS, rows):
         for flat, offsets, _ in templates.each([batch]):
-            flats.append(flat)
-            owners.append(np.repeat(here, np.diff(offsets)))
-    flat, owner = np.concatenate(flats), np.concatenate(owners)
-    # A run that stands twice in one prompt, in its system text as well, is in one prompt.
-    order = np.lexsort((flat, owner))
-    flat, owner = flat[order], owner[order]
-    first = np.append(True, (np.diff(owner) != 0) | (np.diff(flat) != 0))
-    return flat[first], owner[first]
+            anchor, dense = np.unique(flat, return_inverse=True)
+            # A run that stands twice in one prompt, in its system text as well, is in one prompt.
+            pair = distinct(np.repeat(np.arange(here.size), np.diff(offsets)) << 32 | dense)
+            of = np.sort(log.template[here].astype(np.int64)[pair >> 32] << 32 | (pair & 0xFFFFFFFF))
+            begin = np.flatnonzero(first(of))
+            found.append(
+                (of[begin] >> 32, anchor[of[begin] & 0xFFFFFFFF], np.diff(np.append(begin, of.size)))
+            )
+    template, flat, many = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    anchor, dense = np.unique(flat, return_inverse=True)
+    key = template << 32 | dense
+    order = np.argsort(key)
+    begin = np.flatnonzero(first(key[order]))
+    key = key[order[begin]]
+    return key >> 32, anchor[key & 0xFFFFFFFF], np.add.reduceat(many[order], begin) if begin.size else many

@@ -12,11 +12,14 @@ import pyarrow.parquet as pq
 
 from spiritsafe import registry
 from spiritsafe.campaigns import streams, templates, traces
+from spiritsafe.campaigns._passes import pieces, where
 from spiritsafe.campaigns.log import Log
+from spiritsafe.campaigns.projections import Projections
+from spiritsafe.campaigns.shelf import Shelf, mapped
 from spiritsafe.engine import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
     from types import TracebackType
@@ -41,8 +44,8 @@ class Ingest:
     texts: list[tuple[Path, int]]
 
     def projections(self) -> Any:
-        """int8 (rows, 64), mapped from the work folder."""
-        return np.memmap(self.work / "projection.bin", np.int8, "r", shape=(self.rows, 64))
+        """int8 (rows, 64), read from the work folder."""
+        return Projections([(self.work / "projection.bin", self.rows)])
 
     def log(self, engine: Engine, progress: Callable[[str, int, int], None]) -> Log:
         """Stage B, and the view ``sketch`` for what comes after it."""
@@ -68,18 +71,21 @@ class Ingest:
             at += batch.num_rows
 
     def array(self, name: str, kind: Any) -> Any:
-        """A new array of ``kind`` (rows,) for what is called ``name``."""
-        del name
-        return np.empty(self.rows, kind)
+        """A new array of ``kind`` (rows,) that lies in a file of the work folder: pages, not memory, hold it."""
+        return mapped(self.work / f"column-{name}.bin", self.rows, kind)
 
     def column(self, name: str, kind: Any) -> Any:
         """A number of each exchange, as an array of ``kind`` (rows,)."""
-        out = self.array(name, kind)
+        return self.columns({name: kind})[name]
+
+    def columns(self, kinds: Mapping[str, Any]) -> dict[str, Any]:
+        """Numbers of each exchange, as arrays of these kinds (rows,), in one pass."""
+        out = {name: self.array(name, kind) for name, kind in kinds.items()}
         at = 0
-        for batch in self.batches([name]):
-            values = batch.column(0).to_numpy(zero_copy_only=False)
-            out[at : at + values.size] = values
-            at += values.size
+        for batch in self.batches(list(kinds)):
+            for name, values in out.items():
+                values[at : at + batch.num_rows] = batch.column(name).to_numpy(zero_copy_only=False)
+            at += batch.num_rows
         return out
 
 
@@ -129,27 +135,32 @@ def build(engine: Engine, taken: Ingest, progress: Callable[[str, int, int], Non
     """The log that stage A left behind; it has at least one exchange."""
     path = taken.work / "sketch.parquet"
     engine.execute(f"CREATE VIEW sketch AS SELECT * FROM read_parquet('{quoted(path)}')")
-    live = np.ones(taken.rows, bool)
+    live = taken.array("live", bool)
+    live[:] = True
     live[doubled(engine)] = False
     progress("finding templates", 0, 2)
     found = templates.templates(
-        lambda: templates.each(taken.batches(templates.COLUMNS)), taken.rows, taken.counter
+        lambda: templates.each(taken.batches(templates.COLUMNS)),
+        taken.rows,
+        taken.counter,
+        out=taken.array("template", np.int32),
+        folder=taken.work,
     )
+    taken.counter = templates.Counter(np.zeros(1, np.uint8))  # it was large, and has told what it knew
     progress("finding templates", 1, 2)
-    masks, names, extraction = roles(engine, taken.rows)
+    masks, names, extraction = roles(engine, taken.array("roles", np.uint64))
     projections = taken.projections()
-    known = streams.registry(projections, np.flatnonzero((found.of_row < 0) & live))
-    near = streams.near(projections, known)
+    known = streams.registry(projections, own(found.of_row, live))
+    near = streams.near(projections, known, taken.array("near", np.int32))
     progress("finding templates", 2, 2)
-    columns = Columns(
-        acc=taken.column("acc", np.int32),
-        time=taken.column("time", np.int64),
-        exact=taken.column("exact", np.uint64),
-        live=live,
-        roles=masks,
-        near=near,
-    )
+    read = taken.columns({"acc": np.int32, "time": np.int64, "exact": np.uint64})
+    columns = Columns(live=live, roles=masks, near=near, **read)
     return assembled(engine, taken, columns, found, known, (names, extraction))
+
+
+def own(template: Any, live: Any) -> Any:
+    """Sorted rows (int) of the exchanges without a template that are no duplicates."""
+    return where(live.size, lambda part: (template[part] < 0) & live[part])
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +176,16 @@ class Columns:
 
 
 def doubled(engine: Engine) -> Any:
-    """Int64: rows whose exchange id an earlier row has."""
+    """Int64: rows whose exchange id an earlier row has. Ids are compared where their hashes, which are short, are equal."""
+    suspects = engine.table(
+        "SELECT hash(exchange_id) AS hash FROM sketch GROUP BY hash(exchange_id) HAVING count(*) > 1"
+    )
+    if not suspects.num_rows:
+        return np.zeros(0, np.int64)
+    engine.register("suspects", suspects)
     doubles = engine.table(
-        "SELECT s.row FROM sketch s JOIN (SELECT exchange_id, min(row) AS first FROM sketch GROUP BY exchange_id "
+        "WITH told AS (SELECT s.row, s.exchange_id FROM sketch s JOIN suspects t ON hash(s.exchange_id) = t.hash) "
+        "SELECT s.row FROM told s JOIN (SELECT exchange_id, min(row) AS first FROM told GROUP BY exchange_id "
         "HAVING count(*) > 1) d ON s.exchange_id = d.exchange_id WHERE s.row > d.first"
     )
     return doubles.column("row").to_numpy()
@@ -185,7 +203,7 @@ def assembled(
 
     ``signals``: the names of ``columns.roles``' bits, and the mask of those that are extraction roles.
     """
-    taken.scanned["duplicates"] = int((~columns.live).sum())
+    taken.scanned["duplicates"] = taken.rows - int(np.count_nonzero(columns.live))
     people = engine.table(
         "SELECT acc, max(organization_id) AS organization, max(relation) AS relation FROM sketch "
         "GROUP BY acc ORDER BY acc"
@@ -196,7 +214,10 @@ def assembled(
     ]
     party = np.unique(np.array(owner, object).astype(str), return_inverse=True)[1].astype(np.int32)
     relation = people.column("relation").to_pylist()
-    own = np.flatnonzero((found.of_row < 0) & columns.live)
+    row_party = taken.array("row_party", np.int32)
+    for part in pieces(taken.rows):
+        row_party[part] = party[columns.acc[part]]
+    free = own(found.of_row, columns.live)
     log = Log(
         acc=columns.acc,
         time=columns.time,
@@ -214,19 +235,22 @@ def assembled(
         parties=int(party.max()) + 1,
         present=taken.present,
         near=columns.near,
-        topic=streams.topics(columns.near, columns.acc, own),
+        topic=streams.topics(columns.near, columns.acc, free, taken.array("topic", np.int32)),
         topic_key=known.key,
+        row_party=row_party,
+        combination=taken.array("combination", np.int32),
+        shelf=Shelf(taken.work / "shelf"),
     )
     log.traces = traces.read(engine, log)
     return log
 
 
-def roles(engine: Engine, rows: int) -> tuple[Any, tuple[str, ...], int]:
-    """Bit masks by row (uint64) of the role signals that speak, their names, and the mask of extraction roles.
+def roles(engine: Engine, masks: Any) -> tuple[Any, tuple[str, ...], int]:
+    """Bit masks by row (in ``masks``, uint64) of the role signals that speak, their names, and the mask of extraction roles.
 
-    Asks the table ``sketch`` of ``rows`` rows, numbered from 0 as ``row``.
+    Asks the table ``sketch``, whose rows are numbered from 0 as ``row``.
     """
-    masks = np.zeros(rows, np.uint64)
+    masks[:] = 0
     names: list[str] = []
     extraction = 0
     for name, extension in registry.extensions("signals").items():

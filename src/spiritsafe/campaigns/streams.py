@@ -18,6 +18,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from spiritsafe.campaigns._passes import count_few, pieces
+
 LENGTH = 127
 """Length of a projection (``features._print.project``) and of a centroid."""
 LEAST_COSINE = 0.6
@@ -61,9 +63,10 @@ def registry(projections: Any, own: Any) -> Registry:
     return Registry(np.ascontiguousarray(centroids[index]), key)
 
 
-def near(projections: Any, known: Registry) -> Any:
-    """int32 (rows,): the micro-cluster whose centroid is nearest, if near enough; −1 for none."""
-    found = np.full(projections.shape[0], -1, np.int32)
+def near(projections: Any, known: Registry, out: Any = None) -> Any:
+    """int32 (rows,), in ``out`` if given: the micro-cluster whose centroid is nearest, if near enough; −1 for none."""
+    found = np.empty(projections.shape[0], np.int32) if out is None else out
+    found[:] = -1
     if not known.key.size:
         return found
     length = (known.centroids**2).sum(axis=1)
@@ -79,17 +82,28 @@ def near(projections: Any, known: Registry) -> Any:
     return found
 
 
-def topics(close: Any, accounts: Any, own: Any) -> Any:
-    """int32 (rows,): the micro-cluster of rows that form a stream of own text, −1 elsewhere.
+def topics(close: Any, accounts: Any, own: Any, out: Any = None) -> Any:
+    """int32 (rows,), in ``out`` if given: the micro-cluster of rows that form a stream of own text, −1 elsewhere.
 
     ``close``: see ``near``; ``accounts`` int32 (rows,); ``own`` as for ``registry``.
     """
-    found = np.full(close.size, -1, np.int32)
-    rows = own[close[own] >= 0]
-    pair = accounts[rows].astype(np.int64) << 32 | close[rows]
-    _, index, counts = np.unique(pair, return_inverse=True, return_counts=True)
-    rows = rows[counts[index] >= LEAST_ROWS]
-    found[rows] = close[rows]
+    found = np.empty(close.size, np.int32) if out is None else out
+    found[:] = -1
+    kinds = max((int(close[part].max()) for part in pieces(close.size)), default=-1) + 1
+    if not kinds:
+        return found
+    people = max(int(accounts[part].max()) for part in pieces(close.size)) + 1
+    seen = np.zeros(people * kinds, np.uint8)
+    for last in (False, True):
+        for part in pieces(own.size):
+            rows = own[part]
+            rows = rows[close[rows] >= 0]
+            stream = accounts[rows].astype(np.int64) * kinds + close[rows]
+            if last:
+                rows = rows[seen[stream] >= LEAST_ROWS]
+                found[rows] = close[rows]
+            else:
+                count_few(seen, stream)
     return found
 
 

@@ -60,7 +60,8 @@ def exchanges(
     with pq.ParquetWriter(path, EXCHANGES, compression="zstd", compression_level=1) as writer:
         if log is None:
             return
-        campaign = np.full(log.acc.size, -1, np.int32)
+        campaign = log.shelf.empty(log.acc.size, np.int32)
+        campaign[:] = -1
         for index in reversed(range(len(accused))):
             campaign[accused[index][1]] = index
         campaign_names = pa.array([name for name, _ in accused], pa.string())

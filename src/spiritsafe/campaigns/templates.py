@@ -9,6 +9,7 @@ similarity would miss a short instruction around a long item (ADR 3).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +17,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from spiritsafe.campaigns import _anchors
+from spiritsafe.campaigns._ahead import ahead
+from spiritsafe.campaigns._distinct import first
+from spiritsafe.campaigns._passes import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
 Batch = tuple[Any, Any, Any]
 """Flat anchors (uint64), row offsets (int64) and whole-prompt hashes (uint64) of one batch."""
@@ -27,7 +32,9 @@ LEAST = 4
 VARIED = (4, 24)
 """Different prompts that a template stands in. What stands in fewer than the first is an item that comes back; what stands
 in fewer than the second may be one that comes back in other words."""
-_CHUNK = 40_000_000
+_CHUNK, _BUCKETS = 4_000_000, 64
+"""Pairs that are counted at once, and files for what was counted: a power of two."""
+_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(slots=True)
@@ -55,37 +62,48 @@ class Templates:
 
 
 def templates(
-    batches: Callable[[], Iterable[Batch]], rows: int, counter: Counter, *, least: int = LEAST
+    batches: Callable[[], Iterable[Batch]],
+    rows: int,
+    counter: Counter,
+    *,
+    least: int = LEAST,
+    out: Any = None,
+    folder: Path | None = None,
 ) -> Templates:
     """Find the templates of a log.
 
-    ``batches()`` yields the anchor column of ``rows`` exchanges in row order, and may be called twice.
+    ``batches()`` yields the anchor column of ``rows`` exchanges in row order, and may be called twice. ``out`` int32 (rows,):
+    room for ``of_row``; ``folder``: for a file of what is read twice.
     """
-    keys, counts, seen = _frequent(batches(), counter, least)
-    order = np.lexsort((keys, -counts))
-    support, ranked = counts[order].astype(np.int64), keys[order]
-    if not support.size:
-        return Templates(np.full(rows, -1, np.int32), np.zeros(0, np.uint64), [])
-    slots, ranks = _index(ranked)
-    ids: list[tuple[Any, Any, Any]] = []
-    pairs = _Pairs(support)
-    for anchors, offsets, _ in batches():
-        out = np.empty(anchors.size + 1, np.int32)
-        out_offsets = np.empty(offsets.size, np.int64)
-        end = _anchors.look_up(slots, ranks, anchors, offsets, out, out_offsets)
-        ids.append((out[:end].copy(), out_offsets, np.diff(offsets).astype(np.int32)))
-        pairs.add(ids[-1][0], out_offsets)
-    component = _components(pairs, support)
-    size = np.bincount(component, minlength=int(component.max()) + 1)
-    bodies = np.zeros(size.size, np.uint64)
-    np.bitwise_or.at(bodies, component, seen[order])
-    varied = np.searchsorted(VARIED, np.bitwise_count(bodies), side="right").astype(np.int8)
-    of_row = (
-        np.concatenate([_votes(entry, component, size, varied) for entry in ids])
-        if ids
-        else np.zeros(0, np.int32)
-    )
-    return _compact(of_row, component, ranked)
+    of_row = np.empty(rows, np.int32) if out is None else out
+    found = _frequent(ahead(batches()), counter, least)
+    ranking = Ranking.of(*found)
+    if not ranking.anchors.size:
+        of_row[:] = -1
+        return Templates(of_row, np.zeros(0, np.uint64), [])
+    pairs = _Pairs(ranking.support, folder)
+    with TemporaryFile(dir=folder) as held:
+        count = 0
+        for entry in Lookup(ranking).ranks(ahead(batches())):
+            for one in entry:
+                np.save(held, one, allow_pickle=False)
+            pairs.add(*entry[:2])
+            count += 1
+        groups = grouped(ranking, pairs.counted())
+        del pairs
+        held.seek(0)
+        at, used = 0, np.zeros(groups.size.size, bool)
+        for _ in range(count):
+            ranks, offsets, lengths = (np.load(held, allow_pickle=False) for _ in range(3))
+            votes = _votes((ranks, offsets, lengths), groups.component, groups.size, groups.varied)
+            used[votes[votes >= 0]] = True
+            of_row[at : at + votes.size] = votes
+            at += votes.size
+    number, known = chosen(np.flatnonzero(used), ranking, groups)
+    for part in pieces(rows):
+        has = of_row[part] >= 0
+        of_row[part][has] = number[of_row[part][has]]
+    return Templates(of_row, known.key, known.anchors)
 
 
 def _frequent(batches: Iterable[Batch], counter: Counter, least: int) -> tuple[Any, Any, Any]:
@@ -105,54 +123,67 @@ def _index(ranked: Any) -> tuple[Any, Any]:
     size = 1 << max(8, int(np.ceil(np.log2(ranked.size * 2 + 1))))
     keys = np.zeros(size, np.uint64)
     ranks = np.full(size, -1, np.int32)
-    _fill(keys, ranks, ranked)
+    _anchors.number(ranked, keys, ranks)
     return keys, ranks
 
 
-def _fill(keys: Any, ranks: Any, ranked: Any) -> None:
-    rest = tuple(np.zeros(keys.size, kind) for kind in (np.int32, np.int64, np.uint64))
-    everything = np.full(1 << 8, 255, np.uint8)
-    ends = np.array([0, ranked.size], np.int64)
-    _anchors.count_exactly(everything, 0, ranked, ends, np.zeros(1, np.uint64), 0, keys, *rest)
-    slot = np.flatnonzero(keys)
-    order = np.argsort(ranked, kind="stable")
-    ranks[slot] = order[np.searchsorted(ranked[order], keys[slot])].astype(np.int32)
-
-
 class _Pairs:
-    """Counts neighbour pairs in bounded memory: full buffers are sorted, counted and merged."""
+    """Counts neighbour pairs in bounded memory: full buffers are counted and go to files, a file a bucket of pairs."""
 
-    def __init__(self, support: Any) -> None:
-        self.support = support
-        self.keys = np.zeros(0, np.int64)
-        self.counts = np.zeros(0, np.int64)
+    def __init__(self, support: Any, folder: Path | None = None) -> None:
+        self._support, self._folder = support, folder
+        self._files: list[Any] = []
         self._held: list[Any] = []
         self._size = 0
 
     def add(self, ranks: Any, offsets: Any) -> None:
         buffer = np.empty(ranks.size + 1, np.int64)
-        n = _anchors.neighbours(ranks, offsets, self.support, buffer)
+        n = _anchors.neighbours(ranks, offsets, self._support, buffer)
         self._held.append(buffer[:n].copy())
         self._size += n
         if self._size > _CHUNK:
-            self.merge()
+            self._spill()
 
-    def merge(self) -> None:
-        if self._held:
-            keys, counts = np.unique(np.concatenate(self._held), return_counts=True)
-            both = np.concatenate([self.keys, keys])
-            self.keys, inverse = np.unique(both, return_inverse=True)
-            weights = np.concatenate([self.counts, counts])
-            self.counts = np.bincount(inverse, weights=weights, minlength=self.keys.size).astype(np.int64)
-        self._held, self._size = [], 0
+    def counted(self) -> Iterator[tuple[Any, Any]]:
+        """All pairs and their counts (int64), each pair once: sorted, or a sorted bucket at a time where they are many."""
+        if not self._files:
+            yield self._count()
+            return
+        self._spill()
+        for file in self._files:
+            with file:
+                file.seek(0)
+                found = np.frombuffer(file.read(), np.int64).reshape(-1, 2)
+            found = found[np.argsort(found[:, 0])]
+            if found.size:
+                begin = np.flatnonzero(first(found[:, 0]))
+                yield found[begin, 0], np.add.reduceat(found[:, 1], begin)
+
+    def _count(self) -> tuple[Any, Any]:
+        held, self._held, self._size = self._held, [], 0
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *held]), return_counts=True)
+
+    def _spill(self) -> None:
+        self._files = self._files or [TemporaryFile(dir=self._folder) for _ in range(_BUCKETS)]  # noqa: SIM115 - closed when read
+        keys, counts = self._count()
+        bucket = (keys.view(np.uint64) * _MIX >> np.uint64(64 - _BUCKETS.bit_length() + 1)).astype(np.uint8)
+        order = np.argsort(bucket, kind="stable")
+        table = np.stack([keys, counts], axis=1)[order]
+        for file, part in zip(
+            self._files,
+            np.split(table, np.searchsorted(bucket[order], np.arange(1, _BUCKETS))),
+            strict=True,
+        ):
+            file.write(part.tobytes())
 
 
-def _components(pairs: _Pairs, support: Any) -> Any:
-    pairs.merge()
-    a, b = np.divmod(pairs.keys, support.size)
-    union = support[a] + support[b] - pairs.counts
-    tight = pairs.counts * 2 >= union
-    a, b = a[tight], b[tight]
+def _components(counted: Iterable[tuple[Any, Any]], support: Any) -> Any:
+    ends: list[Any] = [np.zeros((2, 0), np.int64)]
+    for keys, counts in counted:
+        a, b = np.divmod(keys, support.size)
+        tight = counts * 2 >= support[a] + support[b] - counts
+        ends.append(np.stack([a[tight], b[tight]]))
+    a, b = np.concatenate(ends, axis=1)
     graph = coo_array((np.ones(a.size, np.int8), (a, b)), shape=(support.size, support.size))
     return connected_components(graph, directed=False)[1].astype(np.int32)
 
@@ -164,10 +195,8 @@ def _votes(entry: tuple[Any, Any, Any], component: Any, size: Any, varied: Any) 
     return out
 
 
-def _compact(of_row: Any, component: Any, ranked: Any) -> Templates:
-    used, dense = np.unique(of_row, return_inverse=True)
-    if used.size and used[0] < 0:
-        used, dense = used[1:], dense - 1
+def _compact(used: Any, component: Any, ranked: Any) -> Templates:
+    """The templates, without ``of_row``, of the components ``used`` (sorted)."""
     new = np.full(int(component.max()) + 1, -1, np.int32)
     new[used] = np.arange(used.size, dtype=np.int32)
     mine = new[component]
@@ -176,7 +205,7 @@ def _compact(of_row: Any, component: Any, ranked: Any) -> Templates:
     bounds = np.searchsorted(mine[order], np.arange(1, used.size))
     groups = [np.sort(group) for group in np.split(ranked[order], bounds)] if used.size else []
     key = np.array([group[0] for group in groups], np.uint64)
-    return Templates(dense.astype(np.int32), key, groups)
+    return Templates(None, key, groups)
 
 
 COLUMNS = ("anchors", "system_anchors", "exact")
@@ -254,8 +283,8 @@ class Lookup:
         pairs = _Pairs(self.ranking.support)
         for ranks, offsets, _ in self.ranks(batches):
             pairs.add(ranks, offsets)
-        pairs.merge()
-        return pairs.keys, pairs.counts
+        found = list(pairs.counted())
+        return np.concatenate([keys for keys, _ in found]), np.concatenate([counts for _, counts in found])
 
     def votes(self, batches: Iterable[Batch], groups: Groups) -> Iterator[Any]:
         """By batch: the component of each exchange (int32), -1 for none."""
@@ -263,11 +292,9 @@ class Lookup:
             yield _votes(entry, groups.component, groups.size, groups.varied)
 
 
-def grouped(ranking: Ranking, keys: Any, counts: Any) -> Groups:
-    """Components of anchors that keep company, from all parts' pairs."""
-    pairs = _Pairs(ranking.support)
-    pairs.keys, pairs.counts = keys, counts
-    component = _components(pairs, ranking.support)
+def grouped(ranking: Ranking, counted: Iterable[tuple[Any, Any]]) -> Groups:
+    """Components of anchors that keep company. ``counted``: pairs and their counts, see ``Lookup.pairs``; each pair once."""
+    component = _components(counted, ranking.support)
     size = np.bincount(component, minlength=int(component.max()) + 1)
     bodies = np.zeros(size.size, np.uint64)
     np.bitwise_or.at(bodies, component, ranking.seen)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from spiritsafe.campaigns import streams, templates
-from spiritsafe.campaigns.stored import Columns, assembled, doubled, roles
+from spiritsafe.campaigns.stored import Columns, assembled, doubled, own, roles
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.spread import parts, steps
 
@@ -79,7 +79,7 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
     live[:] = True
     live[_doubled(spark, taken, items)] = False
     progress("finding templates", 3, 4)
-    known = streams.registry(taken.projections(), np.flatnonzero((template < 0) & live))
+    known = streams.registry(taken.projections(), own(template, live))
     made["near"] = taken.array("near", np.int32)
     kept = steps.keep(shared / "registry", known.centroids, known.key)
     there = [item | {"registry": kept, "into": f"{item['into']}-near"} for item in items]
@@ -88,12 +88,7 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
     _gather(there, {"near": made["near"]})
     progress("finding templates", 4, 4)
     found = templates.Templates(template, found.key, found.anchors)
-    log = assembled(engine, taken, Columns(live=live, **made), found, known, _signals(taken))
-    for name in ("row_party", "topic", "combination"):
-        mapped = taken.array(name, np.int32)
-        mapped[:] = getattr(log, name)
-        setattr(log, name, mapped)
-    return log
+    return assembled(engine, taken, Columns(live=live, **made), found, known, _signals(taken))
 
 
 def _sketch(spark: Spark, shared: Path, taken: Spread) -> str:
@@ -165,8 +160,7 @@ def _grouped(
     )
     progress("finding templates", 2, 4)
     keys, counts = both.column("pair").to_numpy(), both.column("support").to_numpy()
-    order = np.argsort(keys)
-    return ranking, templates.grouped(ranking, keys[order], counts[order])
+    return ranking, templates.grouped(ranking, [(keys, counts)])
 
 
 def _gather(items: list[dict[str, Any]], made: dict[str, Any]) -> None:
@@ -190,5 +184,5 @@ def _signals(taken: Spread) -> tuple[tuple[str, ...], int]:
     nothing = schema.empty_table()
     with DuckDB(taken.work, memory="100MB", threads=1) as engine:
         engine.register("sketch", nothing.append_column("row", pa.array([], pa.int64())))
-        _, names, extraction = roles(engine, 0)
+        _, names, extraction = roles(engine, np.zeros(0, np.uint64))
     return names, extraction

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spiritsafe.campaigns import streams, templates
+from spiritsafe.campaigns.projections import Projections
 from spiritsafe.campaigns.stored import roles
 from spiritsafe.engine import quoted
 from spiritsafe.engine.duckdb import DuckDB
@@ -66,7 +67,7 @@ def columns(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     code = pc.index_in(account.dictionary, value_set=_accounts(item["accounts"])).to_numpy()
     with DuckDB(Path(f"{item['into']}-engine"), memory=item["memory"], threads=1) as engine:
         engine.execute(f"CREATE VIEW sketch AS SELECT place AS row, * FROM read_parquet('{_named(item)}')")
-        mask = roles(engine, item["rows"])[0]
+        mask = roles(engine, np.empty(item["rows"], np.uint64))[0]
     _write(
         item["into"],
         {
@@ -83,7 +84,8 @@ def columns(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
 def near(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """Write the micro-cluster of each exchange."""
     known = streams.Registry(*_arrays(item["registry"], 2))
-    _write(item["into"], {"near": streams.near(points(Path(item["folder"]), item["rows"]), known)})
+    projections = Projections([(points(Path(item["folder"])), item["rows"])])
+    _write(item["into"], {"near": streams.near(projections, known)})
     yield pa.record_batch([pa.array([item["before"]], pa.int64())], schema=DONE)
 
 

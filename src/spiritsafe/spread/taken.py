@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spiritsafe.campaigns.projections import Projections
 from spiritsafe.campaigns.stored import Ingest, texts
 from spiritsafe.engine.duckdb import DuckDB
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
     from spiritsafe.campaigns.log import Log
     from spiritsafe.engine import Engine
-
-POINTS = 64
-"""Bytes of a projection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +35,9 @@ class Part:
         return self.folder / "sketch.parquet"
 
 
-class Projections:
-    """int8 (rows, 64) in many files, mapped where and when they are asked for."""
-
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self._parts = [part for part in parts if part.rows]
-        self._begins = np.array([part.before for part in self._parts], np.int64)
-        self.shape = (sum(part.rows for part in self._parts), POINTS)
-
-    def __getitem__(self, rows: Any) -> Any:
-        rows = np.asarray(rows, np.int64)
-        out = np.empty((rows.size, POINTS), np.int8)
-        of = np.searchsorted(self._begins, rows, side="right") - 1
-        for index in np.unique(of).tolist():
-            part, mine = self._parts[index], of == index
-            out[mine] = points(part.folder, part.rows)[rows[mine] - part.before]
-        return out
-
-
-def points(folder: Path, rows: int) -> Any:
-    """int8 (rows, 64): the projections of one part, mapped."""
-    return np.memmap(folder / "projection.bin", np.int8, "r", shape=(rows, POINTS))
+def points(folder: Path) -> Path:
+    """The file of a part's projections."""
+    return folder / "projection.bin"
 
 
 @dataclass(slots=True)
@@ -83,8 +63,8 @@ class Spread(Ingest):
         return read
 
     def projections(self) -> Any:
-        """int8 (rows, 64), mapped from the parts."""
-        return Projections(self.parts)
+        """int8 (rows, 64), read from the parts."""
+        return Projections([(points(part.folder), part.rows) for part in self.parts])
 
     def batches(self, columns: Sequence[str]) -> Iterator[Any]:
         """These columns of the sketch, as record batches in the order of rows."""
@@ -108,7 +88,3 @@ class Spread(Ingest):
                         table = file.read_row_group(group, columns=list(columns)).take(pa.array(here - at))
                         yield table.combine_chunks().to_batches()[0], here
                     at += size
-
-    def array(self, name: str, kind: Any) -> Any:
-        """A new array of ``kind`` (rows,) that lies in a file of the work folder: pages, not memory, hold it."""
-        return np.memmap(self.work / f"column-{name}.bin", kind, "w+", shape=(self.rows,))
