@@ -18,6 +18,7 @@ import pytest
 
 import spiritsafe
 from spiritsafe import spread
+from spiritsafe.state.folder import Folder
 
 from .conftest import SETTINGS
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 FILES = 24
-ASKED = {"format": None, "since": None, "until": None, "strict": False}
+ASKED = {"format": None, "since": None, "until": None, "strict": False, "history": False}
 LEAN = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 #: A driver that does stage A and waits to be killed: what `spiritsafe scan --engine spark` does first.
 DRIVER = """
@@ -39,12 +40,12 @@ import spiritsafe
 from spiritsafe import spread
 from spiritsafe.engine.spark import Spark
 from spiritsafe.settings import Settings
+from spiritsafe.state.folder import Folder
 told = json.loads(sys.argv[1])
 work = Path(told["work"])
 work.mkdir()
-with Spark(work, master=told["master"], conf=told["conf"]) as spark:
-    taken = spread.ingest(spark, [told["logs"]], work, Path(told["shared"]), asked=told["asked"],
-                          settings=Settings(memory="500MB"))
+with Spark(work, master=told["master"], conf=told["conf"]) as spark, Folder(Path(told["shared"])) as kept:
+    taken = spread.ingest(spark, [told["logs"]], work, kept, work, asked=told["asked"], settings=Settings(memory="500MB"))
     print(taken.rows)
 """
 
@@ -190,6 +191,7 @@ def test_killed_workers_and_drivers_lose_nothing(
     assert len(after) == FILES
     assert {name: after[name] for name in before} == before, "what was finished is not made again"
     second = tmp_path / "second"
-    taken = spread.ingest(spark, [cut], tmp_path, second / "shared", asked=ASKED, settings=SETTINGS)
+    with Folder(second / "shared") as kept:
+        taken = spread.ingest(spark, [cut], tmp_path, kept, tmp_path, asked=ASKED, settings=SETTINGS)
     assert int(told) == taken.rows
     assert content(first) == content(second)

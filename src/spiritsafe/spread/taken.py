@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spiritsafe.campaigns.kept import POINTS
 from spiritsafe.campaigns.stored import Ingest, texts
 from spiritsafe.engine.duckdb import DuckDB
 
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
     from spiritsafe.engine import Engine
 
-POINTS = 64
-"""Bytes of a projection."""
+_MAPPED = 256
+"""Files of projections that are mapped at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,14 @@ class Part:
 
 
 class Projections:
-    """int8 (rows, 64) in many files, mapped where and when they are asked for."""
+    """int8 (rows, 64) in many files, each mapped when it is first asked for; the last ``_MAPPED`` stay so."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = [part for part in parts if part.rows]
         self._begins = np.array([part.before for part in self._parts], np.int64)
         self.shape = (sum(part.rows for part in self._parts), POINTS)
+        # A mapped file is an open one, and a process may have some thousand.
+        self._mapped = lru_cache(maxsize=_MAPPED)(self._map)
 
     def __getitem__(self, rows: Any) -> Any:
         rows = np.asarray(rows, np.int64)
@@ -51,8 +55,11 @@ class Projections:
         of = np.searchsorted(self._begins, rows, side="right") - 1
         for index in np.unique(of).tolist():
             part, mine = self._parts[index], of == index
-            out[mine] = points(part.folder, part.rows)[rows[mine] - part.before]
+            out[mine] = self._mapped(index)[rows[mine] - part.before]
         return out
+
+    def _map(self, index: int) -> Any:
+        return points(self._parts[index].folder, self._parts[index].rows)
 
 
 def points(folder: Path, rows: int) -> Any:
