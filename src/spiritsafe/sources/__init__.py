@@ -14,7 +14,7 @@ milliseconds or a TIMESTAMP; numbers may be text: casts are made in one place (`
 * ``EXAMPLES``: pairs of a raw record and the canonical values it must give; tests run them.
 """
 
-from spiritsafe.sources._blocks import ends
+from spiritsafe.sources._blocks import ends, of_lines
 from spiritsafe.sources._cuts import cuts
 from spiritsafe.sources._inputs import LogFile, expand, listing, printable
 from spiritsafe.sources._reading import Reading, read
@@ -23,5 +23,5 @@ from spiritsafe.sources._tally import COUNTS, FATAL, Piece, nothing
 
 __all__ = [
     "COUNTS", "FATAL", "SHOWN", "LogFile", "Piece", "Reading", "Rejects", "cuts", "ends", "expand", "json_lines", "listing",
-    "nothing", "printable", "read",
+    "nothing", "of_lines", "printable", "read",
 ]  # fmt: skip

@@ -26,14 +26,18 @@ _COMPRESSION = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 def compression(path: str) -> str | None:
     """``gzip``, ``zstd`` or None, from the file's first bytes. Raises InputError or InputChanged."""
+    start = _start(path)
+    return next((name for magic, name in _COMPRESSION.items() if start.startswith(magic)), None)
+
+
+def _start(path: str) -> bytes:
     try:
         with Path(path).open("rb") as file:
-            start = file.read(4)
+            return file.read(4)
     except FileNotFoundError as error:
         raise InputChanged("the file vanished before it was read", where=path) from error
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", where=path) from error
-    return next((name for magic, name in _COMPRESSION.items() if start.startswith(magic)), None)
 
 
 def blocks(path: str, size: int = BLOCK, span: Span | None = None) -> Iterator[tuple[pa.Buffer, int]]:
@@ -99,6 +103,11 @@ def _newline(data: memoryview, start: int) -> int:
         return start + int(found[0])
     rest = np.flatnonzero(np.frombuffer(data[start:], np.uint8) == _NEWLINE)[:1]
     return start + int(rest[0]) if rest.size else -1
+
+
+def of_lines(path: str) -> bool:
+    """Whether a file is no Parquet, by its first bytes. Raises InputError or InputChanged."""
+    return _start(path) != b"PAR1"
 
 
 def ends(path: str, span: Span) -> int:

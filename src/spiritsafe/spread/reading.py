@@ -30,7 +30,7 @@ def make(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     folder = Path(item["folder"])
     try:
         found = parts.read(folder)
-        if found is not None and (not item["there"] or parts.sound(folder)):
+        if found and (not item["there"] or parts.sound(folder)):
             told = {"part": parts.record(found[0])}
         else:
             told: dict[str, Any] = {"damaged": parts.files(folder)} if folder.exists() else {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe import errors, pipeline, state
+from spiritsafe import errors, pipeline, sources, state
 from spiritsafe.campaigns.templates import Counter as Anchors
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.engine.spark import Spark
@@ -186,7 +186,9 @@ def _hurt_packs(spark: Spark, kept: Folder, entries: Sequence[Entry]) -> bool:
 
 def _numbered(spark: Spark, entries: Sequence[Entry]) -> None:
     """Tell the pieces of large files of lines where their lines begin."""
-    open_ends = [entry for entry in entries if len(entry.items) > 1 and entry.missing]
+    open_ends = [
+        entry for entry in entries if len(entry.items) > 1 and entry.missing and sources.of_lines(entry.shown)
+    ]
     items = [item for entry in open_ends for item in entry.items]
     found = _each(spark, "lines", items, reading.lines)
     at = 0

@@ -35,6 +35,7 @@ class Folder:
         self.parts = self.root / "parts"
         self.damaged: list[str] = []
         self._sound: set[str] = set()
+        self._mine: set[Path] = set()
         self._packed: dict[str, Part] | None = None
         with stored(self.root):
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,7 +73,9 @@ class Folder:
                 if (place / "part.json").exists():
                     self.hurt(place)
                 return None
-            one = found[0]
+            one = found[0] if found else None
+        if one is None:
+            return None
         if check and one.folder.name not in self._sound:
             if not parts.sound(one.folder):
                 self.hurt(one.folder)
@@ -81,16 +84,15 @@ class Folder:
         return one
 
     def all(self) -> list[Part]:
-        """All parts whose folders have the files that they should have."""
+        """All parts of this version whose folders have the files that they should have."""
         found = dict(self.packed())
         with stored(self.parts):
             for path in sorted(self.parts.iterdir()):
                 if not path.name.startswith((".", parts.PACK)) and path.name not in found:
-                    one = parts.read(path)
-                    if one is None:
+                    mine = parts.read(path)
+                    if mine is None:
                         self.hurt(path)
-                    else:
-                        found[path.name] = one[0]
+                    found |= {one.name: one for one in mine or ()}
         return list(found.values())
 
     def packed(self) -> dict[str, Part]:
@@ -125,7 +127,8 @@ class Folder:
             for path in gone:
                 if path.exists():
                     parts.remove(path)
-            for path in [*self.parts.glob(".*"), *self.root.glob(f"{_RUN}*")]:
+            left = {*self.parts.glob(".*"), *self.root.glob(f"{_RUN}*")} - self._mine
+            for path in left:
                 shutil.rmtree(path, ignore_errors=True)
             for name in self.packed():
                 if self.place(name).exists():
@@ -136,12 +139,14 @@ class Folder:
     def scratch(self) -> Generator[Path]:
         """A folder for one scan that all who reach the state reach; gone at the end."""
         made = self.root / f"{_RUN}{uuid.uuid4().hex[:8]}"
+        self._mine.add(made)
         with stored(made):
             made.mkdir()
         try:
             yield made
         finally:
             shutil.rmtree(made, ignore_errors=True)
+            self._mine.remove(made)
 
     @contextmanager
     def alone(self) -> Generator[bool]:

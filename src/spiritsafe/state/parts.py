@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Of the files of a part; another number makes all parts anew."""
+MADE_BY = (FORMAT, __version__, FINGERPRINT_VERSION)
+"""Parts of other versions are passed over."""
 MAKING, GONE = ".making-", ".gone-"
 PACK = "pack-"
 _CHUNK = 1 << 22
@@ -72,7 +74,7 @@ class Part:
 def key(item: Mapping[str, Any]) -> str:
     """The name of the part that ``item`` gives: 32 hex digits."""
     names = ("path", "size", "modified", "format", "span", "since", "until")
-    told = [FORMAT, __version__, FINGERPRINT_VERSION, *(item[name] for name in names)]
+    told = [*MADE_BY, *(item[name] for name in names)]
     return blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
 
 
@@ -82,9 +84,11 @@ def number(name: str) -> int:
 
 
 def read(folder: Path) -> list[Part] | None:
-    """The parts in a folder; None when there is none, or files of it are missing or of another size."""
+    """The parts in a folder, none if another version made it; None when files of it are missing or of another size."""
     try:
         told = json.loads((folder / "part.json").read_text("utf-8"))
+        if tuple(told["made_by"]) != MADE_BY:
+            return []
         if any((folder / name).stat().st_size != size for name, (size, _) in told["files"].items()):
             return None
         return [part(one, folder) for one in told["parts"]]
@@ -179,7 +183,7 @@ def make(item: Mapping[str, Any], engine: DuckDB | None = None, *, threads: int 
 def finish(making: Path, found: Sequence[Part]) -> None:
     """Write down what a folder holds."""
     files = {path.name: checksum(path) for path in sorted(making.iterdir())}
-    told = {"format": FORMAT, "files": files, "parts": [record(one) for one in found]}
+    told = {"made_by": MADE_BY, "files": files, "parts": [record(one) for one in found]}
     (making / "part.json").write_text(json.dumps(told, sort_keys=True), "utf-8")
 
 

@@ -76,9 +76,9 @@ def entry(state: Folder, file: LogFile, asked: dict[str, Any], *, check: bool) -
 def gone(
     state: Folder, folders: Sequence[str], there: set[str], asked: dict[str, Any], *, check: bool
 ) -> list[Entry]:
-    """Files below ``folders`` that are no longer there but whose parts are all kept, by path.
+    """Files below ``folders`` whose parts are all kept, by path, but for those that are ``there`` (by ``identity``).
 
-    ``there``: identities of the files that still are. Of a file that was taken twice the later one counts.
+    Of a file that was taken twice the later one counts.
     """
     roots = {os.path.realpath(one): one for one in folders}
     known: dict[str, dict[int, Part]] = {}

@@ -88,20 +88,13 @@ class Partitions:
         self.state.close()
 
     def refresh(self) -> None:
-        """Look at what is there: others may have taken segments. What could not be read is forgotten only when it could."""
-        aside = {name: one for name, one in self.segments.items() if one.reason is not None}
-        found = {
-            one.shown: Segment(
-                one.shown, *one.parts[0].facts, max(part.taken for part in one.parts), tuple(one.parts)
-            )
-            for one in plan.gone(self.state, [str(self._folder)], set(), {"format": self._format}, check=True)
-        }
-        named = {os.path.relpath(path, self._folder): one for path, one in found.items()}
-        self.segments = aside | {
-            name: Segment(name, one.size, one.modified, one.taken, one.parts)
-            for name, one in named.items()
-            if self.expired.get(name) != (one.size, one.modified)
-        }
+        """Look at what is there: a scan may have taken segments, too, and packs move parts."""
+        self.segments = {name: one for name, one in self.segments.items() if one.reason is not None}
+        for one in plan.gone(self.state, [str(self._folder)], set(), {"format": self._format}, check=True):
+            name, facts = os.path.relpath(one.shown, self._folder), one.parts[0].facts
+            if self.expired.get(name) != facts:
+                taken = max(part.taken for part in one.parts)
+                self.segments[name] = Segment(name, *facts, taken, tuple(one.parts))
 
     def knows(self, name: str) -> tuple[int, int] | None:
         """Size and time of change of a segment that was taken, expired or not; None when it was not."""
