@@ -67,7 +67,7 @@ def measured(exchanges: int, folder: Path) -> dict[str, Any]:
         first = run(str(logs), str(folder / "first"), str(checkpoint))
     finally:
         last.rename(files[-1])
-    found = {
+    found: dict[str, Any] = {
         "exchanges": sum(pq.read_metadata(path).num_rows for path in files),
         "files": len(files),
         "new": pq.read_metadata(files[-1]).num_rows,

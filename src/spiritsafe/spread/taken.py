@@ -58,6 +58,10 @@ class Projections:
             out[mine] = self._mapped(index)[rows[mine] - part.before]
         return out
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Other processes, which test groups, map for themselves."""
+        return Projections, (self._parts,)
+
     def _map(self, index: int) -> Any:
         return points(self._parts[index].folder, self._parts[index].rows)
 
