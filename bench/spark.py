@@ -1,9 +1,12 @@
 """One scan on both engines: seconds by stage, processor time, memory by process, bytes that Spark moved between tasks.
 
     python bench/spark.py --exchanges 200000 --exchanges 1000000 [--keep DIR]
+    python bench/spark.py --workers 1000000 [--rounds 2]
 
 The log is that of ``bench/scan.py``, cut into files of 25,000 exchanges. Each run has a process of its own; outputs are compared.
-Spark runs as ``local[2]`` with a driver of 2 GB, in which its executors are then. Results: ``bench/results/spark.json``.
+Spark runs as ``local[2]`` with a driver of 2 GB, in which its executors are then. ``--workers`` reads the log (stage A, the part
+that executors do alone) on a standalone master on the loopback with one worker of one processor and with two, in turn, without
+the start of Spark: seconds of the clock, which other work on the machine changes. Results, by size: ``bench/results/spark.json``.
 """
 
 from __future__ import annotations
@@ -18,14 +21,22 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 import scan as scans
 from spiritsafe import pipeline, spread
 from spiritsafe.engine.spark import Spark
+from spiritsafe.features import kernel
 from spiritsafe.settings import Settings
+from spiritsafe.state.folder import Folder
+from standalone import Standalone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "bench" / "results" / "spark.json"
@@ -181,28 +192,103 @@ def compared(logs: Path, rows: int, folder: Path) -> dict[str, Any]:
     return found
 
 
+def reading(logs: Path, workers: int, folder: Path) -> dict[str, float]:
+    """Seconds of the clock that stage A takes on so many workers, and the log's exchanges."""
+    folder.mkdir(parents=True)
+    asked = {"format": None, "since": None, "until": None, "strict": False, "history": False}
+    names = ("one", "two")[:workers]
+    with Standalone(folder, names, memory="1500m", options="-XX:+UseSerialGC") as cluster:
+        conf = cluster.conf("1g", "1g") | {"spark.cores.max": str(workers)}
+        work = folder / "work"
+        work.mkdir()
+        with Spark(work, master=cluster.master, conf=conf) as spark, Folder(folder / "state") as kept:
+            spark.spread("warm", [{"n": n} for n in range(2 * workers)], warm, pa.schema([("n", pa.int64())]))
+            spark.table("SELECT * FROM warm")
+            begin = time.monotonic()
+            taken = spread.ingest(
+                spark, [logs], work, kept, work, asked=asked, settings=Settings(memory="500MB")
+            )
+            return {
+                "workers": workers,
+                "seconds": round(time.monotonic() - begin, 2),
+                "exchanges": taken.rows,
+            }
+
+
+def warm(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    """Import and compile what stage A needs."""
+    empty = pa.array(["warm"])
+    kernel.fingerprints(empty, threads=1)
+    yield pa.record_batch({"n": pa.array([item["n"]], pa.int64())})
+
+
+def growth(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Slope of log(processor seconds) on log(exchanges) over all sizes, by engine."""
+    if len(runs) < 2:
+        return {}
+    size = np.log([one["exchanges"] for one in runs])
+    return {
+        name: round(float(np.polyfit(size, np.log([one[name]["cpu_total"] for one in runs]), 1)[0]), 3)
+        for name in ("duckdb", "spark")
+    }
+
+
+def kept_results() -> dict[str, Any]:
+    """What was measured before."""
+    return json.loads(RESULT.read_text()) if RESULT.exists() else {"runs": []}
+
+
+def by_workers(exchanges: int, rounds: int, folder: Path) -> None:
+    """One worker against two, in turn."""
+    logs, _ = cut(exchanges, folder)
+    runs = [
+        run("--reading", str(logs), str(workers), str(folder / f"workers-{number}-{workers}"))
+        for number in range(rounds)
+        for workers in (1, 2)
+    ]
+    best = {n: min(one["seconds"] for one in runs if one["workers"] == n) for n in (1, 2)}
+    told = {
+        "stage": "reading the log",
+        "runs": runs,
+        "load": os.getloadavg(),
+        "speedup": round(best[1] / best[2], 2),
+    }
+    print(json.dumps(told, indent=1))
+    RESULT.write_text(json.dumps(kept_results() | {"workers": told}, indent=1) + "\n")
+
+
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--exchanges", type=int, action="append")
     parser.add_argument("--keep", type=Path, help="folder for logs and outputs; kept")
+    parser.add_argument("--workers", type=int, help="exchanges of a log that one worker and then two read")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--one", nargs=5)
+    parser.add_argument("--reading", nargs=3)
     given = parser.parse_args()
     if given.one:
         engine, logs, out, master, conf = given.one
         print(json.dumps(one(engine, Path(logs), Path(out), master, json.loads(conf))))
         return
+    if given.reading:
+        logs, workers, folder = given.reading
+        print(json.dumps(reading(Path(logs), int(workers), Path(folder))))
+        return
     with tempfile.TemporaryDirectory() as made:
         folder = given.keep or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
-        found = []
-        for exchanges in given.exchanges or [200_000]:
+        if given.workers:
+            by_workers(given.workers, given.rounds, folder)
+        for exchanges in given.exchanges or []:
             logs, rows = cut(exchanges, folder)
-            found.append(compared(logs, rows, folder))
-            print(json.dumps(found[-1], indent=1))
-            RESULT.write_text(
-                json.dumps({"machine": f"{os.cpu_count()} cores", "runs": found}, indent=1) + "\n"
-            )
+            one_size = compared(logs, rows, folder)
+            print(json.dumps(one_size, indent=1))
+            told = kept_results()
+            others = [before for before in told["runs"] if before["exchanges"] != rows]
+            runs = sorted([*others, one_size], key=lambda each: each["exchanges"])
+            told |= {"machine": f"{os.cpu_count()} cores", "runs": runs, "growth": growth(runs)}
+            RESULT.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

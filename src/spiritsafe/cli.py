@@ -80,8 +80,13 @@ def scan(
         list[str] | None, typer.Option(help="A setting of Spark, name=value; may be given often.")
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="With spark: a folder all machines reach; a scan goes on from it.")
+        Path | None,
+        typer.Option(help="A folder that keeps what was read: the next scan reads only what is new."),
     ] = None,
+    history: Annotated[
+        bool,
+        typer.Option("--history", help="With --checkpoint: files that are gone but were read count, too."),
+    ] = False,
     fdr: Annotated[
         float, typer.Option(min=1e-9, max=0.5, help="False discovery rate among accusations.")
     ] = 0.01,
@@ -110,7 +115,8 @@ def scan(
     from spiritsafe import spread  # noqa: PLC0415 - a fast --help
     from spiritsafe.campaigns import intent, screen  # noqa: PLC0415
 
-    run = spread.on(engine, master, spark_conf or [], checkpoint)
+    note = Console(stderr=True, highlight=False).print
+    run = spread.on(engine, master, spark_conf or [], checkpoint, history=history, note=note)
     known = Settings(fdr=fdr, seed=seed, memory=memory, threads=threads, show_text=show_text, joint=joint)
     if jointly is not None:
         from spiritsafe.sharing.joint import files  # noqa: PLC0415 - needs the extra `sharing`

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from spiritsafe import __version__, registry, sources
 from spiritsafe.campaigns import (
@@ -28,6 +27,7 @@ from spiritsafe.campaigns import (
     identifiers,
     indicators,
     intent,
+    kept,
     links,
     skeletons,
     stored,
@@ -53,9 +53,6 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.verdict import Verdict
     from spiritsafe.engine import Engine
     from spiritsafe.settings import Settings
-
-_PROMPT, _SYSTEM = 2000, 600
-"""Characters of text kept for exhibits."""
 
 
 class Progress(Protocol):
@@ -163,6 +160,7 @@ def ingest(
         until=until,
         batch_rows=settings.batch_rows,
         progress=lambda _stage, done, total: progress("reading the log", done, total),
+        aside=True,
     )
     numbers = Numbers()
     with (
@@ -170,10 +168,13 @@ def ingest(
         Table(work / "sketch.parquet") as narrow,
         Table(work / "text.parquet") as text,
     ):
-        for made, projections, kept in sketches(reading, threads=settings.threads):
+        for made, projections, beginning in sketches(reading, threads=settings.threads):
             points.write(projections)
             narrow.write(numbers.give(made))
-            text.write(kept)
+            text.write(beginning)
+    if reading.void:
+        numbers = Numbers()
+        kept.without(work, reading.void, numbers.give)
     return numbers.ingest(work, reading.scanned, reading.present, [(work / "text.parquet", 0)])
 
 
@@ -186,7 +187,11 @@ def sketches(
         made = sketch(batch, threads=threads)
         numbers = np.arange(row, row + batch.num_rows)
         row += batch.num_rows
-        yield made.drop_columns(["projection"]), _bytes(made.column("projection")), _text(batch, numbers)
+        yield (
+            made.drop_columns(["projection"]),
+            _bytes(made.column("projection")),
+            kept.beginnings(batch, numbers),
+        )
 
 
 def replay(
@@ -255,12 +260,6 @@ def _account_codes(column: pa.Array, codes: dict[str, int]) -> pa.Array:
     encoded = column.dictionary_encode()
     here = np.array([codes.setdefault(name, len(codes)) for name in encoded.dictionary.to_pylist()], np.int32)
     return pa.array(here[encoded.indices.to_numpy(zero_copy_only=False)])
-
-
-def _text(batch: pa.RecordBatch, numbers: Any) -> pa.RecordBatch:
-    prompt = pc.utf8_slice_codeunits(batch.column("prompt"), 0, _PROMPT)
-    system = pc.utf8_slice_codeunits(batch.column("system"), 0, _SYSTEM)
-    return pa.record_batch({"row": pa.array(numbers, pa.int64()), "system": system, "prompt": prompt})
 
 
 @dataclass(slots=True)

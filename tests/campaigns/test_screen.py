@@ -15,6 +15,7 @@ from spiritsafe.campaigns.screen import stages, summary
 
 RESULT: dict[str, Any] = {
     "scanned": {"files": 14, "records": 1_204_931, "accepted": 1_204_331, "rejected": 588, "duplicates": 12,
+                "set_aside": {"/logs/b.jsonl.gz": "the gzip data end early"},
                 "accounts": 20_431, "first": "2026-09-03T00:00:00Z", "last": "2026-09-17T00:00:00Z", "fdr": 0.01},
     "blind": [{"signal": "shared_device", "missing": ["device_id"], "means": "accounts with one device go unseen"}],
     "campaigns": [
@@ -49,6 +50,7 @@ def test_a_newcomer_learns_what_was_found_how_sure_and_what_next():
         "reseller: 60 accounts relay many people",
         "1 signal was blind: the log lacks device_id",
         "588 of 1,204,931 records could not be read; they are in rejected.jsonl",
+        "1 of 14 files could not be read and were set aside: /logs/b.jsonl.gz",
         "spiritsafe explain c-3f2a91d04c --results out",
         "out/report.html",
     ):

@@ -111,13 +111,11 @@ def test_work_for_a_segment_does_not_grow_with_what_was_taken(
     with field.watch() as watch:
         now = int(pc.cast(parts[23].column("time"), pa.int64()).to_numpy().max())
         field.take(watch, now=now)
-        sketches = [
-            watch.partitions.folder(f"{number:02}.parquet") / "sketch.parquet" for number in range(24)
-        ]
+        taken = [watch.partitions.segments[f"{number:02}.parquet"].parts for number in range(24)]
         growth = Growth(tmp_path / "other.db", half_life=6 * HOUR)
         steps: list[int] = []
         with DuckDB(tmp_path, memory="1GB", threads=1) as engine:
-            for number, sketch in enumerate(sketches):
+            for number, mine in enumerate(taken):
                 ticks = [0]
 
                 def tick(ticks: list[int] = ticks) -> int:
@@ -125,7 +123,7 @@ def test_work_for_a_segment_does_not_grow_with_what_was_taken(
                     return 0
 
                 growth._db.set_progress_handler(tick, 100)
-                growth.add(engine, str(number), sketch, now=now)
+                growth.add(engine, str(number), mine, now=now)
                 steps.append(ticks[0])
         growth.close()
     assert sum(steps[-6:]) < 1.5 * sum(steps[:6])

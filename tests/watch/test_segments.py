@@ -125,7 +125,7 @@ def test_old_segments_are_let_go_and_not_taken_again(parts: list[pa.Table], mome
         field.take(watch, now=now)
         assert watch.campaigns(now=now)["scanned"]["accepted"] == len(parts[40])
         assert set(watch.partitions.segments) == {"40.parquet"}
-        assert len(list((field.folder / "state" / "segments").iterdir())) == 1
+        assert len(list((field.folder / "state" / "parts").iterdir())) == 1
     assert field.told.of("expired") == [{"segments": 2}]
     with field.watch(window=20 * HOUR) as watch:
         assert field.take(watch, now=now) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 POINTS = 64
 """Bytes of a projection."""
+_MAPPED = 256
+"""Files that are mapped at once: each is an open one, and a process may have some thousand."""
 
 
 class Projections:
@@ -21,7 +24,7 @@ class Projections:
         self._files = [one for one in files if one[1]]
         ends = np.cumsum([0, *(rows for _, rows in self._files)])
         self._begins = ends[:-1]
-        self._maps: dict[int, Any] = {}
+        self._mapped = lru_cache(maxsize=_MAPPED)(self._map)
         self.shape = (int(ends[-1]), POINTS)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -36,11 +39,12 @@ class Projections:
         of = np.searchsorted(self._begins, rows, side="right") - 1
         for index in np.unique(of).tolist():
             mine = of == index
-            if index not in self._maps:
-                path, size = self._files[index]
-                self._maps[index] = np.memmap(path, np.int8, "r", shape=(size, POINTS))
-            out[mine] = self._maps[index][rows[mine] - self._begins[index]]
+            out[mine] = self._mapped(index)[rows[mine] - self._begins[index]]
         return out
+
+    def _map(self, index: int) -> Any:
+        path, size = self._files[index]
+        return np.memmap(path, np.int8, "r", shape=(size, POINTS))
 
     def _slice(self, start: int, stop: int) -> Any:
         """Rows that follow each other, read: a pass over all of them maps none."""

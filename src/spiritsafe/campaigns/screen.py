@@ -215,6 +215,11 @@ def _unseen(result: Mapping[str, Any], scanned: Mapping[str, Any]) -> list[Rende
             f"{count(scanned.get('rejected'))}{among} records could not be read; they are in rejected.jsonl."
         )
         lines.append(_line(told, "yellow"))
+    aside = scanned.get("set_aside")
+    if isinstance(aside, Mapping) and aside:
+        names = sorted(plain(name, limit=80) for name in cast("Mapping[str, object]", aside))
+        told = f"{len(names)} of {many(scanned.get('files'), 'file')} could not be read and were set aside: "
+        lines.append(_line(told + ", ".join(names[:5]) + (", …" if len(names) > 5 else "."), "yellow"))
     if number(scanned.get("duplicates")):
         lines.append(_line(f"{many(scanned.get('duplicates'), 'duplicate')}, counted once.", "dim"))
     return lines

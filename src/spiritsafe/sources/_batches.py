@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Unit:
-    """What one run of a source's SELECT sees: pieces of one or more files, all of one format."""
+    """What one run of a source's SELECT sees: pieces of one or more files, all of one format.
 
-    source: Extension
+    ``own``: of one file alone; ``damage``: why nothing of that file counts. A unit without records has ``count`` 0.
+    """
+
+    source: Extension | None
     pieces: list[tuple[int, Lines]] = field(default_factory=list)
     rows: pa.RecordBatch | None = None
     file: int = 0
@@ -32,6 +36,9 @@ class Unit:
     size: int = 0
     count: int = 0
     position: int = 0
+    own: bool = False
+    unknown: Counter[str] = field(default_factory=Counter)
+    damage: InputError | None = None
 
     def add(self, file: int, piece: Lines) -> None:
         """Take in lines of file number ``file``."""
@@ -62,9 +69,21 @@ def line_units(
     for piece in pieces:
         if unit.pieces and (unit.size + piece.raw.nbytes > limit or unit.count + len(piece.raw) > most):
             yield unit
-            unit = Unit(source)
+            unit = Unit(source, own=unit.own)
         unit.add(file, piece)
     yield unit
+
+
+def begun(pieces: Iterator[Lines]) -> tuple[list[Lines], Iterator[Lines] | None]:
+    """The pieces of the first block or so, and the others; None when these are all, and the file is read to its end."""
+    head: list[Lines] = []
+    size = 0
+    for piece in pieces:
+        head.append(piece)
+        size += piece.raw.nbytes
+        if size > BLOCK:
+            return head, pieces
+    return head, None
 
 
 def document(path: str, rows: int, engine: DuckDB) -> Iterator[Lines]:

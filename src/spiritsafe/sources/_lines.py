@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from spiritsafe.engine.duckdb import DuckDB
+    from spiritsafe.sources._blocks import Span
 
 #: One record may be this long; a longer one is set aside, so that a file without line ends cannot fill memory.
 LONGEST = 256 << 20
@@ -43,12 +44,16 @@ class Lines:
     reason: str | None = None
 
 
-def lines(path: str, rows: int) -> Iterator[Lines]:
-    """The lines of a file in pieces of at most ``rows`` lines and about a block of bytes. Same errors as ``blocks``."""
-    number, position, carried, overlong = 1, 0, 0, False
+def lines(path: str, rows: int, span: Span | None = None, first: int = 1) -> Iterator[Lines]:
+    """The lines of a file in pieces of at most ``rows`` lines and about a block of bytes. Same errors as ``blocks``.
+
+    With ``span`` only the lines that begin in it; ``first`` is then the number of the first of them.
+    """
+    number, position, carried, overlong = first, 0, 0, False
     carry: list[bytes] = []  # the line that the last block ended in
-    for index, (whole, position) in enumerate(blocks(path)):
-        block = whole.slice(len(BOM)) if index == 0 and bytes(memoryview(whole)[:3]) == BOM else whole
+    for index, (whole, position) in enumerate(blocks(path, span=span)):
+        marked = index == 0 and not (span and span[0]) and bytes(memoryview(whole)[:3]) == BOM
+        block = whole.slice(len(BOM)) if marked else whole
         ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE).astype(np.int32) + np.int32(1)
         if len(ends):
             overlong = overlong or carried + int(ends[0]) > LONGEST

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Characters of a record that are kept beside the reason.
 KEPT = 2000
+SHOWN = f"rtrim(left(raw, {KEPT}), chr(10) || chr(13))"
+"""SQL for what is kept of the text of a record."""
 
 
 def rejected_table(
@@ -41,8 +43,43 @@ def _key(table: pa.Table) -> np.ndarray:
     return table["file"].to_numpy().astype(np.int64) << 40 | table["line"].to_numpy()
 
 
+def json_lines(table: pa.Table, engine: DuckDB) -> bytes:
+    """Records set aside as they stand in ``rejected.jsonl``, in the order of name and line.
+
+    ``table``: ``name``, ``line``, ``reason``, ``raw``.
+    """
+    engine.register("rejected", table)
+    lines = engine.table(
+        "SELECT CAST(to_json(struct_pack(file := name, line := line, reason := reason, "
+        f"raw := {SHOWN})) AS VARCHAR) AS text FROM rejected ORDER BY name, line"
+    )
+    engine.unregister("rejected")
+    return ("\n".join(lines["text"].to_pylist()) + "\n").encode()
+
+
 class Rejects:
-    """Appends to the file at ``path``; the file is made at the first record. Errors come out as StorageError."""
+    """Where records that were set aside go. Errors come out as StorageError.
+
+    ``position`` and ``truncate`` serve readings of several files, of which one may prove damaged.
+    """
+
+    def write(self, table: pa.Table, paths: Sequence[str], engine: DuckDB) -> None:
+        """Append the rows of ``rejected_table``; ``paths`` gives the name for each file number."""
+        raise NotImplementedError
+
+    def position(self) -> int:
+        """Bytes that were written."""
+        return 0
+
+    def truncate(self, position: int) -> None:
+        """Take back what was written behind ``position``."""
+
+    def close(self) -> None:
+        """Flush to disk."""
+
+
+class RejectedLines(Rejects):
+    """JSON lines in the file at ``path``; the file is made at the first record."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -53,20 +90,25 @@ class Rejects:
         if not len(table):
             return
         names = pa.array(paths, pa.string()).take(table["file"].combine_chunks())
-        engine.register("rejected", table.drop_columns(["file"]).append_column("name", names))
-        lines = engine.table(
-            "SELECT CAST(to_json(struct_pack(file := name, line := line, reason := reason, "
-            f"raw := rtrim(left(raw, {KEPT}), chr(10) || chr(13)))) AS VARCHAR) AS text FROM rejected ORDER BY name, line"
-        )
-        engine.unregister("rejected")
+        told = json_lines(table.drop_columns(["file"]).append_column("name", names), engine)
         try:
             if self._file is None:
-                self._file = self.path.open("w", encoding="utf-8")
-            self._file.write("\n".join(lines["text"].to_pylist()) + "\n")
+                self._file = self.path.open("wb")
+            self._file.write(told)
         except OSError as error:
             raise StorageError(
                 f"cannot write the records set aside: {error.strerror}", where=str(self.path)
             ) from error
+
+    def position(self) -> int:
+        """Bytes that were written."""
+        return self._file.tell() if self._file is not None else 0
+
+    def truncate(self, position: int) -> None:
+        """Take back what was written behind ``position``."""
+        if self._file is not None:
+            self._file.seek(position)
+            self._file.truncate()
 
     def close(self) -> None:
         """Flush to disk."""

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
     import pyarrow.parquet as pq
 
+    from spiritsafe.sources._blocks import Span
+
 _NESTED = (pt.is_list, pt.is_large_list, pt.is_struct, pt.is_map)
 
 
-def rows(path: str, size: int) -> Iterator[tuple[int, pa.RecordBatch, int]]:
+def rows(path: str, size: int, span: Span | None = None) -> Iterator[tuple[int, pa.RecordBatch, int]]:
     """(number of the first row from 1, batch with canonical columns, repaired values) for each batch of a file.
 
+    With ``span`` only those of its row groups.
     Raises InputError that names the file when it is damaged or a column can never be what it should.
     """
     file = parquet(path)
@@ -40,8 +43,9 @@ def rows(path: str, size: int) -> Iterator[tuple[int, pa.RecordBatch, int]]:
                 f"column {column.name} is {schema.field(index).type}, not {column.kind}", where=path
             )
     known = [name for name in schema.names if name in NAMES]
-    first = 1
-    batches = file.iter_batches(_affordable(file, size), columns=known)
+    groups = range(*span) if span else range(file.metadata.num_row_groups)
+    first = 1 + sum(file.metadata.row_group(group).num_rows for group in range(groups.start))
+    batches = file.iter_batches(_affordable(file, size), row_groups=list(groups), columns=known)
     while True:
         try:
             batch = next(batches, None)

@@ -13,7 +13,8 @@ import pyarrow.types as pt
 from spiritsafe.campaigns import streams, templates
 from spiritsafe.campaigns.stored import Columns, assembled, doubled, own, roles
 from spiritsafe.engine.duckdb import DuckDB
-from spiritsafe.spread import parts, steps
+from spiritsafe.spread import steps
+from spiritsafe.state import parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,11 +13,12 @@ from spiritsafe.campaigns.exhibits import iso
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.errors import InputError
 from spiritsafe.staging import check_target, publish, recover, staging
+from spiritsafe.state.folder import stored
+from spiritsafe.state.join import joined
 from spiritsafe.watch import state as state_folder
 from spiritsafe.watch.changes import Case, follow
 from spiritsafe.watch.growth import Group, Growth
-from spiritsafe.watch.join import joined, older
-from spiritsafe.watch.partitions import Partitions, stored
+from spiritsafe.watch.partitions import Partitions, told
 from spiritsafe.watch.segments import Looks, Seen
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Watch:
         self._lock = state_folder.locked(state / "lock")
         try:
             state_folder.checked(state / "state.json", folder)
-            self.partitions = Partitions(state)
+            self.partitions = Partitions(state, folder, format)
             self.growth = Growth(state / "growth.db", half_life=rhythm.half_life)
         except BaseException:
             os.close(self._lock)
@@ -96,6 +97,12 @@ class Watch:
         self._warned: dict[str, tuple[int, int]] = {}
         self._links_at: int | None = None
         self._news = False
+        for path in sorted(set(self.partitions.state.damaged)):
+            self.tell(
+                "damaged",
+                segment=path,
+                hint="what was kept of it is removed; a file that is there is read again",
+            )
         self.cases, self._campaigns_at = _earlier(out)
         self._catch_up()
 
@@ -110,6 +117,7 @@ class Watch:
     def close(self) -> None:
         """Give the state back."""
         self.growth.close()
+        self.partitions.close()
         os.close(self._lock)
 
     @property
@@ -174,9 +182,8 @@ class Watch:
         since = now - self.rhythm.window
         with staging(self.out) as work:
             with self._engine(work) as engine:
-                taken = joined(
-                    self.partitions, self.folder, work, since=since, until=now, skipped=self._looks.skipped
-                )
+                entries = self.partitions.entries(self.folder)
+                taken = joined(engine, entries, work, since=since, until=now, skipped=self._looks.skipped)
                 result = pipeline.conclude(
                     engine, taken, settings=self.settings, reference=self.reference, progress=self.progress
                 )
@@ -210,7 +217,7 @@ class Watch:
         return self.campaigns(now=now, reason=reason) if reason else None
 
     def _take_one(self, seen: Seen, engine: DuckDB, now: int) -> int:
-        made = self.partitions.take(seen, engine, settings=self.settings, format=self.format, now=now)
+        made = self.partitions.take(seen, engine, settings=self.settings, now=now)
         if made is None:
             return 0
         self._tried.add(made.name)
@@ -223,13 +230,10 @@ class Watch:
             )
             return 0
         if made.rows:
-            self._count(engine, made.name, now)
+            self.growth.add(engine, made.name, made.parts, now=now)
             self._news = True
-        self.tell("segment", segment=made.name, exchanges=made.rows, rejected=made.scanned["rejected"])
+        self.tell("segment", **told(made))
         return 1
-
-    def _count(self, engine: DuckDB, name: str, now: int) -> None:
-        self.growth.add(engine, name, self.partitions.folder(name) / "sketch.parquet", now=now)
 
     def _catch_up(self) -> None:
         """Count the partitions that a killed watch did not."""
@@ -239,15 +243,19 @@ class Watch:
         if missing:
             with staging(self.state / "work") as work, self._engine(work) as engine:
                 for name in missing:
-                    self._count(engine, name, self.partitions.segments[name].taken)
+                    one = self.partitions.segments[name]
+                    self.growth.add(engine, name, one.parts, now=one.taken)
         self.growth.forget(sorted(counted - there))
 
     def _expire(self, since: int) -> None:
-        names = older(self.partitions, since)
+        """Let go what holds nothing from ``since`` on, or holds nothing at all and was taken before; pack what is small."""
+        ends = {name: one.last if one.rows else one.taken for name, one in self.partitions.segments.items()}
+        names = [name for name, end in ends.items() if end < since]
         self.partitions.expire(names)
         self.growth.forget(names)
         if names:
             self.tell("expired", segments=len(names))
+        self.partitions.pack(self.growth.counted())
 
     def _beside(
         self, final: Path, cases: list[Case], changed: list[dict[str, Any]], since: int, now: int

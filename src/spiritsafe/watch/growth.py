@@ -22,10 +22,11 @@ from spiritsafe.engine import quoted
 from spiritsafe.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from spiritsafe.engine.duckdb import DuckDB
+    from spiritsafe.state.parts import Part
 
 LAYERS = ("text", "item", "payment", "device", "network", "retry")
 """``text``: runs of words, one in ``_SAMPLE`` by hash, of prompts and system texts; ``item``: whole prompts; ``retry``: parties
@@ -125,13 +126,13 @@ class Growth:
         with _storage(self.path):
             return {name for (name,) in self._db.execute("SELECT segment FROM counted")}
 
-    def add(self, engine: DuckDB, name: str, sketch: Path, *, now: int) -> None:
-        """Count a segment, once. ``sketch``: the file of its sketches; exchanges after ``now`` count as at ``now``."""
+    def add(self, engine: DuckDB, name: str, found: Sequence[Part], *, now: int) -> None:
+        """Count a segment, once. ``found``: its parts; exchanges after ``now`` count as at ``now``."""
         with _storage(self.path):
             with self._transaction():
                 self._rebase(now)
             before = self._db.execute("SELECT body, party, time FROM refused").fetchall()
-        rows, refused = self._rows(engine, sketch, now, before)
+        rows, refused = self._rows(engine, found, now, before)
         with _storage(self.path), self._transaction():
             self._db.execute("INSERT INTO counted VALUES (?)", (name,))
             self._db.execute("DELETE FROM new")
@@ -188,14 +189,20 @@ class Growth:
         with _storage(self.path), self._transaction():
             self._db.executemany("DELETE FROM counted WHERE segment = ?", [(name,) for name in segments])
 
-    def _rows(self, engine: DuckDB, sketch: Path, now: int, before: Any) -> tuple[list[Any], list[Any]]:
+    def _rows(
+        self, engine: DuckDB, found: Sequence[Part], now: int, before: Any
+    ) -> tuple[list[Any], list[Any]]:
         """What to count: a row for each layer, value and party, with latest and total weight and the value's name.
 
         And the refusals of the last minute: what is sent on after them is in the next segment. ``before``: theirs.
         """
-        engine.execute(
-            f"CREATE OR REPLACE TEMP VIEW segment AS SELECT * FROM read_parquet('{quoted(sketch)}')"
-        )
+        pieces = [
+            f"SELECT * FROM read_parquet('{quoted(one.folder / 'sketch.parquet')}') "
+            f"WHERE place >= {one.at} AND place < {one.at + one.rows}"
+            for one in found
+            if one.rows
+        ]
+        engine.execute(f"CREATE OR REPLACE TEMP VIEW segment AS {' UNION ALL BY NAME '.join(pieces)}")
         begin = int(engine.scalar("SELECT min(time) FROM segment"))
         landmark = self._fact("landmark", min(begin, now))
         engine.execute(
@@ -212,7 +219,7 @@ class Growth:
             f"SELECT {2 + index}, md5_number_lower({column}), party, weight, {column} FROM sent WHERE {column} IS NOT NULL"
             for index, column in enumerate(_COLUMNS)
         ]
-        found = engine.table(
+        counts = engine.table(
             f"WITH k AS ({' UNION ALL '.join([*numbers, *names])}) SELECT layer, (value >> 4)::BIGINT AS value, "
             "party, max(weight) AS latest, sum(weight) AS total, "
             "coalesce(nullif(max(name), ''), printf('%016x', max(value))) AS name FROM k GROUP BY ALL ORDER BY ALL"
@@ -225,7 +232,7 @@ class Growth:
             f"SELECT body, party, time FROM sent WHERE status IN {_REFUSED} AND body <> 0 "
             f"AND time > (SELECT max(time) FROM sent) - {_SOON}"
         )
-        return [*_listed(found), *_listed(sent_on)], _listed(late)
+        return [*_listed(counts), *_listed(sent_on)], _listed(late)
 
     def _rebase(self, now: int) -> None:
         """Move the landmark to ``now`` when it is far back: weights are scaled by a power of two, which is exact."""

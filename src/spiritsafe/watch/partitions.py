@@ -1,122 +1,146 @@
-"""Partitions: what is kept of each segment, so that its text is read once.
+"""Partitions: what a watch keeps of each segment, as parts of a state (``spiritsafe.state``), so that text is read once.
 
-A partition is a folder that is written under another name, made durable and renamed. That it is there *is* the record
-that its segment was taken: however a watch ends, a segment was taken whole or not at all, and never twice.
+That all parts of a segment are there *is* the record that it was taken: however a watch ends, a segment was taken whole or
+not at all, and never twice. A scan or a Spark job over the same folder may have made them as well.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from hashlib import blake2b
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-
-from spiritsafe import pipeline, sources
-from spiritsafe.campaigns.stored import Table
-from spiritsafe.errors import InputChanged, InputError, StorageError
-from spiritsafe.staging import place, sync
+from spiritsafe.errors import InputChanged, InputError
+from spiritsafe.sources import LogFile
+from spiritsafe.staging import sync
+from spiritsafe.state import plan
+from spiritsafe.state.folder import Folder, stored
+from spiritsafe.state.pack import pack
+from spiritsafe.state.scan import fill
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from spiritsafe.engine.duckdb import DuckDB
     from spiritsafe.settings import Settings
+    from spiritsafe.state.parts import Part
     from spiritsafe.watch.segments import Seen
-
-_MAKING, _GONE = ".making-", ".gone-"
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment that was taken.
+    """A segment that was looked at: its ``parts``, or the ``reason`` why nothing of it could be read.
 
-    ``first``, ``last``: microseconds of its earliest and latest exchange (0 without any); ``taken``: when. ``present``
-    and ``scanned`` as ``sources.Reading`` counts them. ``reason``: why nothing of it could be read, if so.
+    ``taken``: when, microseconds. ``first``, ``last``: microseconds of its earliest and latest exchange (0 without any).
     """
 
     name: str
     size: int
     modified: int
-    rows: int
-    first: int
-    last: int
     taken: int
-    present: list[str]
-    scanned: dict[str, Any]
+    parts: tuple[Part, ...] = ()
     reason: str | None = None
+
+    @property
+    def facts(self) -> tuple[int, int]:
+        """Size and time of change of its file."""
+        return self.size, self.modified
+
+    @property
+    def rows(self) -> int:
+        """Its exchanges."""
+        return sum(one.rows for one in self.parts)
+
+    @property
+    def rejected(self) -> int:
+        """Its records that were set aside."""
+        return sum(one.scanned["rejected"] for one in self.parts)
+
+    @property
+    def first(self) -> int:
+        """Microseconds of the earliest exchange."""
+        return min((one.first for one in self.parts if one.rows), default=0)
+
+    @property
+    def last(self) -> int:
+        """Microseconds of the latest exchange."""
+        return max((one.last for one in self.parts if one.rows), default=0)
 
 
 class Partitions:
-    """All partitions of a state folder: ``segments`` by name, and ``expired``: facts of those that were deleted.
+    """The segments of ``folder`` that ``state`` has: ``segments`` by name, and ``expired``: facts of those that were let go.
 
-    For one process at a time. What a killed one left half done is removed. Raises StorageError.
+    Of a segment that was taken as two different files the later one counts. Raises StorageError.
     """
 
-    def __init__(self, state: Path) -> None:
-        self.root = state / "segments"
+    def __init__(self, state: Path, folder: Path, format: str | None) -> None:
+        self.state = Folder(state)
+        self._folder = Path(os.path.realpath(folder))
+        self._format = format
         self._expired_file = state / "expired.jsonl"
         self.segments: dict[str, Segment] = {}
-        with stored(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            for path in sorted(self.root.iterdir()):
-                if path.name.startswith((_MAKING, _GONE)):
-                    shutil.rmtree(path)
-                else:
-                    made = Segment(**json.loads((path / "segment.json").read_text("utf-8")))
-                    self.segments[made.name] = made
+        with stored(state):
             self.expired = self._read_expired()
-            for name in self.expired.keys() & self.segments.keys():
-                self._remove(name)
+        self.refresh()
 
-    def folder(self, name: str) -> Path:
-        """Where the partition of the segment ``name`` is."""
-        return self.root / blake2b(name.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    def close(self) -> None:
+        """Let others be alone with the state."""
+        self.state.close()
+
+    def refresh(self) -> None:
+        """Look at what is there: a scan may have taken segments, too, and packs move parts."""
+        self.segments = {name: one for name, one in self.segments.items() if one.reason is not None}
+        for one in plan.gone(self.state, [str(self._folder)], set(), {"format": self._format}, check=True):
+            name, facts = os.path.relpath(one.shown, self._folder), one.parts[0].facts
+            if self.expired.get(name) != facts:
+                taken = max(part.taken for part in one.parts)
+                self.segments[name] = Segment(name, *facts, taken, tuple(one.parts))
 
     def knows(self, name: str) -> tuple[int, int] | None:
         """Size and time of change of a segment that was taken, expired or not; None when it was not."""
         one = self.segments.get(name)
-        return (one.size, one.modified) if one else self.expired.get(name)
+        return one.facts if one else self.expired.get(name)
 
-    def take(
-        self, seen: Seen, engine: DuckDB, *, settings: Settings, format: str | None, now: int
-    ) -> Segment | None:
-        """Make the partition of a segment; durable on return. None when the file changed or went away meanwhile.
+    def take(self, seen: Seen, engine: DuckDB, *, settings: Settings, now: int) -> Segment | None:
+        """Make the parts of a segment; durable on return. None when the file changed or went away meanwhile.
 
-        What cannot be read at all becomes a partition without rows, with the reason. Raises StorageError.
+        What cannot be read at all becomes a segment without parts, with the reason. Raises StorageError.
         """
-        final = self.folder(seen.name)
-        making = final.with_name(_MAKING + final.name)
-        with stored(making):
-            making.mkdir()
-            try:
-                made = _read(seen, engine, making, settings=settings, format=format, now=now)
-                if made is None:
-                    return None
-                if made.reason is not None:
-                    for path in making.iterdir():
-                        path.unlink()
-                (making / "segment.json").write_text(json.dumps(asdict(made), sort_keys=True), "utf-8")
-                if seen.name in self.segments:  # it had no exchange, and was mended since
-                    self._remove(seen.name)
-                place(making, final)
-            finally:
-                shutil.rmtree(making, ignore_errors=True)
+        asked = {
+            "format": self._format, "since": None, "until": None, "batch_rows": settings.batch_rows,
+            "memory": settings.memory, "taken": now,
+        }  # fmt: skip
+        file = LogFile(seen.path, *seen.facts, named=False)
+        try:
+            entry = plan.entry(self.state, file, asked, check=True)
+            fill(entry, engine, threads=settings.threads)
+            made = Segment(seen.name, *seen.facts, now, tuple(entry.parts))
+        except InputChanged:
+            return None
+        except InputError as error:
+            if not Path(seen.path).exists():
+                return None
+            made = Segment(seen.name, *seen.facts, now, reason=error.message)
         self.segments[made.name] = made
         return made
 
+    def entries(self, folder: Path) -> list[plan.Entry]:
+        """What a scan of ``folder`` would read, as the state has it, in its order."""
+        made: list[plan.Entry] = []
+        for name, one in self.segments.items():
+            entry = plan.Entry(str(folder / name), one.size, named=False, found=list(one.parts))
+            if one.reason is not None:
+                entry.error = InputError(one.reason, where=entry.shown)
+            made.append(entry)
+        return sorted(made, key=lambda one: one.shown)
+
     def expire(self, names: list[str]) -> None:
-        """Delete partitions; that they were taken is remembered as long as their files are there."""
-        if not names:
-            return
-        with stored(self._expired_file):
-            with self._expired_file.open("a", encoding="utf-8") as file:
+        """Let segments go; that they were taken is remembered as long as their files are there.
+
+        Their folders are deleted as soon as no other scan uses the state, and a pack when all of it is let go.
+        """
+        if names:
+            with stored(self._expired_file), self._expired_file.open("a", encoding="utf-8") as file:
                 for name in names:
                     one = self.segments[name]
                     file.write(json.dumps([name, one.size, one.modified]) + "\n")
@@ -124,11 +148,23 @@ class Partitions:
                 os.fsync(file.fileno())
             for name in names:
                 self.expired[name] = self.segments[name].size, self.segments[name].modified
-                self._remove(name)
+                del self.segments[name]
+        self.state.tidy(self._unused())
+
+    def pack(self, counted: set[str]) -> int:
+        """Put small parts of segments that were ``counted`` together, if nobody else uses the state. Returns how many packs."""
+        mine = [one for _, one in sorted(self.segments.items()) if one.name in counted or not one.rows]
+        made = pack(self.state, [part for one in mine for part in one.parts])
+        if made:
+            self.refresh()
+        return made
 
     def forget(self, there: set[str]) -> None:
-        """Forget expired segments whose files are no longer ``there``."""
-        kept = {name: facts for name, facts in self.expired.items() if name in there}
+        """Forget expired segments whose files are no longer ``there``, and no part either: a pack keeps some for a while."""
+        if self.expired.keys() <= there:
+            return
+        known = {os.path.relpath(one.path, self._folder) for one in self.state.all()}
+        kept = {name: facts for name, facts in self.expired.items() if name in there | known}
         if len(kept) == len(self.expired):
             return
         with stored(self._expired_file):
@@ -140,13 +176,16 @@ class Partitions:
             half.replace(self._expired_file)
         self.expired = kept
 
-    def _remove(self, name: str) -> None:
-        path = self.folder(name)
-        gone = path.with_name(_GONE + path.name)
-        path.rename(gone)
-        sync(self.root)
-        shutil.rmtree(gone)
-        self.segments.pop(name, None)
+    def _unused(self) -> list[Path]:
+        """Folders of which all parts belong to segments that were let go, or were taken again later."""
+        mine = {part.path: one.facts for one in self.segments.values() for part in one.parts}
+        live: set[Path] = set()
+        dead: set[Path] = set()
+        for one in self.state.all():
+            name = os.path.relpath(one.path, self._folder)
+            old = self.expired.get(name) == one.facts or mine.get(one.path, one.facts) != one.facts
+            (dead if old and one.format == self._format else live).add(one.folder)
+        return sorted(dead - live)
 
     def _read_expired(self) -> dict[str, tuple[int, int]]:
         if not self._expired_file.exists():
@@ -156,76 +195,11 @@ class Partitions:
             try:
                 name, size, modified = json.loads(line)
             except ValueError:
-                continue  # torn by a kill: its partition is still there and expires again
+                continue  # torn by a kill: its parts are still there and expire again
             found[name] = size, modified
         return found
 
 
-def _read(
-    seen: Seen, engine: DuckDB, work: Path, *, settings: Settings, format: str | None, now: int
-) -> Segment | None:
-    rows, first, last = 0, np.iinfo(np.int64).max, np.iinfo(np.int64).min
-    try:
-        reading = sources.read(
-            [seen.path],
-            format=format,
-            engine=engine,
-            rejects=work / "rejected.jsonl",
-            batch_rows=settings.batch_rows,
-        )
-        with (
-            (work / "projection.bin").open("wb") as points,
-            Table(work / "sketch.parquet") as narrow,
-            Table(work / "text.parquet") as text,
-        ):
-            for made, projections, kept in pipeline.sketches(reading, threads=settings.threads):
-                points.write(projections)
-                narrow.write(_plain(made))
-                text.write(kept)
-                times = made.column("time").to_numpy()
-                rows, first, last = rows + times.size, min(first, times.min()), max(last, times.max())
-    except InputChanged:
-        return None
-    except InputError as error:
-        if not Path(seen.path).exists():
-            return None
-        facts = {
-            "files": 1,
-            "records": 0,
-            "accepted": 0,
-            "rejected": 0,
-            "outside": 0,
-            "other": 0,
-            "repaired": 0,
-        }
-        nothing: dict[str, Any] = {
-            **facts,
-            "formats": {},
-            "set_aside": {},
-            "unread": {},
-            "unknown_columns": {},
-        }
-        return Segment(seen.name, *seen.facts, 0, 0, 0, now, [], nothing, reason=error.message)
-    # Names of files are put in when a step tells of them: the folder may be called otherwise by then.
-    scanned = {**reading.scanned, "formats": sorted(reading.scanned["formats"].values())}
-    times = (int(first), int(last)) if rows else (0, 0)
-    return Segment(seen.name, *seen.facts, rows, *times, now, sorted(reading.present), scanned)
-
-
-def _plain(made: pa.RecordBatch) -> pa.RecordBatch:
-    """The sketch with the file's name as plain text, so that sketches of many files can be joined."""
-    index = made.schema.get_field_index("source_file")
-    return made.set_column(index, "source_file", made.column(index).cast(pa.string()))
-
-
-@contextmanager
-def stored(where: Path) -> Generator[None]:
-    """An OSError inside the block becomes a StorageError that names the file."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"the state cannot be written: {error.strerror or error}",
-            where=str(error.filename or where),
-            hint="make room or choose another folder with --state; what was taken is kept",
-        ) from error
+def told(one: Segment) -> dict[str, Any]:
+    """What an event says of a segment."""
+    return {"segment": one.name, "exchanges": one.rows, "rejected": one.rejected}

@@ -11,7 +11,7 @@ from spiritsafe import __version__
 from spiritsafe.errors import StorageError, UsageError
 from spiritsafe.features import FINGERPRINT_VERSION
 from spiritsafe.staging import sync
-from spiritsafe.watch.partitions import stored
+from spiritsafe.state.folder import stored
 
 
 def beside(out: Path) -> Path:

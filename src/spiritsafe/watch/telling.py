@@ -75,6 +75,7 @@ def words(event: str, facts: dict[str, Any]) -> str:
 _WORDS = {
     "segment": "taken: {segment} ({exchanges:,} exchanges)",
     "set_aside": "set aside: {segment}: {reason}",
+    "damaged": "kept, but damaged: {segment}",
     "changed": "changed after it was taken: {segment}",
     "campaigns": "campaign step ({reason}): {found} campaigns among {exchanges:,} exchanges of {accounts:,} accounts, "
     "{since:.16} to {until:.16}",
