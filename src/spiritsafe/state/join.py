@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from spiritsafe import sources
 from spiritsafe.campaigns import kept
+from spiritsafe.campaigns.projections import POINTS
 from spiritsafe.campaigns.stored import Table
 from spiritsafe.pipeline import Numbers
 from spiritsafe.state import parts
