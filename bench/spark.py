@@ -30,7 +30,6 @@ import pyarrow.parquet as pq
 import scan as scans
 from spiritsafe import pipeline, spread
 from spiritsafe.engine.spark import Spark
-from spiritsafe.features import kernel
 from spiritsafe.settings import Settings
 from spiritsafe.state.folder import Folder
 from standalone import Standalone
@@ -211,9 +210,9 @@ def reading(logs: Path, workers: int, folder: Path) -> dict[str, float]:
 
 
 def warm(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
-    """Import and compile what stage A needs."""
-    empty = pa.array(["warm"])
-    kernel.fingerprints(empty, threads=1)
+    """Start the Python of an executor and import what stage A needs."""
+    import spiritsafe.state  # noqa: F401, PLC0415 - on the executor
+
     yield pa.record_batch({"n": pa.array([item["n"]], pa.int64())})
 
 
