@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,8 +212,7 @@ def reading(logs: Path, workers: int, folder: Path) -> dict[str, float]:
 
 def warm(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """Start the Python of an executor and import what stage A needs."""
-    import spiritsafe.state  # noqa: F401, PLC0415 - on the executor
-
+    import_module("spiritsafe.state")
     yield pa.record_batch({"n": pa.array([item["n"]], pa.int64())})
 
 
