@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,6 @@ import pyarrow.parquet as pq
 import scan as scans
 from spiritsafe import pipeline, spread
 from spiritsafe.engine.spark import Spark
-from spiritsafe.features import kernel
 from spiritsafe.settings import Settings
 from spiritsafe.state.folder import Folder
 from standalone import Standalone
@@ -216,9 +216,8 @@ def reading(logs: Path, workers: int, folder: Path) -> dict[str, float]:
 
 
 def warm(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
-    """Import and compile what stage A needs."""
-    empty = pa.array(["warm"])
-    kernel.fingerprints(empty, threads=1)
+    """Start the Python of an executor and import what stage A needs."""
+    import_module("spiritsafe.state")
     yield pa.record_batch({"n": pa.array([item["n"]], pa.int64())})
 
 
