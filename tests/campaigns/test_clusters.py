@@ -269,7 +269,7 @@ def test_the_order_of_rows_changes_no_candidate(
     order = np.random.default_rng(seed).permutation(columns["who"].size)
     plain = candidates(make_log(**columns), layers, seed=0)
     moved = candidates(make_log(**{name: one[order] for name, one in columns.items()}), layers, seed=0)
-    back = {(one.kind, np.sort(order[one.rows]).tobytes()) for one in moved}
+    back = {(one.kind, np.sort(order[one.rows]).astype(one.rows.dtype).tobytes()) for one in moved}
     assert back == {(one.kind, one.rows.tobytes()) for one in plain}
 
 

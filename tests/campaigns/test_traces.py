@@ -177,7 +177,7 @@ def test_crossings_of_the_screening_hours_propose_a_group(read: Read):
     log, _ = read(records)
     assert log.traces.redeemed.time.size == 60
     assert log.has_role(np.arange(log.acc.size)).all()
-    proposed = list(clusters._by_crossing(log, np.arange(log.acc.size), 0))
+    proposed = list(clusters._by_crossing(log, clusters._Sent(log, np.arange(log.acc.size)), 0))
     assert {one.kind for one in proposed} == {"tied"}
     assert not proposed[0].tied, "what proposed it are events of other hours: cards and devices still count"
     assert names(log, np.unique(log.row_party[proposed[0].rows])) == [f"a{i}" for i in range(6)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -350,17 +349,3 @@ def test_any_json_is_read(body: Any, more: Any):
             record[key] is None or type(record[key]) is int for key in record if key.endswith("tokens")
         )
     assert repr(body) == before
-
-
-def test_reading_a_usual_body_takes_microseconds():
-    body = {"model": "m", "messages": [{"role": "system", "content": "Be brief."}, USER, {"role": "assistant", "content": "x"},
-            USER], "temperature": 0.7, "max_tokens": 99, "stream": True}  # fmt: skip
-    asked = _dialect("chat").asked
-    best = float("inf")
-    for _ in range(7):
-        start = time.perf_counter()
-        for _ in range(2000):
-            asked(body)
-        best = min(best, (time.perf_counter() - start) / 2000)
-    # 5 µs is the aim; a machine under load is given four times that.
-    assert best < 20e-6, f"{best * 1e6:.1f} µs"
