@@ -292,8 +292,9 @@ ROOMS = [
 ]
 
 
-LOOKS: list[tuple[Any, int]] = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
-# What depends on the look; everything else that axe knows is asked of the first look only.
+LOOKS: list[tuple[Any, int]] = [("light", 1280), ("dark", 390), ("dark", 1280), ("light", 390)]
+# What depends on the look; everything else that axe knows is asked of the first look only, and nothing of the last two,
+# whose light and width were seen.
 BY_LOOK = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block", "target-size"]}}
 
 
@@ -312,6 +313,9 @@ def test_no_page_has_barriers_or_scrolls_sideways(browser: Browser, live: House)
             scheme, width = look
             page.set_viewport_size({"width": width, "height": 800})
             page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, look)
+            if look in LOOKS[2:]:
+                continue
             options = {"resultTypes": ["violations"], **(BY_LOOK if look != LOOKS[0] else {})}
             found = axe.Axe().run(page, options=options)
             wrong = [
@@ -320,7 +324,6 @@ def test_no_page_has_barriers_or_scrolls_sideways(browser: Browser, live: House)
                 if one["impact"] in {"serious", "critical"}
             ]
             assert wrong == [], (path, look)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, look)
     page.context.close()
 
 
