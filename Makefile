@@ -102,7 +102,7 @@ walls: $(VENV)/.installed-dev
 	$(BIN)/lint-imports --no-logo
 
 unit: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile # a file has fixtures that are dear to make; many tests wait for servers
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile # a file has fixtures that are dear to make
 
 cluster: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m cluster
