@@ -10,6 +10,7 @@
 #   make bench       the golden benchmark in some minutes: docs/benchmark.md, bench/results/golden.json, pictures
 #   make bench-full  all of it, about an hour; goes on where it was stopped. CORPUS=DIR SEED=N for other texts and seeds
 #   make bench-scan  time and memory of a scan
+#   make long        tests that take a minute and more between them, which `make test` leaves out
 #   make cluster     a Spark master with two workers on this machine, killed on the way; needs Java
 # They need python3 (3.11 or newer) with its venv module, make, and a package index for pip.
 
@@ -27,7 +28,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo console forum-demo test fix lint types walls unit cluster bench bench-full bench-scan clean
+.PHONY: help demo console forum-demo test fix lint types walls unit long cluster bench bench-full bench-scan clean
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
@@ -103,6 +104,9 @@ walls: $(VENV)/.installed-dev
 
 unit: $(VENV)/.installed-dev
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile # a file has fixtures that are dear to make
+
+long: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m long
 
 cluster: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m cluster

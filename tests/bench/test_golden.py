@@ -257,6 +257,7 @@ def test_a_corpus_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert "none" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path):
     cells = tmp_path / "cells.jsonl"
     some = menu.menu(TINY, 7)["static"]

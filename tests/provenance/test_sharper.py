@@ -146,6 +146,7 @@ def tables(house: Path) -> tuple[Subject, Teacher]:
     return _tables.subject(house / "case", plan["suspect"], (*teacher.keys, *teacher.decoys)), teacher
 
 
+@pytest.mark.long
 def test_a_case_gathers_the_teachers_scores_and_what_the_suspect_predicts(
     house: Path, command: Callable[..., subprocess.CompletedProcess[str]]
 ):

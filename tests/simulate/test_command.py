@@ -101,6 +101,7 @@ def test_a_run_that_is_killed_leaves_nothing_that_looks_finished(form: str, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "plan.toml"]
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_at_random_leaves_nothing_and_the_next_gives_the_same_bytes(tmp_path: Path):
     """``SPIRITSAFE_KILLS`` says how often (2)."""
     plan = tmp_path / "plan.toml"

@@ -187,6 +187,7 @@ print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["A1", "byo_key_app"])
 def test_memory_does_not_grow_with_the_exchanges(name: str, tmp_path: Path):
     peaks: list[int] = []

@@ -104,6 +104,7 @@ def test_killed_at_every_sixth_change_of_the_disk(parts: list[pa.Table], field: 
     assert same_store(field)
 
 
+@pytest.mark.long
 def test_killed_again_and_again_while_segments_come(
     parts: list[pa.Table], field: Any, start: Callable[..., subprocess.Popen[str]]
 ):
