@@ -194,20 +194,17 @@ def _late_turn(labels: Any, tested: Any, *, thinned: bool = False) -> float:
     were dropped, which makes returns at once rarer for independent customers, too: of those within a share f of their mean
     gap by (1 - exp(-``_CLOSE``)) / (1 - exp(-f)); a little more is allowed for.
     """
-    _, dense, count = np.unique(labels, return_inverse=True, return_counts=True)
-    if count.size < 2 or dense.size <= count.size or not tested.any():
+    _, place = dense(labels)
+    count = np.bincount(place)
+    if count.size < 2 or place.size <= count.size or not tested.any():
         return 0.0
-    turn = dense.size / count
+    turn = place.size / count
     bets: list[float] = []
     for part in _PARTS_OF_A_TURN:
         reach = np.maximum(1, (turn * part).astype(np.int64))
         slack = _slack(part) if thinned else 0.0
         bets += [
-            float(
-                _martingales.no_early_turn(
-                    dense.astype(np.int64), tested, reach, share, slack, np.zeros(count.size)
-                )
-            )
+            float(_martingales.no_early_turn(place, tested, reach, share, slack, np.zeros(count.size)))
             for share in (0.1, 0.6)
         ]
     return _mixed(bets)
