@@ -147,3 +147,14 @@ def test_a_pool_of_items_brings_members_no_traffic_without_the_text(make_log: Ma
     (told,) = settle(log, [accused(log, "template", fixed), accused(log, "items", np.arange(who.size))])
     assert told.candidate.kind == "template"
     assert set(told.rows) == set(fixed)
+
+
+def test_members_by_turns_of_an_earlier_try_are_forgotten(make_log: MakeLog):
+    # Settling is tried under several bars, each time with the same verdicts.
+    log = group(make_log)
+    fixed = np.flatnonzero(log.template == 0)
+    large, small = accused(log, "template", fixed), accused(log, "template", fixed[: 10 * EACH])
+    small.joined = np.array([MEMBERS + BESIDE - 1])
+    told = settle(log, [large, small])
+    assert [one.parties.tolist() for one in told] == [list(range(MEMBERS))]
+    assert small.joined is None
