@@ -81,3 +81,26 @@ def test_where_nobody_was_left_out_nothing_is_read_again(
     verdict.tests = []
     assert readings.carries(verdict)
     assert verdict.alone is None
+
+
+def test_an_explanation_of_a_mixture_need_not_fit_a_part_of_it(
+    make_log: Callable[..., Log], make_layer: Callable[..., Layer]
+):
+    # The twenty send the text when they like; the sixty are dealt it in turn, on common cards.
+    readings, verdict = mixture(make_log, make_layer)
+    readings.log.exact[:] = np.arange(readings.log.acc.size) % 7
+    assert readings.explains(verdict, np.arange(MEMBERS, MEMBERS + BESIDE)), "the same seven items, by each"
+    readings.log.exact[:] = np.arange(readings.log.acc.size)
+    assert not readings.explains(verdict, np.arange(MEMBERS))
+    assert readings.explains(verdict, np.arange(4)), "too few to read"
+
+
+def test_the_stream_is_that_of_all_members_not_of_those_seen_in_the_choice(
+    make_log: Callable[..., Log], make_layer: Callable[..., Layer]
+):
+    readings, verdict = mixture(make_log, make_layer)
+    log, seen = readings.log, verdict.view
+    late = grounds.of_parties(log, seen, np.arange(10), np.arange(30))
+    assert np.unique(log.row_party[late.rows]).tolist() == list(range(30))
+    assert set(log.row_party[late.test]) == set(log.row_party[late.screen]) == set(range(10))
+    assert late.parties.tolist() == list(range(10))

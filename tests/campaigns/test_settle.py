@@ -158,3 +158,56 @@ def test_members_by_turns_of_an_earlier_try_are_forgotten(make_log: MakeLog):
     told = settle(log, [large, small])
     assert [one.parties.tolist() for one in told] == [list(range(MEMBERS))]
     assert small.joined is None
+
+
+def test_what_joined_a_campaign_that_does_not_carry_is_heard_without_it(make_log: MakeLog):
+    log = group(make_log)
+    fixed = np.flatnonzero(log.template == 0)
+    large, small = accused(log, "template", fixed), accused(log, "template", fixed[: 10 * EACH])
+    asked: list[int] = []
+
+    def carries(one: Verdict) -> bool:
+        # Each passes by itself; the larger no longer once it has taken in the other.
+        asked.append(id(one))
+        return one is small or asked.count(id(large)) == 1
+
+    told = settle(log, [large, small], carries=carries)
+    assert [one.label for one in told] == ["campaign"]
+    assert told[0] is small
+    assert set(told[0].rows) == set(fixed[: 10 * EACH])
+
+
+def test_members_told_without_roles_stay_so_when_their_campaign_grows(
+    make_log: MakeLog, make_layer: MakeLayer
+):
+    log = mixture(make_log)
+    holds = [(p, f"card {p % 6}" if p < MANY else f"own {p}") for p in range(MANY + FEW)]
+    layers = {"payment": make_layer("payment", holds, log.parties)}
+    whole = accused(log, "template", np.arange(log.acc.size))
+    part = accused(log, "template", np.flatnonzero(log.acc < MANY // 2))
+
+    def carries(one: Verdict) -> bool:
+        return one is part or bool(np.isin(np.arange(MANY), one.parties).all())
+
+    told = settle(log, [whole, part], layers, carries=carries)
+    assert [(one.label, one.parties.tolist()) for one in told] == [("campaign", list(range(MANY)))]
+
+
+def test_an_explanation_that_does_not_fit_the_crowd_alone_takes_nobody_out(make_log: MakeLog):
+    log = swallowed(make_log)
+    crowd = np.flatnonzero(log.acc >= MEMBERS)
+    asked: list[list[int]] = []
+
+    def explains(_: Verdict, parties: np.ndarray) -> bool:
+        asked.append(parties.tolist())
+        return False
+
+    told = settle(
+        log,
+        [accused(log, "template", np.arange(log.acc.size))],
+        None,
+        [accused(log, "items", crowd)],
+        explains=explains,
+    )
+    assert asked == [list(range(MEMBERS, MEMBERS + 4))]
+    assert told[0].parties.size == MEMBERS + 4

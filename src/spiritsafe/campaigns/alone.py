@@ -18,7 +18,7 @@ from spiritsafe.campaigns.verdict import Alone
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.coordination import Test
-    from spiritsafe.campaigns.evidence import Margins
+    from spiritsafe.campaigns.evidence import Margins, View
     from spiritsafe.campaigns.intent import Reference
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
@@ -54,7 +54,7 @@ class Readings:
             return True
         if kept.size < LEAST_PARTIES:
             return False
-        key = id(verdict), kept.tobytes()
+        key = id(verdict), verdict.parties.tobytes()
         if key not in self._read:
             self._read[key] = self._reading(verdict, kept)
         one = self._read[key]
@@ -64,12 +64,24 @@ class Readings:
         verdict.alone = Alone(int(kept.size), grounds.combined(one.tests), one.named)
         return stands
 
+    def explains(self, verdict: Verdict, crowd: Any) -> bool:
+        """Whether an innocent explanation of ``verdict`` fits its parties in ``crowd`` (int64) alone; so it does for too few."""
+        kept = np.intersect1d(verdict.view.parties, crowd)
+        if kept.size < LEAST_PARTIES:
+            return True
+        seen = grounds.of_parties(self.log, verdict.view, kept, crowd)
+        return any(one.fits == "yes" for one in hypotheses.heard(self.log, seen, self._tests(verdict, seen)))
+
+    def _tests(self, verdict: Verdict, seen: View) -> list[Test]:
+        one = verdict.candidate
+        return evidence.tests(
+            self.log, seen, self.layers, self.projections, self.margins, tied=one.tied, alike=one.alike
+        )
+
     def _reading(self, verdict: Verdict, kept: Any) -> Reading:
         log, candidate = self.log, verdict.candidate
-        seen = grounds.of_parties(log, verdict.view, kept)
-        tests = evidence.tests(
-            log, seen, self.layers, self.projections, self.margins, tied=candidate.tied, alike=candidate.alike
-        )
+        seen = grounds.of_parties(log, verdict.view, kept, verdict.parties)
+        tests = self._tests(verdict, seen)
         score = intent.score(log, candidate, seen.screen)
         p_value = self.reference.p_value(score, candidate.kind, kept.size)
         named = verdict.named and intent.named(candidate, score, p_value)

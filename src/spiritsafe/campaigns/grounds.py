@@ -183,16 +183,20 @@ def without_hub(log: Log, seen: View, layer: Layer) -> tuple[str, View] | None:
     hub = int(np.argmax(holders))
     if holders[hub] < 2:
         return None
-    left = np.setdiff1d(seen.parties, layer.party[layer.value == hub])
-    return layer.names[hub], of_parties(log, seen, left)
+    gone = layer.party[layer.value == hub]
+    everybody = np.setdiff1d(log.row_party[seen.rows], gone)
+    return layer.names[hub], of_parties(log, seen, np.setdiff1d(seen.parties, gone), everybody)
 
 
-def of_parties(log: Log, seen: View, parties: Any) -> View:
-    """What is left of a candidate with these of its parties (int64, sorted) alone."""
-    stays = np.zeros(log.parties, bool)
-    stays[parties] = True
-    kept, screen, test = (rows[stays[log.row_party[rows]]] for rows in (seen.rows, seen.screen, seen.test))
-    return View(kept, screen, test, parties)
+def of_parties(log: Log, seen: View, parties: Any, everybody: Any) -> View:
+    """What is left of a candidate with these of its parties (int64, sorted) alone.
+
+    ``everybody`` (int64): whose exchanges make up the stream, those not seen in the slots of the choice, too.
+    """
+    stays, flows = np.zeros(log.parties, bool), np.zeros(log.parties, bool)
+    stays[parties] = flows[everybody] = True
+    screen, test = (rows[stays[log.row_party[rows]]] for rows in (seen.screen, seen.test))
+    return View(seen.rows[flows[log.row_party[seen.rows]]], screen, test, parties)
 
 
 def combined(tests: Sequence[Test]) -> float:

@@ -39,11 +39,13 @@ def settle(
     layers: Mapping[str, Layer] | None = None,
     excused: Sequence[Verdict] = (),
     carries: Callable[[Verdict], bool] = lambda _: True,
+    explains: Callable[[Verdict, Any], bool] = lambda *_: True,
 ) -> list[Verdict]:
     """One verdict a group of parties: accusations first, then what is left of the others. Sets members and rows.
 
     ``excused``: candidates that an innocent explanation fits; who stands in a home for such work only is taken out of it.
-    ``carries``: whether a verdict's members carry the accusation alone (``alone``).
+    ``carries``: whether a verdict's members carry the accusation alone; ``explains``: whether an excused one's explanation fits
+    some of its parties alone (both ``alone``).
     """
     for verdict in told:
         verdict.joined = None  # of an earlier try, under another bar
@@ -54,12 +56,22 @@ def settle(
     accused.sort(
         key=lambda v: (v.candidate.kind == "infrastructure", late[id(v)], -v.parties.size, -v.rows.size)
     )
-    homes = _homes(log, accused, face, layers)
-    for home in homes:
-        _spare(log, home, excused, layers)
-        if not carries(home):
-            _withdraw(log, home)
-    homes = [home for home in homes if home.label == "campaign"]
+    before = [(v.parties, v.probability, v.rows, v.joined) for v in accused]
+    while True:
+        homes = _homes(log, accused, face, layers)
+        for home in homes:
+            _spare(log, home, excused, layers, explains)
+        fallen = {id(home) for home in homes if not carries(home)}
+        if not fallen:
+            break
+        # What joined a home that does not carry may be a campaign without it.
+        for verdict, (verdict.parties, verdict.probability, verdict.rows, verdict.joined) in zip(
+            accused, before, strict=True
+        ):
+            if id(verdict) in fallen:
+                _withdraw(log, verdict)
+        before = [one for one, verdict in zip(before, accused, strict=True) if id(verdict) not in fallen]
+        accused = [verdict for verdict in accused if id(verdict) not in fallen]
     _rotate(log, homes, told, layers)
     others = [v for v in told if v.label != "campaign"]
     others.sort(key=lambda v: (_ORDER[v.label], v.candidate.kind == "infrastructure", -v.view.rows.size))
@@ -97,7 +109,7 @@ def _homes(
             _found(log, homes, verdict)
     for home in {id(home): home for home in grown}.values():
         # Who looked like a member of a small part may not look like one of the whole.
-        _members(log, home, home.rows, layers, kept=home.joined)
+        _members(log, home, home.rows, layers, by_role=home.by_role, kept=home.joined)
     for verdict in (one for one in accused if one.candidate.alike):
         _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
     return homes
@@ -126,11 +138,18 @@ def _apart(log: Log, homes: list[Verdict]) -> list[Verdict]:
     return kept
 
 
-def _spare(log: Log, home: Verdict, excused: Sequence[Verdict], layers: Mapping[str, Layer] | None) -> None:
+def _spare(
+    log: Log,
+    home: Verdict,
+    excused: Sequence[Verdict],
+    layers: Mapping[str, Layer] | None,
+    explains: Callable[[Verdict, Any], bool],
+) -> None:
     """Take out of a home the crowd of an excused candidate that it swallowed, as far as no card or device ties it.
 
     A campaign's items may be a benchmark's: its text then chains the benchmark's users to it, and the tests, which the
-    campaign carries, do not tell them apart. The candidate that the crowd is by itself was heard and explained.
+    campaign carries, do not tell them apart. The candidate that the crowd is by itself was heard and explained. That may have
+    been said of a mixture with the campaign: so it must fit the crowd alone, too.
     """
     for verdict in excused:
         _, index = np.unique(log.row_party[home.rows], return_inverse=True)
@@ -141,6 +160,8 @@ def _spare(log: Log, home: Verdict, excused: Sequence[Verdict], layers: Mapping[
             continue  # what explains a large part of a home should have explained the home
         if layers is not None:
             crowd &= ~members.tied(layers, home.parties, to=~crowd)
+        if not crowd.any() or not explains(verdict, home.parties[crowd]):
+            continue
         home.parties, home.probability = home.parties[~crowd], home.probability[~crowd]
         home.rows = home.rows[np.isin(log.row_party[home.rows], home.parties)]
 
@@ -241,7 +262,7 @@ def _join(
     Who plays a role may be the others in a mixture, not those who act under one hand. So where the members do not carry
     the accusation alone, they are told once more without their roles.
     """
-    rows = verdict.view.rows
+    rows, verdict.by_role = verdict.view.rows, True
     if verdict.label == "campaign":
         tied = verdict.candidate.kind == "infrastructure"
         _members(log, verdict, _working(log, rows) if tied else rows, layers)
@@ -250,6 +271,7 @@ def _join(
                 _join_by_turns(log, verdict, verdict.view, layers)
             return
         if not tied:
+            verdict.by_role = False
             _members(log, verdict, rows, layers, by_role=False)
             if carries(verdict):
                 return

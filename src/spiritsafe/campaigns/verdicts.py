@@ -138,7 +138,14 @@ def _decide(
     excused = [v for v in screened if _excused(v)]
     while True:
         least = bar(len(screened), many, fdr=settings.fdr)
-        told = settle(log, _labelled(log, heard, screened, least, settings), layers, excused, alone.carries)
+        told = settle(
+            log,
+            _labelled(log, heard, screened, least, settings),
+            layers,
+            excused,
+            alone.carries,
+            alone.explains,
+        )
         # What was decided together does not lower the bar for what is decided here.
         accused = sum(v.label == "campaign" and v.jointly is None for v in told)
         if accused >= many or many == 1:
