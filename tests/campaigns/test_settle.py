@@ -194,6 +194,15 @@ def test_members_told_without_roles_stay_so_when_their_campaign_grows(make_log: 
     assert [(one.label, one.parties.size) for one in told] == [("campaign", 2 * MEMBERS)]
 
 
+def test_what_infrastructure_chose_explains_nobodys_work(make_log: MakeLog):
+    log = swallowed(make_log)
+    crowd = np.flatnonzero(log.acc >= MEMBERS)
+    told = settle(
+        log, [accused(log, "template", np.arange(log.acc.size))], None, [accused(log, "dense", crowd)]
+    )
+    assert told[0].parties.size == MEMBERS + 4
+
+
 def test_an_explanation_that_does_not_fit_the_crowd_alone_takes_nobody_out(make_log: MakeLog):
     log = swallowed(make_log)
     crowd = np.flatnonzero(log.acc >= MEMBERS)

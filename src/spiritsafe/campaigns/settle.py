@@ -149,9 +149,10 @@ def _spare(
 
     A campaign's items may be a benchmark's: its text then chains the benchmark's users to it, and the tests, which the
     campaign carries, do not tell them apart. The candidate that the crowd is by itself was heard and explained. That may have
-    been said of a mixture with the campaign: so it must fit the crowd alone, too.
+    been said of a mixture with the campaign: so it must fit the crowd alone, too. What ties of infrastructure chose is
+    explained by them, not by its work.
     """
-    for verdict in excused:
+    for verdict in (one for one in excused if not one.candidate.tied):
         _, index = np.unique(log.row_party[home.rows], return_inverse=True)
         crowd = np.bincount(index, weights=np.isin(home.rows, verdict.view.rows)) > _MOSTLY * np.bincount(
             index

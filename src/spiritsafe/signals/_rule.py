@@ -45,6 +45,11 @@ def anywhere(rule: str) -> str:
     return _rule(rule).replace(_MARKS, "(marks | system_marks)")
 
 
+def work(rule: str) -> str:
+    """The rule holds in prompt and system text together, and neither speaks of thoughts or training: a product's work."""
+    return anywhere(every(rule, lacks("chain", "trace", "reconstruct", "training")))
+
+
 def select(*places: str, value: float = 1.0) -> str:
     """The rows of ``sketch`` for which a rule holds in one of its ``places``, with one ``value`` for all."""
     return (

@@ -5,7 +5,7 @@ Ordinary coding agents look the same in one exchange; the difference is in who r
 
 from __future__ import annotations
 
-from spiritsafe.signals._rule import anywhere, either, every, select
+from spiritsafe.signals._rule import anywhere, either, every, prompt, select
 
 TECHNIQUE = "AML.T0024.002"
 KIND = "role"
@@ -34,6 +34,15 @@ def coding_trajectory() -> str:
                 either("patch", "command"),
                 either("each_turn", "sequence"),
                 either("agent", "reason", "command"),
+            )
+        ),
+        prompt(
+            every(
+                "patch",
+                either("repository", "command", "agent"),
+                either(
+                    "observation", "each_turn", "sequence", every("thought_slot", either("command", "agent"))
+                ),
             )
         ),
     )

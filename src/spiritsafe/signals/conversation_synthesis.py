@@ -23,6 +23,16 @@ EXAMPLES = (
 def conversation_synthesis() -> str:
     """A dialogue is to be generated, between personas of a service."""
     return select(
-        prompt(every("dialogue", "personas", either("generate", "training"))),
+        prompt(
+            either(
+                every("dialogue", "personas", either("generate", "training", "language_model", "json")),
+                every(
+                    "dialogue",
+                    "generate",
+                    either("training", "diverse"),
+                    either("agent", "training", "json", "language_model"),
+                ),
+            )
+        ),
         anywhere(every("role_lock", either("instruction", "dialogue", "personas"))),
     )

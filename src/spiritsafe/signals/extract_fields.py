@@ -5,7 +5,7 @@ Evidence for an ordinary use; it never counts against anybody.
 
 from __future__ import annotations
 
-from spiritsafe.signals._rule import anywhere, either, every, select
+from spiritsafe.signals._rule import either, every, select, work
 
 TECHNIQUE = ""
 KIND = "product"
@@ -21,5 +21,5 @@ EXAMPLES = (
 def extract_fields() -> str:
     """Extraction is asked of a text at hand."""
     return select(
-        anywhere(every("extract", either("document", "json", "support"))),
+        work(every("extract", either("document", "json", "support"))),
     )

@@ -34,6 +34,11 @@ def instruction_bootstrapping() -> str:
             either(
                 every("generate", "instruction", "diverse", either("example", "language_model", "training")),
                 every("evolve", "prompt", either("rewrite", "generate", "instruction")),
+                every("evolve", "question", either("json", "answer_pair", "training", "given_answer")),
+                every("evolve", "generate", "question", "example"),
+                every("generate", "instruction", "example", either("answer_pair", "json", "given_answer")),
+                every("answer_pair", "instruction", either("generate", "extract", "training")),
+                every("generate", "training", "diverse", either("instruction", "question")),
                 every("generate", "answer_pair", either("training", "language_model", "diverse")),
                 every("generate", "task_list", either("diverse", "lines >= 6")),
             )

@@ -5,7 +5,7 @@ Evidence for an ordinary use; it never counts against anybody.
 
 from __future__ import annotations
 
-from spiritsafe.signals._rule import anywhere, has, select
+from spiritsafe.signals._rule import has, select, work
 
 TECHNIQUE = ""
 KIND = "product"
@@ -21,5 +21,5 @@ EXAMPLES = (
 def mend_code() -> str:
     """An error or a change in existing code."""
     return select(
-        anywhere(has("fix_code")),
+        work(has("fix_code")),
     )

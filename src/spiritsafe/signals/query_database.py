@@ -5,7 +5,7 @@ Evidence for an ordinary use; it never counts against anybody.
 
 from __future__ import annotations
 
-from spiritsafe.signals._rule import anywhere, every, lacks, select
+from spiritsafe.signals._rule import every, lacks, select, work
 
 TECHNIQUE = ""
 KIND = "product"
@@ -20,5 +20,5 @@ EXAMPLES = (
 def query_database() -> str:
     """A database query is asked for."""
     return select(
-        anywhere(every("sql", lacks("instruction"))),
+        work(every("sql", lacks("instruction"))),
     )

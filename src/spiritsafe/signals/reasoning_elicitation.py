@@ -40,6 +40,7 @@ def reasoning_elicitation() -> str:
             either(
                 every("chain", either("tag", "exhaustive", "final_answer")),
                 every("reason", "tag", either("final_answer", "exhaustive", "steps")),
+                every("reason", "exhaustive", "final_answer"),
                 every("steps", "final_answer"),
             )
         ),

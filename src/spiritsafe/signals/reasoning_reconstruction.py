@@ -31,8 +31,9 @@ def reasoning_reconstruction() -> str:
     """A given answer, a way back from it, and thinking as what is wanted."""
     return select(
         prompt(
-            every(
-                "given_answer", "reconstruct", either("chain", every("reason", either("steps", "question")))
+            either(
+                every("reconstruct", "given_answer", either("chain", "reason")),
+                every("reconstruct", "chain", either("question", "model_output", "training")),
             )
         ),
         anywhere(every("given_answer", "reconstruct", "chain", either("problem_frame", "steps"))),

@@ -29,8 +29,12 @@ def rubric_labelling() -> str:
     return select(
         prompt(
             either(
-                every("criteria", "score", either("model_output", "judge")),
-                every("score", "scale", either("model_output", "judge")),
+                every(
+                    "score", either("criteria", "scale"), either("model_output", "judge", "language_model")
+                ),
+                every("score", "scale", either("given_answer", "training")),
+                every("judge", "scale", either("model_output", "given_answer")),
+                every("criteria", "model_output", "scale"),
             )
         ),
         anywhere(every("score", "scale", "model_output", either("criteria", "judge"))),

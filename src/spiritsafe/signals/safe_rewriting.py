@@ -25,8 +25,10 @@ def safe_rewriting() -> str:
     return select(
         prompt(
             either(
-                every("rewrite", "unsafe", either("policy", "refusal")), every("rewrite", "policy", "refusal")
+                every("rewrite", "unsafe", either("policy", "refusal", "model_output", "given_answer")),
+                every("rewrite", "policy", either("refusal", "model_output", "given_answer")),
+                every("refusal", "model_output", either("policy", "unsafe"), either("generate", "prompt")),
             )
         ),
-        anywhere(every("rewrite", "unsafe", "refusal", "policy")),
+        anywhere(every("rewrite", "unsafe", "refusal", "policy", "model_output")),
     )

@@ -40,6 +40,10 @@ def tool_trajectory() -> str:
             either(
                 every("tool", "generate", "user_request", either("spec", "sequence", "diverse")),
                 every("tool", "generate", "spec", "sequence"),
+                every("tool", "spec", either("example", "training"), either("generate", "training")),
+                every("tool", "sequence", either("dialogue", "observation", "generate", "thought_slot")),
+                every("tool", "generate", "observation"),
+                every("action", "observation", either("thought_slot", "sequence")),
                 every("invent_tool", "tool", "spec", lacks("fix_code", "repository")),
             )
         ),

@@ -27,6 +27,9 @@ def trace_cleaning() -> str:
             either(
                 every("clean", either("trace", "chain")),
                 every(
+                    "clean", "reason", either("training", "thought_slot"), either("json", "training", "tag")
+                ),
+                every(
                     "resume",
                     either("chain", "trace", "reason"),
                     either("model_output", "dialogue", "trace", "chain"),

@@ -5,7 +5,7 @@ Evidence for an ordinary use; it never counts against anybody.
 
 from __future__ import annotations
 
-from spiritsafe.signals._rule import anywhere, every, lacks, select
+from spiritsafe.signals._rule import every, lacks, select, work
 
 TECHNIQUE = ""
 KIND = "product"
@@ -21,5 +21,5 @@ EXAMPLES = (
 def translate_text() -> str:
     """Translation is asked for."""
     return select(
-        anywhere(every("translate", lacks("judge"))),
+        work(every("translate", lacks("judge"))),
     )
