@@ -208,13 +208,9 @@ def heads(
     from spiritsafe.sharing.client import mirror  # noqa: PLC0415 - a fast --help
 
     with shown.session(config) as one:
-        kept = one.state.heads()
+        kept = one.state.head()
         if compare is None:
-            shown.tell(
-                {"head": kept[0] if kept else None},
-                kept[0].rstrip() if kept else "no head yet: pull first",
-                as_json,
-            )
+            shown.tell({"head": kept}, kept.rstrip() if kept else "no head yet: pull first", as_json)
             return
         origin = one.state.fact("origin") or ""
         said = mirror.compare(

@@ -143,14 +143,6 @@ class Log:
         """Boolean by row: True in the slots used to choose candidates, False in those used to test them."""
         return screening(self.time[rows])
 
-    def has_product(self, rows: Any) -> Any:
-        """Boolean by row: the work of a product (translation, triage, support, …); own affairs alone are anybody's."""
-        mask = (
-            sum(1 << bit for bit, name in enumerate(self.role_names) if name != "own_affairs")
-            & ~self.extraction
-        )
-        return (self.roles[rows] & np.uint64(mask)) != 0
-
     def largest_product(self, rows: Any) -> float:
         """Share of ``rows`` that do the most frequent product's work; own affairs are no product."""
         shares = [

@@ -150,7 +150,6 @@ def _read(state: State, member: Member, me: str, now: int) -> dict[str, Any]:
     known = state.members()
     said = use.judgements(kept)
     used, received = use.weigh(state, member.rules, me, now=now, fingerprint_version=FINGERPRINT_VERSION)
-    heads = state.heads()
 
     def name(identity: str) -> str:
         return known.get(identity, (identity[-12:], ""))[0]
@@ -184,7 +183,7 @@ def _read(state: State, member: Member, me: str, now: int) -> dict[str, Any]:
         ],
         "refused": [{"id": key, "why": why} for key, why in state.refused()[:500]],
         "waiting": len(state.waiting()),
-        "head": heads[0] if heads else None,
+        "head": state.head(),
     }  # fmt: skip
 
 

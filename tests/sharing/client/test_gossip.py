@@ -133,7 +133,7 @@ def test_a_hub_that_shows_less_than_it_showed_another_is_told(forum: Any, clock:
     notes(anna, "one")
     ben.pull()
     with ben.session() as one:
-        old = one.state.heads()[0]
+        old = one.state.head()
     notes(anna, "two")
     clock.now += 1_000_000
     anna.pull()
@@ -184,7 +184,7 @@ def test_the_hub_takes_only_a_members_own_and_fresh_word(forum: Any, clock: Any)
     with anna.session() as one, eve.session() as other:
         one.wire.about()
         other.wire.about()
-        head = one.state.heads()[0]
+        head = one.state.head()
 
         def post(by: Any, head: str, key: Any, now: int, audience: str = ORIGIN) -> None:
             by.wire.post(SEEN, jcs(seen.statement(head, key, audience=audience, now=now)))

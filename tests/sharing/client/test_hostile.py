@@ -205,7 +205,7 @@ def test_two_histories_are_found_out_when_heads_are_compared(
     heads: dict[str, str] = {}
     for name, who in (("ben", ben), ("cleo", cleo)):
         with who.session() as one:
-            heads[name] = one.state.heads()[0]
+            heads[name] = one.state.head()
     with ben.session() as one:
         log_key, origin = one.hub.log_key, "forum.example/log"
         with pytest.raises(mirror.Forked, match="another log"):

@@ -47,7 +47,7 @@ def exchange(wire: Wire, state: State, key: Ed25519PrivateKey, *, me: str, now: 
 
     Raises Forked, with the evidence written beside the state, when the hub showed another member another log.
     """
-    newest = next(iter(state.heads()), None)
+    newest = state.head()
     if newest is None:
         return Heard()
     _say(wire, state, key, newest, me=me, now=now)
@@ -133,7 +133,7 @@ def _evidence(state: State, name: str, who: str, word: Word, now: int) -> str:
     """Both heads, each signed by the hub, theirs also by them: anybody can check it."""
     path = state.path.with_name(f"forked-{now}.json")
     told = {
-        "member": name, "identity": who, "they_saw": orjson.loads(word.envelope), "we_saw": state.heads()[0],
+        "member": name, "identity": who, "they_saw": orjson.loads(word.envelope), "we_saw": state.head(),
     }  # fmt: skip
     path.write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
     return path.name

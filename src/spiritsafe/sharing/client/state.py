@@ -219,9 +219,10 @@ class State:
         """Keep a signed head."""
         self._db.execute("INSERT OR IGNORE INTO heads VALUES (?, ?, ?)", (size, time, text))
 
-    def heads(self) -> list[str]:
-        """All signed heads, the newest first."""
-        return [row[0] for row in self._db.execute("SELECT text FROM heads ORDER BY size DESC, time DESC")]
+    def head(self) -> str | None:
+        """The newest signed head; None before the first pull."""
+        newest = "SELECT text FROM heads ORDER BY size DESC, time DESC LIMIT 1"
+        return next((text for (text,) in self._db.execute(newest)), None)
 
     def words(self) -> dict[str, Word]:
         """What each member, this one too, last said of the log, by identity."""

@@ -16,7 +16,7 @@ from spiritsafe.sharing.hub import books as ledgers
 from spiritsafe.sharing.hub import members
 from spiritsafe.sharing.hub.members import DAY
 from spiritsafe.sharing.hub.query import Misasked
-from spiritsafe.sharing.hub.reception import JSON, Answer, Call, Problem, own
+from spiritsafe.sharing.hub.reception import Answer, Call, Problem, as_json, own
 
 if TYPE_CHECKING:
     from spiritsafe.sharing.hub.books import Books
@@ -34,7 +34,7 @@ _ENTRY: Final = "seq, time, pseudonym, action, outcome, collection, earliest, la
 def about(hub: Any, now: int) -> Answer:
     """Who this hub is; for everybody, since one needs it to enrol."""
     public = keys.public(hub.key)
-    return _json(
+    return as_json(
         {"title": hub.title, "origin": hub.origin, "log_key": public, "time": now, "taxii": "/taxii2/"}
     )
 
@@ -42,7 +42,7 @@ def about(hub: Any, now: int) -> Answer:
 async def directory(call: Call, tx: Tx) -> Answer:
     """All members with their keys."""
     del call
-    return _json({"members": await members.directory(tx)})
+    return as_json({"members": await members.directory(tx)})
 
 
 async def enrol(call: Call, tx: Tx, books: Books) -> Answer:
@@ -50,14 +50,14 @@ async def enrol(call: Call, tx: Tx, books: Books) -> Answer:
     made = await members.enrol(tx, call.prepared, audience=books.origin, quota=call.hub.quota, now=call.now)
     call.member = made
     found = {"pseudonym": made.pseudonym, "identity": made.identity, "roles": sorted(made.roles)}
-    return _json(found | {"origin": books.origin}, 201)
+    return as_json(found | {"origin": books.origin}, 201)
 
 
 async def change_keys(call: Call, tx: Tx, books: Books) -> Answer:
     """Add or retire a key of the member who asks."""
     own(call)
     done = await members.changed(tx, call.member, call.prepared, audience=books.origin, now=call.now)
-    return _json(done, detail=done)
+    return as_json(done, detail=done)
 
 
 async def invite(call: Call, tx: Tx, books: Books) -> Answer:
@@ -70,7 +70,7 @@ async def invite(call: Call, tx: Tx, books: Books) -> Answer:
     if not isinstance(roles, list) or type(days) is not int or not 0 < days <= 365:
         raise Problem(422, "ProcessingError", "an invitation has roles and 1 to 365 days")
     code = await members.invite(tx, [str(role) for role in roles], now=call.now, lasts=days * DAY)
-    return _json(
+    return as_json(
         {"code": code, "expires": call.now + days * DAY}, 201, detail={"roles": sorted(map(str, roles))}
     )
 
@@ -89,7 +89,7 @@ async def make_token(call: Call, tx: Tx, books: Books) -> Answer:
     ):
         raise Problem(422, "ProcessingError", "a token has a name, a scope and 1 to 730 days")
     secret = await members.token(tx, call.member.number, name, scope, now=call.now, lasts=days * DAY)
-    return _json(
+    return as_json(
         {"token": secret, "expires": call.now + days * DAY}, 201, detail={"name": name, "scope": scope}
     )
 
@@ -100,7 +100,7 @@ async def end_token(call: Call, tx: Tx, books: Books, name: str) -> Answer:
     own(call)
     if not await members.revoke(tx, call.member.number, name, call.now):
         raise Problem(404, "Not found", "there is no such token, or it is revoked already")
-    return _json({}, detail={"name": name})
+    return as_json({}, detail={"name": name})
 
 
 async def head(call: Call, tx: Tx) -> Answer:
@@ -109,7 +109,7 @@ async def head(call: Call, tx: Tx) -> Answer:
     text = await ledgers.head(tx)
     if text is None:
         raise Problem(404, "Not found", "the log has no leaf yet")
-    return _json({"head": text})
+    return as_json({"head": text})
 
 
 async def leaf(call: Call, tx: Tx) -> Answer:
@@ -117,12 +117,12 @@ async def leaf(call: Call, tx: Tx) -> Answer:
     asked = _parameters(call.query, {"hash", "index"})
     if "hash" in asked:
         found = await ledgers.positions(tx, _hash(asked))
-        return _json({"indexes": found})
+        return as_json({"indexes": found})
     index = _number(asked, "index")
     hashes = await ledgers.leaves(tx, index, 1)
     if not hashes:
         raise Problem(404, "Not found", "the log has no such leaf")
-    return _json({"index": index, "hash": hashes[0].hex()})
+    return as_json({"index": index, "hash": hashes[0].hex()})
 
 
 async def leaves(call: Call, tx: Tx) -> Answer:
@@ -130,7 +130,7 @@ async def leaves(call: Call, tx: Tx) -> Answer:
     asked = _parameters(call.query, {"start", "count"})
     start = _number(asked, "start", 0)
     hashes = await ledgers.leaves(tx, start, _number(asked, "count", ledgers.MOST_LEAVES))
-    return _json({"start": start, "hashes": [one.hex() for one in hashes]})
+    return as_json({"start": start, "hashes": [one.hex() for one in hashes]})
 
 
 async def proof(call: Call, tx: Tx) -> Answer:
@@ -148,7 +148,7 @@ async def proof(call: Call, tx: Tx) -> Answer:
         spans = merkle.inclusion_spans(index, size)
     except AttestError as error:
         raise Problem(404, "Not found", error.message) from error
-    return _json({"index": index, "size": size, "proof": await _proof(tx, spans)})
+    return as_json({"index": index, "size": size, "proof": await _proof(tx, spans)})
 
 
 async def consistency(call: Call, tx: Tx) -> Answer:
@@ -160,7 +160,7 @@ async def consistency(call: Call, tx: Tx) -> Answer:
         spans = merkle.consistency_spans(first, second)
     except AttestError as error:
         raise Problem(404, "Not found", error.message) from error
-    return _json({"first": first, "second": second, "proof": await _proof(tx, spans)})
+    return as_json({"first": first, "second": second, "proof": await _proof(tx, spans)})
 
 
 async def audit(call: Call, tx: Tx) -> Answer:
@@ -179,7 +179,7 @@ async def audit(call: Call, tx: Tx) -> Answer:
     else:
         rows = await tx.all(_MINE, call.member.number, after, count)
         found = _mine(rows, call.member.number)
-    return _json({"entries": found} | ({"next": rows[-1][0]} if len(rows) == count and rows else {}))
+    return as_json({"entries": found} | ({"next": rows[-1][0]} if len(rows) == count and rows else {}))
 
 
 # A page of objects is a range of times of adding; of a member's own objects in it at most a thousand are counted.
@@ -265,7 +265,3 @@ def _hash(asked: dict[str, str]) -> bytes:
     if not _HASH.fullmatch(asked["hash"]):
         raise Misasked("a hash is 64 hex digits")
     return bytes.fromhex(asked["hash"])
-
-
-def _json(content: dict[str, Any], status: int = 200, *, detail: dict[str, Any] | None = None) -> Answer:
-    return Answer(orjson.dumps(content), status, JSON, detail=detail)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -12,7 +12,7 @@ from spiritsafe.errors import AttestError, SharingError
 from spiritsafe.sharing import seen
 from spiritsafe.sharing.hub import members
 from spiritsafe.sharing.hub.members import FRESH
-from spiritsafe.sharing.hub.reception import JSON, Answer, Call, Problem, own
+from spiritsafe.sharing.hub.reception import Answer, Call, Problem, as_json, own
 
 if TYPE_CHECKING:
     from spiritsafe.sharing.hub.books import Books
@@ -35,7 +35,7 @@ async def leave(call: Call, tx: Tx, books: Books) -> Answer:
         "time = excluded.time, size = excluded.size, envelope = excluded.envelope WHERE excluded.time > gossip.time",
         me.number, word.time, head.size, jcs(call.prepared),
     )  # fmt: skip
-    return _json({"size": head.size, "time": word.time})
+    return as_json({"size": head.size, "time": word.time})
 
 
 async def told(call: Call, tx: Tx) -> Answer:
@@ -44,8 +44,4 @@ async def told(call: Call, tx: Tx) -> Answer:
     rows = await tx.all(
         "SELECT identity, envelope FROM gossip JOIN members ON number = member WHERE state = 'active' ORDER BY number"
     )
-    return _json({"seen": [{"identity": one, "envelope": orjson.loads(text)} for one, text in rows]})
-
-
-def _json(content: dict[str, Any]) -> Answer:
-    return Answer(orjson.dumps(content), 200, JSON)
+    return as_json({"seen": [{"identity": one, "envelope": orjson.loads(text)} for one, text in rows]})

@@ -84,6 +84,11 @@ class Answer:
     detail: dict[str, Any] | None = None
 
 
+def as_json(content: dict[str, Any], status: int = 200, *, detail: dict[str, Any] | None = None) -> Answer:
+    """An answer in plain JSON. ``detail``: what the audit keeps of it."""
+    return Answer(orjson.dumps(content), status, JSON, detail=detail)
+
+
 @dataclass(slots=True)
 class Hub:
     """All that requests need. ``clock`` gives microseconds since the epoch."""
