@@ -19,6 +19,13 @@ def test_plain_wording_is_told_in_nine_of_ten_and_no_innocent_prompt_is_accused(
     assert sum(one for one, _ in roles.values()) >= 0.9 * sum(total for _, total in roles.values())
 
 
+def test_other_writers_wordings_are_told_in_half_and_their_innocent_prompts_left_alone():
+    roles = dict(MEASURED["paraphrases"]["operators_unseen"]["role"])
+    right, of = roles.pop("innocent")
+    assert right == of
+    assert sum(one for one, _ in roles.values()) >= 0.5 * sum(total for _, total in roles.values())
+
+
 @pytest.mark.xfail(strict=True, reason="known gap: wording that avoids the usual words is beyond a lexicon")
 def test_evasive_wording_is_told_in_half():
     roles = MEASURED["paraphrases"]["blind"]["role"].values()
