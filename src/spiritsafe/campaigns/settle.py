@@ -46,6 +46,7 @@ def settle(
     ``carries``: whether a verdict's members carry the accusation alone (``alone``).
     """
     for verdict in told:
+        verdict.joined = None  # of an earlier try, under another bar
         _join(log, verdict, layers, carries)
     accused = [v for v in told if v.label == "campaign" and v.parties.size >= LEAST_PARTIES]
     face = {id(v): _face(log, v) for v in accused}
@@ -198,7 +199,7 @@ def _absorb(log: Log, homes: list[Verdict], home: Verdict, verdict: Verdict) -> 
     order = np.argsort(parties, kind="stable")
     home.parties, home.probability = parties[order], probability[order]
     if verdict.joined is not None:
-        mine = verdict.joined[new[np.searchsorted(verdict.parties, verdict.joined)]]
+        mine = np.intersect1d(verdict.joined, verdict.parties[new])
         home.joined = mine if home.joined is None else np.union1d(home.joined, mine)
     rows = verdict.rows[np.isin(log.row_party[verdict.rows], parties)]
     if verdict.candidate.kind == "items" and home.candidate.kind != "items":
