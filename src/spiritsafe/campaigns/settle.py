@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
     from spiritsafe.campaigns.verdict import Verdict
 
+    #: Parties and their probabilities (``members.membership``) of a verdict, by its identity and whether roles counted.
+    Read = dict[tuple[int, bool], tuple[Any, Any]]
+
 _ORDER = {"campaign": 0, "insufficient": 1, "pool": 2, "reseller": 2}
 _MOSTLY = 0.5
 _INSIDE, _LARGE, _APART = 0.8, 0.3, 0.2
@@ -39,15 +42,18 @@ def settle(
     layers: Mapping[str, Layer] | None = None,
     excused: Sequence[Verdict] = (),
     carries: Callable[[Verdict], bool] = lambda _: True,
+    read: Read | None = None,
 ) -> list[Verdict]:
     """One verdict a group of parties: accusations first, then what is left of the others. Sets members and rows.
 
     ``excused``: candidates that an innocent explanation fits; who stands in a home for such work only is taken out of it.
-    ``carries``: whether a verdict's members carry the accusation alone (``alone``).
+    ``carries``: whether a verdict's members carry the accusation alone (``alone``). ``read``: memberships that an earlier try
+    has found, which no bar changes; those found here are added.
     """
+    read = {} if read is None else read
     for verdict in told:
         verdict.joined = None  # of an earlier try, under another bar
-        _join(log, verdict, layers, carries)
+        _join(log, verdict, layers, carries, read)
     accused = [v for v in told if v.label == "campaign" and v.parties.size >= LEAST_PARTIES]
     face = {id(v): _face(log, v) for v in accused}
     late = {id(v): _pool_of(v, accused, face) for v in accused}
@@ -234,7 +240,11 @@ def _found(log: Log, homes: list[Verdict], verdict: Verdict) -> None:
 
 
 def _join(
-    log: Log, verdict: Verdict, layers: Mapping[str, Layer] | None, carries: Callable[[Verdict], bool]
+    log: Log,
+    verdict: Verdict,
+    layers: Mapping[str, Layer] | None,
+    carries: Callable[[Verdict], bool],
+    read: Read,
 ) -> None:
     """Members of one verdict, and which of their exchanges belong to it.
 
@@ -244,13 +254,13 @@ def _join(
     rows = verdict.view.rows
     if verdict.label == "campaign":
         tied = verdict.candidate.kind == "infrastructure"
-        _members(log, verdict, _working(log, rows) if tied else rows, layers)
+        _members(log, verdict, _working(log, rows) if tied else rows, layers, read=read)
         if carries(verdict):
             if tied and layers is not None:
                 _join_by_turns(log, verdict, verdict.view, layers)
             return
         if not tied:
-            _members(log, verdict, rows, layers, by_role=False)
+            _members(log, verdict, rows, layers, by_role=False, read=read)
             if carries(verdict):
                 return
     _withdraw(log, verdict)
@@ -287,9 +297,15 @@ def _members(
     *,
     by_role: bool = True,
     kept: Any = None,
+    read: Read | None = None,
 ) -> None:
-    whole = verdict.candidate.kind == "infrastructure"
-    parties, probability = members.membership(log, rows, whole=whole, layers=layers, by_role=by_role)
+    whole, key = verdict.candidate.kind == "infrastructure", (id(verdict), by_role)
+    found = read.get(key) if read is not None else None
+    if found is None:
+        found = members.membership(log, rows, whole=whole, layers=layers, by_role=by_role)
+    if read is not None:
+        read[key] = found
+    parties, probability = found
     inside = probability >= _MOSTLY
     if kept is not None:
         joined = np.isin(parties, kept) & ~inside
