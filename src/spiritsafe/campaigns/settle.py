@@ -138,17 +138,19 @@ def _spare(log: Log, home: Verdict, excused: Sequence[Verdict], layers: Mapping[
     A campaign's items may be a benchmark's: its text then chains the benchmark's users to it, and the tests, which the
     campaign carries, do not tell them apart. The candidate that the crowd is by itself was heard and explained.
     """
+    among = np.zeros(log.acc.size, bool)
+    _, index = np.unique(log.row_party[home.rows], return_inverse=True)
     for verdict in excused:
-        _, index = np.unique(log.row_party[home.rows], return_inverse=True)
-        crowd = np.bincount(index, weights=np.isin(home.rows, verdict.view.rows)) > _MOSTLY * np.bincount(
-            index
-        )
+        among[verdict.view.rows] = True
+        crowd = np.bincount(index, weights=among[home.rows]) > _MOSTLY * np.bincount(index)
+        among[verdict.view.rows] = False
         if crowd.size != home.parties.size or not crowd.any() or crowd.sum() > _MINOR * crowd.size:
             continue  # what explains a large part of a home should have explained the home
         if layers is not None:
             crowd &= ~members.tied(layers, home.parties, to=~crowd)
         home.parties, home.probability = home.parties[~crowd], home.probability[~crowd]
         home.rows = home.rows[np.isin(log.row_party[home.rows], home.parties)]
+        _, index = np.unique(log.row_party[home.rows], return_inverse=True)
 
 
 def _face(log: Log, verdict: Verdict) -> str | None:
