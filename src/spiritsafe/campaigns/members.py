@@ -30,6 +30,7 @@ _SHAPES = (0.3, 30.0)
 """Bounds of the loads' shape (1/CV² of the rates): even loads sharpen membership, but never to a single number."""
 _FEW, _MIXES = 3.0, (10.0, 30.0, 100.0, 1000.0)
 """Dirichlet concentration of a bystander's texts around the members' mix: some three in use; and what members may have."""
+_ROUNDS = 25
 _ODD = 0.1
 """What this share of the members lack, at least, speaks little against anybody."""
 _ALONE = 0.05
@@ -72,26 +73,32 @@ def membership(
     text = _Text(log, rows, index)
     holding = None if whole or layers is None else _Holding(layers, parties)
     rare = None if whole or layers is None else _Holding(layers, parties, _RARE)
-    inside = count / np.maximum(log.whole_load()[parties], count)
-    for _ in range(25):
+    inside = _Low(count / np.maximum(log.whole_load()[parties], count))
+    for _ in range(_ROUNDS):
+        was = weight, prior
         rate = float(np.clip((weight * hits).sum() / (weight * count).sum(), stray, 0.98))
         plays = hits * np.log(rate / stray) + (count - hits) * np.log((1 - rate) / (1 - stray))
         common = text.common(weight)
-        odd = np.minimum(1.0, _as_low(common, weight, slack=1.0) / _ODD)
+        odd = np.minimum(1.0, _Low(common, slack=1.0).share(weight) / _ODD)
         # Others do the same work in their own words: their role says nothing about this campaign.
         plays = np.where(odd < 1, np.minimum(plays, 0.0), plays)
         if not whole:
-            odd *= np.minimum(1.0, _as_low(inside, weight) / _ODD)
-        lack = np.ones(parties.size) if holding is None else holding.lack(weight)
-        if holding is not None and (weight * (common > 1)).sum() >= 0.5 * weight.sum():
-            # Without the text that most have, a role, or anything in common, nothing but a chance item links a party.
-            lack = np.where((common <= 1) & (hits == 0) & ~holding.tied(weight), _STRANGER, lack)
+            odd *= np.minimum(1.0, inside.share(weight) / _ODD)
+        lack = np.ones(parties.size)
+        if holding is not None:
+            ties = holding.tied(weight)
+            lack = _lack(ties, weight)
+            if (weight * (common > 1)).sum() >= 0.5 * weight.sum():
+                # Without the text that most have, a role, or anything in common, nothing but a chance item links a party.
+                lack = np.where((common <= 1) & (hits == 0) & ~ties, _STRANGER, lack)
         shares = 0.0 if rare is None else rare.shares(weight)
         mixed = 0.0 if whole else text.mixed(weight)
         before = np.where(np.minimum(odd, lack / _ALONE) < 1, np.minimum(prior, _ODD_PRIOR), prior)
         load = 0.0 if whole else by_load(count, weight)
         weight = expit(logit(before) + plays + load + mixed + shares + np.log(odd) + np.log(lack))
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
+        if prior == was[1] and np.array_equal(weight, was[0]):
+            break  # to the last bit: every further round would give the same
     return parties, weight
 
 
@@ -209,22 +216,28 @@ class _Holding:
         found[self._one[others >= 0.5]] = True  # noqa: PLR2004 - one more likely member than not
         return found
 
-    def lack(self, weight: Any) -> Any:
-        """Float by party: 1 where it holds something with a member, else the share of the others that lack that, too.
 
-        ``weight`` float by party: how probable it is that the party belongs.
-        """
-        tied = self.tied(weight)
-        alone = float((weight * ~tied).sum())
-        share = (alone - weight * ~tied + 1.0) / (weight.sum() - weight + 1.0)
-        return np.where(tied, 1.0, share)
+def _lack(tied: Any, weight: Any) -> Any:
+    """Float by party: 1 where it is ``tied`` to a member, else the share of the others that lack that, too.
+
+    ``weight`` float by party: how probable it is that the party belongs.
+    """
+    alone = float((weight * ~tied).sum())
+    share = (alone - weight * ~tied + 1.0) / (weight.sum() - weight + 1.0)
+    return np.where(tied, 1.0, share)
 
 
-def _as_low(value: Any, weight: Any, *, slack: float = 0.0) -> Any:
-    """Float by party: the share of the others, by ``weight``, whose ``value`` is at most about twice this one's.
+class _Low:
+    """Which of the others have at most about twice a party's ``value``, float by party.
 
     Twice, since how much others have is a little less for who has much himself.
     """
-    order = np.argsort(value, kind="stable")
-    last = np.searchsorted(value[order], 2 * value + slack, side="right") - 1
-    return (np.cumsum(weight[order])[last] - weight + 1.0) / (weight.sum() - weight + 1.0)
+
+    def __init__(self, value: Any, *, slack: float = 0.0) -> None:
+        self._order = np.argsort(value, kind="stable")
+        self._last = np.searchsorted(value[self._order], 2 * value + slack, side="right") - 1
+
+    def share(self, weight: Any) -> Any:
+        """Float by party: their share of the others by ``weight``."""
+        below = np.cumsum(weight[self._order])[self._last]
+        return (below - weight + 1.0) / (weight.sum() - weight + 1.0)

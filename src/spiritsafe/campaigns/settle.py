@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
     from spiritsafe.campaigns.verdict import Verdict
 
+    #: Parties and their probabilities (``members.membership``) of a verdict, by its identity and whether roles counted.
+    Read = dict[tuple[int, bool], tuple[Any, Any]]
+
 _ORDER = {"campaign": 0, "insufficient": 1, "pool": 2, "reseller": 2}
 _MOSTLY = 0.5
 _INSIDE, _LARGE, _APART = 0.8, 0.3, 0.2
@@ -40,16 +43,19 @@ def settle(
     excused: Sequence[Verdict] = (),
     carries: Callable[[Verdict], bool] = lambda _: True,
     explains: Callable[[Verdict, Any], bool] = lambda *_: True,
+    read: Read | None = None,
 ) -> list[Verdict]:
     """One verdict a group of parties: accusations first, then what is left of the others. Sets members and rows.
 
     ``excused``: candidates that an innocent explanation fits; who stands in a home for such work only is taken out of it.
     ``carries``: whether a verdict's members carry the accusation alone; ``explains``: whether an excused one's explanation fits
-    some of its parties alone (both ``alone``).
+    some of its parties alone (both ``alone``). ``read``: memberships that an earlier try has found, which no bar changes; those
+    found here are added.
     """
+    read = {} if read is None else read
     for verdict in told:
         verdict.joined = None  # of an earlier try, under another bar
-        _join(log, verdict, layers, carries)
+        _join(log, verdict, layers, carries, read)
     accused = [v for v in told if v.label == "campaign" and v.parties.size >= LEAST_PARTIES]
     face = {id(v): _face(log, v) for v in accused}
     late = {id(v): _pool_of(v, accused, face) for v in accused}
@@ -152,11 +158,12 @@ def _spare(
     been said of a mixture with the campaign: so it must fit the crowd alone, too. What ties of infrastructure chose is
     explained by them, not by its work.
     """
+    among = np.zeros(log.acc.size, bool)
+    _, index = np.unique(log.row_party[home.rows], return_inverse=True)
     for verdict in (one for one in excused if not one.candidate.tied):
-        _, index = np.unique(log.row_party[home.rows], return_inverse=True)
-        crowd = np.bincount(index, weights=np.isin(home.rows, verdict.view.rows)) > _MOSTLY * np.bincount(
-            index
-        )
+        among[verdict.view.rows] = True
+        crowd = np.bincount(index, weights=among[home.rows]) > _MOSTLY * np.bincount(index)
+        among[verdict.view.rows] = False
         if crowd.size != home.parties.size or not crowd.any() or crowd.sum() > _MINOR * crowd.size:
             continue  # what explains a large part of a home should have explained the home
         if layers is not None:
@@ -165,6 +172,7 @@ def _spare(
             continue
         home.parties, home.probability = home.parties[~crowd], home.probability[~crowd]
         home.rows = home.rows[np.isin(log.row_party[home.rows], home.parties)]
+        _, index = np.unique(log.row_party[home.rows], return_inverse=True)
 
 
 def _face(log: Log, verdict: Verdict) -> str | None:
@@ -256,7 +264,11 @@ def _found(log: Log, homes: list[Verdict], verdict: Verdict) -> None:
 
 
 def _join(
-    log: Log, verdict: Verdict, layers: Mapping[str, Layer] | None, carries: Callable[[Verdict], bool]
+    log: Log,
+    verdict: Verdict,
+    layers: Mapping[str, Layer] | None,
+    carries: Callable[[Verdict], bool],
+    read: Read,
 ) -> None:
     """Members of one verdict, and which of their exchanges belong to it.
 
@@ -266,14 +278,14 @@ def _join(
     rows, verdict.by_role = verdict.view.rows, True
     if verdict.label == "campaign":
         tied = verdict.candidate.kind == "infrastructure"
-        _members(log, verdict, _working(log, rows) if tied else rows, layers)
+        _members(log, verdict, _working(log, rows) if tied else rows, layers, read=read)
         if carries(verdict):
             if tied and layers is not None:
                 _join_by_turns(log, verdict, verdict.view, layers)
             return
         if not tied:
             verdict.by_role = False
-            _members(log, verdict, rows, layers, by_role=False)
+            _members(log, verdict, rows, layers, by_role=False, read=read)
             if carries(verdict):
                 return
     _withdraw(log, verdict)
@@ -310,9 +322,15 @@ def _members(
     *,
     by_role: bool = True,
     kept: Any = None,
+    read: Read | None = None,
 ) -> None:
-    whole = verdict.candidate.kind == "infrastructure"
-    parties, probability = members.membership(log, rows, whole=whole, layers=layers, by_role=by_role)
+    whole, key = verdict.candidate.kind == "infrastructure", (id(verdict), by_role)
+    found = read.get(key) if read is not None else None
+    if found is None:
+        found = members.membership(log, rows, whole=whole, layers=layers, by_role=by_role)
+    if read is not None:
+        read[key] = found
+    parties, probability = found
     inside = probability >= _MOSTLY
     if kept is not None:
         joined = np.isin(parties, kept) & ~inside

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import templates
-from spiritsafe.campaigns._distinct import distinct, first
+from spiritsafe.campaigns._distinct import dense, distinct, first
 from spiritsafe.campaigns._passes import where
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ LEAST_SHARE = 0.6
 MOST = 64
 _SAMPLE = 512
 """Prompts a template that are looked at: a share of 0.6 is then known to 0.04."""
+_CELLS = 22
+"""Bits that name a cell in which anchors are counted."""
 
 
 def skeletons(taken: Ingest, log: Log, wanted: Any) -> dict[int, Any]:
@@ -36,7 +38,7 @@ def skeletons(taken: Ingest, log: Log, wanted: Any) -> dict[int, Any]:
     if not chosen.size:
         return {}
     prompts = np.bincount(log.template[chosen], minlength=int(log.template[chosen].max()) + 1)
-    template, flat, many = _counted(taken, log, chosen)
+    template, flat, many = _counted(taken, log, chosen, LEAST_SHARE * prompts)
     kept = many >= LEAST_SHARE * prompts[template]
     mine, anchors = template[kept], flat[kept]
     ends = np.flatnonzero(np.diff(mine)) + 1
@@ -64,23 +66,24 @@ def _sample(log: Log, wanted: Any) -> Any:
     return np.sort(rows[nth % np.maximum(step, 1) == 0])
 
 
-def _counted(taken: Ingest, log: Log, rows: Any) -> tuple[Any, Any, Any]:
-    """Templates (int64) and anchors (uint64) of ``rows`` (int, sorted), sorted, each pair once, and how many prompts have it."""
-    found: list[tuple[Any, Any, Any]] = []
-    for batch, here in taken.some(templates.COLUMNS, rows):
-        for flat, offsets, _ in templates.each([batch]):
-            anchor, dense = np.unique(flat, return_inverse=True)
-            # A run that stands twice in one prompt, in its system text as well, is in one prompt.
-            pair = distinct(np.repeat(np.arange(here.size), np.diff(offsets)) << 32 | dense)
-            of = np.sort(log.template[here].astype(np.int64)[pair >> 32] << 32 | (pair & 0xFFFFFFFF))
-            begin = np.flatnonzero(first(of))
-            found.append(
-                (of[begin] >> 32, anchor[of[begin] & 0xFFFFFFFF], np.diff(np.append(begin, of.size)))
-            )
-    template, flat, many = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    anchor, dense = np.unique(flat, return_inverse=True)
-    key = template << 32 | dense
-    order = np.argsort(key)
-    begin = np.flatnonzero(first(key[order]))
-    key = key[order[begin]]
-    return key >> 32, anchor[key & 0xFFFFFFFF], np.add.reduceat(many[order], begin) if begin.size else many
+def _counted(taken: Ingest, log: Log, rows: Any, least: Any) -> tuple[Any, Any, Any]:
+    """Templates (int64) and anchors (uint64) of ``rows`` (int, sorted), sorted, each pair once, and how many prompts have it.
+
+    Pairs that fewer than ``least`` (float by template) prompts have may be left out.
+    """
+    found = [
+        (flat, np.repeat(here, np.diff(offsets)))
+        for batch, here in taken.some(templates.COLUMNS, rows)
+        for flat, offsets, _ in templates.each([batch])
+    ]
+    flat, row = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    # Most anchors are of one prompt's own words. Counts by cell, never below an anchor's, spare these the sorting.
+    cell = ((flat * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _CELLS)).astype(np.int64)
+    often = np.bincount(cell)[cell] >= least[log.template[row]]
+    anchor, place = dense(flat[often])
+    sent, prompt = dense(row[often])
+    # A run that stands twice in one prompt, in its system text as well, is in one prompt.
+    pair = distinct(prompt << 32 | place)
+    of = np.sort(log.template[sent].astype(np.int64)[pair >> 32] << 32 | (pair & 0xFFFFFFFF))
+    begin = np.flatnonzero(first(of))
+    return of[begin] >> 32, anchor[of[begin] & 0xFFFFFFFF], np.diff(np.append(begin, of.size))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.intent import Reference
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
+    from spiritsafe.campaigns.settle import Read
     from spiritsafe.settings import Settings
 
 #: Intent by elimination: many parties, one text or one pool of items, and no product's work in it.
@@ -136,16 +137,11 @@ def _decide(
     screened = [v for v in heard if v.hypotheses and not v.joint_only]
     many = max(1, int(e_bh([v.log_e for v in screened], fdr=settings.fdr).sum()))
     excused = [v for v in screened if _excused(v)]
+    read: Read = {}
     while True:
         least = bar(len(screened), many, fdr=settings.fdr)
-        told = settle(
-            log,
-            _labelled(log, heard, screened, least, settings),
-            layers,
-            excused,
-            alone.carries,
-            alone.explains,
-        )
+        labelled = _labelled(log, heard, screened, least, settings)
+        told = settle(log, labelled, layers, excused, alone.carries, alone.explains, read)
         # What was decided together does not lower the bar for what is decided here.
         accused = sum(v.label == "campaign" and v.jointly is None for v in told)
         if accused >= many or many == 1:
