@@ -179,8 +179,9 @@ def test_neither_the_order_of_exchanges_nor_the_names_of_parties_matter(
 ):
     who, plays = np.array([p for p, _ in rows]), np.array([r for _, r in rows], int)
     order = np.array(random.sample(range(who.size), who.size))
-    parties, plain = membership(make_log(who, roles=plays), np.arange(who.size))
-    named = make_log(np.array(name)[who][order], roles=plays[order])
+    time = np.arange(who.size) * 60_000_000
+    parties, plain = membership(make_log(who, roles=plays, time=time), np.arange(who.size))
+    named = make_log(np.array(name)[who][order], roles=plays[order], time=time[order])
     others, moved = membership(named, np.arange(who.size))
     assert np.array_equal(parties, np.unique(who))
     assert ((plain >= 0) & (plain <= 1)).all()
@@ -267,3 +268,27 @@ def test_a_card_in_common_speaks_for_who_sends_little_or_much(make_log: MakeLog,
         wrong.append((chosen >= 60).sum())
     assert np.mean(lost) <= 1
     assert np.mean(wrong) <= 1
+
+
+@pytest.mark.parametrize(("hasty", "stay"), [(3, False), (12, True)])
+def test_a_benchmarks_run_of_the_campaigns_items_makes_no_member_unless_many_are_hasty(
+    make_log: MakeLog, hasty: int, stay: bool
+):
+    # Each of twenty sends the text through the day; some others send it, with the role, eighty times in six minutes.
+    rng = np.random.default_rng(0)
+    slow, day, run = 20, 24 * 3_600_000_000, 360_000_000
+    who = np.concatenate([np.repeat(np.arange(slow), 26), np.repeat(slow + np.arange(hasty), 80)])
+    time = np.concatenate([rng.integers(0, day, slow * 26), day // 2 + rng.integers(0, run, hasty * 80)])
+    order = np.argsort(time, kind="stable")
+    log = make_log(
+        who[order],
+        time=time[order],
+        template=np.zeros(who.size, np.int64),
+        roles=np.ones(who.size, np.int64),
+    )
+    parties, probability = membership(log, np.arange(who.size))
+    kept = probability >= 0.5
+    assert kept[:slow].all()
+    assert kept[slow:].all() == stay
+    assert kept[slow:].any() == stay
+    assert parties.size == slow + hasty

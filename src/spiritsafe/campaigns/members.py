@@ -5,7 +5,7 @@ size and nearly all their exchanges in it play its role; bystanders touch the sa
 that tied parties sent is judged, loads say nothing: bystanders are ordinary customers, who hardly ever play the role.
 
 What nearly all others have and one party lacks speaks against it: the campaign's text, most of its traffic in the
-campaign, a card, device or address in common with some other member. Then neither what most others are nor, without the
+campaign, its pace, a card, device or address in common with some other member. Then neither what most others are nor, without the
 text, its own role speaks for it any longer. Who lacks all of it, text, role and anything in common, is no member.
 """
 
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, gammaln, logit
+
+from spiritsafe.campaigns._distinct import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +33,10 @@ _SHAPES = (0.3, 30.0)
 _FEW, _MIXES = 3.0, (10.0, 30.0, 100.0, 1000.0)
 """Dirichlet concentration of a bystander's texts around the members' mix: some three in use; and what members may have."""
 _ROUNDS = 25
+_RUN = 5 * 60_000_000
+"""Microseconds in which a benchmark's run, or a batch, sends what an account of a campaign sends in days."""
+_FEW_RUN = 0.25
+"""Of a larger share of the members it is the campaign's own pace to send all at once."""
 _ODD = 0.1
 """What this share of the members lack, at least, speaks little against anybody."""
 _ALONE = 0.05
@@ -74,6 +80,7 @@ def membership(
     holding = None if whole or layers is None else _Holding(layers, parties)
     rare = None if whole or layers is None else _Holding(layers, parties, _RARE)
     inside = _Low(count / np.maximum(log.whole_load()[parties], count))
+    pace = _Low(_pace(log.time[rows], index, count))
     for _ in range(_ROUNDS):
         was = weight, prior
         rate = float(np.clip((weight * hits).sum() / (weight * count).sum(), stray, 0.98))
@@ -82,8 +89,13 @@ def membership(
         odd = np.minimum(1.0, _Low(common, slack=1.0).share(weight) / _ODD)
         # Others do the same work in their own words: their role says nothing about this campaign.
         plays = np.where(odd < 1, np.minimum(plays, 0.0), plays)
+        hasty = np.zeros(parties.size, bool)
         if not whole:
             odd *= np.minimum(1.0, inside.share(weight) / _ODD)
+            run = np.minimum(1.0, pace.share(weight) / _FEW_RUN)
+            # Who sends in one run what others spread over days does a task of his own: role and load make no member of him.
+            odd, hasty = odd * run, run < 1
+            plays = np.where(hasty, np.minimum(plays, 0.0), plays)
         lack = np.ones(parties.size)
         if holding is not None:
             ties = holding.tied(weight)
@@ -94,7 +106,7 @@ def membership(
         shares = 0.0 if rare is None else rare.shares(weight)
         mixed = 0.0 if whole else text.mixed(weight)
         before = np.where(np.minimum(odd, lack / _ALONE) < 1, np.minimum(prior, _ODD_PRIOR), prior)
-        load = 0.0 if whole else by_load(count, weight)
+        load = 0.0 if whole else np.where(hasty, 0.0, by_load(count, weight))
         weight = expit(logit(before) + plays + load + mixed + shares + np.log(odd) + np.log(lack))
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
         if prior == was[1] and np.array_equal(weight, was[0]):
@@ -215,6 +227,13 @@ class _Holding:
         others = np.bincount(self._held, weights=weight[self._one])[self._held] - weight[self._one]
         found[self._one[others >= 0.5]] = True  # noqa: PLR2004 - one more likely member than not
         return found
+
+
+def _pace(time: Any, index: Any, count: Any) -> Any:
+    """Float by party: in how many spans of five minutes it sends, for each exchange. ``index`` int by exchange: its party."""
+    span = (time - time.min()) // _RUN
+    party = distinct(index * (int(span.max()) + 1) + span) // (int(span.max()) + 1)
+    return np.bincount(party, minlength=count.size) / count
 
 
 def _lack(tied: Any, weight: Any) -> Any:
