@@ -221,3 +221,15 @@ def test_an_explanation_that_does_not_fit_the_crowd_alone_takes_nobody_out(make_
     )
     assert asked == [list(range(MEMBERS, MEMBERS + 4))]
     assert told[0].parties.size == MEMBERS + 4
+
+
+def test_another_try_with_the_memberships_of_an_earlier_one_tells_the_same(make_log: MakeLog):
+    log, read = group(make_log), {}
+    verdict = accused(log, "template", np.flatnonzero(log.template == 0))
+    (first,) = settle(log, [verdict], read=read)
+    told = first.parties.tolist(), first.probability.tolist(), first.rows.tolist()
+    assert list(read) == [(id(verdict), True)]
+    (found,) = read.values()
+    (again,) = settle(log, [verdict], read=read)
+    assert (again.parties.tolist(), again.probability.tolist(), again.rows.tolist()) == told
+    assert read[id(verdict), True] is found

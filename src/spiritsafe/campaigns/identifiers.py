@@ -47,10 +47,9 @@ def identifiers(
     """
     if log is None:
         return
-    known = names(log, heard)
-    for one in heard:
-        if not outward(one):
-            continue
+    shown = [one for one in heard if outward(one)]
+    known = names(log, shown)
+    for one in shown:
         shared = [runs[key] for key in mine[id(one)].tolist() if key in runs]
         prints = np.unique(np.concatenate([*shared, samples[id(one)]]))
         found = [("skeleton", f"fp{version}:{int(value):016x}") for value in prints]
