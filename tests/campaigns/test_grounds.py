@@ -57,8 +57,9 @@ def test_every_test_is_of_one_known_sort():
         (7.0, 6.8, "shared_payment", False),
         (7.0, 7.0, "shared_network", False),  # clones that tick, in one place
         (7.0, 7.0, "even_arrivals", False),  # a crowd of clocks
-        (30.0, -20.0, "shared_payment", True),  # loads alone
-        (20.0, -12.0, "shared_payment", True),
+        (30.0, -20.0, "shared_payment", False),  # loads alone: a class with one task and one sponsor
+        (500.0, -20.0, "shared_device", False),  # or in one laboratory
+        (30.0, 0.1, "shared_payment", True),
         (-12.0, 25.0, "shared_payment", True),  # turns alone
         (-12.0, 13.0, "shared_payment", False),
     ],

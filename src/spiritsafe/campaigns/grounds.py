@@ -107,21 +107,24 @@ def carried_unnamed(
 ) -> bool:
     """The same where no role says what the work is for: more is asked, of each kind and of their mix.
 
-    The work must be shared out (loads, timing, content) or pass from one
-    account to another that cards or devices tie, and one kind must hold against clones and clocks alike, or
-    turns and a steady stream come together: clocks that tick by themselves fall at random beside each other. Nothing may
-    speak against one hand: a campaign inside a crowd gives strong tests of order, but the whole is not the campaign. Uneven
-    loads and own topics can be put on, though: they are overruled where cards or devices tie the accounts and either one hand
-    shows ``through`` to the lightest third of them or the stream as a whole is steady. A candidate found ``by_items`` must
-    work through its pool of items, or there is no pool. One found ``by_ties`` has them as one of its kinds.
+    The work must be shared out in an order (turns, timing, sweeps: a class of students with one task has even loads and one mix
+    of topics, and its laboratory's devices) or pass from one account to another that is tied or alike, and one kind must hold
+    against clones and clocks alike, or turns and a steady stream come together: clocks that tick by themselves fall at random
+    beside each other. Nothing may speak against one hand: a campaign inside a crowd gives strong tests of order, but the
+    whole is not the campaign. Uneven loads and own topics can be put on, though: they are overruled where cards or devices
+    tie the accounts and either one hand shows ``through`` to the lightest third of them or the stream as a whole is steady. A
+    candidate found ``by_items`` must work through its pool of items, or there is no pool. One found ``by_ties`` has them as
+    one of its kinds.
     """
     least = max(log_e, UNNAMED)
     strong = _strong(tests, least)
     names = {test.name for test in strong}
+    if not any(test.name == "taken_in_turn" and test.log_e > 0 for test in tests):
+        names -= {_PRODUCT}  # loads alone: what a crowd of clones has, however large
     chosen = chose(tests, least) if by_ties else set[str]()
     return (
         len({kind(test) for test in strong} | chosen) > 1
-        and bool(names & (WORK | {_PRODUCT}) or (names & PASSED and names & TIES))
+        and bool(names & (WORK - MARGINAL | {_PRODUCT}) or (names & PASSED and names & (TIES | MARGINAL)))
         and (bool(chosen or names - _CROWDS) or names >= {"taken_in_turn", "even_arrivals"})
         and (
             all(test.log_e > -UNNAMED for test in decisive(tests) if test.name in MARGINAL)
