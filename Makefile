@@ -21,8 +21,9 @@ OUT    ?= demo-out
 DATA   ?= console-data
 CORPUS ?=
 SEED   ?= 300
-# Further extras that the tests are run with, each with a comma before it: `make test EXTRAS=,provenance` fetches PyTorch.
-EXTRAS ?=
+# Further extras that the tests are run with, each with a comma before it. `provenance` fetches PyTorch: without it (EXTRAS=) its
+# tests are skipped, and `types` finds its imports missing.
+EXTRAS ?= ,provenance
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -52,7 +53,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	@echo '==> installing spiritsafe and what its tests need (about 800 MB to fetch the first time)'
+	@echo '==> installing spiritsafe and what its tests need (1 GB and more to fetch the first time)'
 	@$(PIP) install -e '.[dev$(EXTRAS)]' | $(BRIEF)
 	@touch $@ $(VENV)/.installed
 
