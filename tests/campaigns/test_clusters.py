@@ -138,7 +138,8 @@ def test_shared_cards_propose_all_their_holders_send_and_what_of_it_has_a_role(
     who = np.repeat(np.arange(30), 4)
     log = make_log(who, roles=np.where((who < 6) & (np.arange(120) % 2 == 0), GRADE, 0))
     layers = {"payment": make_layer("payment", [(p, "card" if p < 6 else f"own {p}") for p in range(30)], 30)}
-    found = list(clusters._by_layer(log, clusters._Sent(log, np.arange(120)), layers, 0))
+    everything = np.arange(120)
+    found = list(clusters._by_layer(log, everything, clusters._Sent(log, everything), layers, 0))
     for wide, narrow in zip(found[::2], found[1::2], strict=True):
         assert members(log, wide) == members(log, narrow) == set(range(6))
         assert wide.rows.tolist() == list(range(24))
@@ -241,7 +242,7 @@ def scene(
     return {"who": who, "template": template, "item": item, "roles": roles, "time": time}, held
 
 
-def test_all_six_kinds_but_crossings_are_proposed(
+def test_all_kinds_but_crossings_and_texts_are_proposed(
     make_log: MakeLog,
     make_layer: MakeLayer,
     scene: Scene,
@@ -249,7 +250,9 @@ def test_all_six_kinds_but_crossings_are_proposed(
     columns, held = scene
     layers = {name: make_layer(name, pairs, 60) for name, pairs in held.items()}
     found = candidates(make_log(**columns), layers, seed=0)
-    assert {one.kind for one in found} == {"template", "items", "infrastructure", "tied", "role", "dense"}
+    assert {one.kind for one in found} == {
+        *("template", "items", "infrastructure", "swept", "tied", "role", "dense")
+    }
     assert [one.rows.size for one in found] == sorted((one.rows.size for one in found), reverse=True)
     assert len({(one.rows.tobytes(), one.kind == "infrastructure") for one in found}) == len(found)
     for one in found:
@@ -331,3 +334,51 @@ def test_a_campaign_of_two_thousand_that_shares_cards_by_the_dozen_is_covered_wi
     whole = [one for one in ties if set(range(campaign)) <= members(log, one)]
     assert whole
     assert min(len(members(log, one)) for one in whole) == campaign, "no outsider is drawn in"
+
+
+# Pools without a text of their own.
+
+
+def pooled(
+    make_layer: MakeLayer, tied: int, *, everybody: int = 200
+) -> tuple[dict[str, Any], dict[str, Layer]]:
+    """``tied`` parties in a ring of cards send one or two of four texts each; a third of all use text 6, all have 7."""
+    rng = np.random.default_rng(0)
+    uses = [(p, t) for p in range(tied) for t in {p % 4, int(rng.integers(4))}]
+    uses += [(p, 6) for p in range(0, everybody, 3)] + [(p, 7) for p in range(everybody)]
+    who, template = np.array(uses * 12).T
+    time = rng.integers(0, 24 * SLOT, who.size)
+    held = [(p, f"card {q}") for p in range(tied) for q in (p, (p + 1) % tied)]
+    held += [(p, f"own {p}") for p in range(tied, everybody)]
+    return {"who": who, "template": template, "time": time}, {
+        "payment": make_layer("payment", held, everybody)
+    }
+
+
+@pytest.mark.parametrize("tied", [clusters.MANY_PARTIES - 1, clusters.MANY_PARTIES, 60])
+def test_many_tied_accounts_bring_their_texts_and_all_they_send(
+    make_log: MakeLog, make_layer: MakeLayer, tied: int
+):
+    columns, layers = pooled(make_layer, tied)
+    log = make_log(**columns)
+    found = candidates(log, layers, seed=0)
+    texts, swept = kinds(found, "texts"), kinds(found, "swept")
+    if tied < clusters.MANY_PARTIES:
+        assert texts == swept == []
+        return
+    assert texts[0].templates.tolist() == list(range(4))
+    assert texts[0].rows.tolist() == np.flatnonzero(columns["template"] < 6).tolist()
+    assert swept[0].rows.tolist() == np.flatnonzero(columns["who"] < tied).tolist()
+    assert all(one.tied and not one.picked for one in (*texts, *swept))
+
+
+def test_one_text_of_tied_accounts_and_texts_of_everybody_are_no_texts_of_theirs(
+    make_log: MakeLog, make_layer: MakeLayer
+):
+    columns, layers = pooled(make_layer, 60)
+    one = {**columns, "template": np.where(columns["template"] < 6, 0, columns["template"])}
+    assert kinds(candidates(make_log(**one), layers, seed=0), "texts") == []
+    # Half of all parties are tied: that a third of a text's users is among them says nothing.
+    columns, layers = pooled(make_layer, 100)
+    wide = {**columns, "template": np.where(columns["template"] < 6, 7, columns["template"])}
+    assert kinds(candidates(make_log(**wide), layers, seed=0), "texts") == []

@@ -378,3 +378,30 @@ def test_ties_that_chose_a_doubtful_candidate_are_one_kind_beside_work_that_is_s
     tests = [case(work, UNNAMED), case("shared_payment", tie, weight=0.0)]
     assert carried_unnamed(tests, log_e=BAR, by_ties=True) is holds
     assert not carried_unnamed(tests, log_e=BAR)
+
+
+# What tied accounts send, whatever it is.
+
+
+@pytest.mark.parametrize(
+    ("kind", "tests", "holds"),
+    [
+        ("swept", {"swept_items", "taken_in_turn"}, True),
+        ("swept", {"swept_items"}, False),  # a class with an exercise for each, in its laboratory
+        ("swept", {"taken_in_turn"}, False),  # a relay of real customers
+        ("texts", {"taken_in_turn"}, True),
+        ("texts", {"swept_items", "even_load"}, False),
+        ("tied", {"swept_items"}, True),
+    ],
+)
+def test_accounts_chosen_by_ties_alone_must_be_dealt_to(kind: str, tests: set[str], holds: bool):
+    found = [*cases(*sorted(tests)), case("shared_payment", 500.0, weight=0.0)]
+    assert grounds.stands(found, bar=BAR, named=False, kind=kind, through=False) is holds
+
+
+@pytest.mark.parametrize(("name", "log_e", "holds"), [
+    ("shared_payment", UNNAMED, True), ("shared_device", UNNAMED, True),
+    ("shared_payment", UNNAMED - 0.1, False), ("shared_network", 500.0, False),
+])  # fmt: skip
+def test_one_hand_behind_all_is_asked_for_where_cards_or_devices_bind(name: str, log_e: float, holds: bool):
+    assert grounds.bound([case(name, log_e)]) is holds

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 KNOWN, DEALT, BESIDE = 30, 20, 6
 
 
-def pool(make_log: Callable[..., Log], rng: np.random.Generator, *, in_turn: bool) -> tuple[Log, View]:
+def pool(
+    make_log: Callable[..., Log], rng: np.random.Generator, *, in_turn: bool, each: int = 10
+) -> tuple[Log, View]:
     """Thirty known members and twenty others, ten exchanges each by one router; six customers with as many of their own."""
-    dealt = np.tile(rng.permutation(KNOWN + DEALT), 10)
+    dealt = np.tile(rng.permutation(KNOWN + DEALT), each)
     time = np.sort(rng.random(dealt.size))
     if not in_turn:
         time[dealt >= KNOWN] = rng.random((dealt >= KNOWN).sum())
-    who = np.concatenate([dealt, np.repeat(KNOWN + DEALT + np.arange(BESIDE), 10)])
-    time = (np.concatenate([time, rng.random(10 * BESIDE)]) * 24 * HOUR).astype(np.int64)
+    who = np.concatenate([dealt, np.repeat(KNOWN + DEALT + np.arange(BESIDE), each)])
+    time = (np.concatenate([time, rng.random(each * BESIDE)]) * 24 * HOUR).astype(np.int64)
     order = np.argsort(time, kind="stable")
     log = make_log(who[order], time=time[order])
     candidate = Candidate("infrastructure", np.arange(who.size), np.zeros(0, np.int64))
@@ -61,3 +63,24 @@ def test_whom_nobody_deals_to_stays_outside(
     joined, _ = rotation.joined(log, seen, np.arange(KNOWN), layers(make_layer))
     assert joined.size == 0
     assert rotation.joined(log, seen, np.zeros(0, np.int64), {})[0].size == 0
+
+
+def test_of_all_that_tied_accounts_send_belong_those_dealt_to(make_log: Callable[..., Log]):
+    beside: list[bool] = []
+    for seed in range(20):
+        log, seen = pool(make_log, np.random.default_rng(seed), in_turn=True, each=40)
+        parties, sure = rotation.dealt(log, np.random.default_rng(seed).permutation(seen.rows))
+        assert parties.tolist() == list(range(KNOWN + DEALT + BESIDE))
+        assert (sure[: KNOWN + DEALT] >= 0.5).mean() >= 0.9
+        beside += (sure[KNOWN + DEALT :] >= 0.5).tolist()
+    assert np.mean(beside) <= 0.05
+
+
+def test_accounts_that_send_when_they_like_are_dealt_to_by_nobody(make_log: Callable[..., Log]):
+    found: list[float] = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        who = rng.permutation(np.repeat(np.arange(40), 40))
+        log = make_log(who, time=np.sort(rng.random(who.size) * 24 * HOUR).astype(np.int64))
+        found += (rotation.dealt(log, np.arange(who.size))[1] >= 0.5).tolist()
+    assert np.mean(found) <= 0.05

@@ -315,6 +315,65 @@ def test_one_hand_behind_many_accounts_is_a_pool_and_with_many_kinds_of_work_a_r
     assert told[0].probability.tolist() == [1.0] * 12
 
 
+def dealt_pool(
+    rng: np.random.Generator, *, swept: bool, template: Any = -1, each: int = 40
+) -> tuple[dict[str, Any], Any]:
+    """Sixty tied accounts to which a router deals: what they send in no text of their own. 300 others keep to themselves.
+
+    All send the same items; ``swept``: the sixty each item as often as any, and not as popular as it is.
+    """
+    turns = np.concatenate([rng.permutation(60) for _ in range(each)])
+    other = np.repeat(np.arange(60, 360), 4)
+    who = np.concatenate([turns, other])
+    mine = np.concatenate([rng.permutation(240) for _ in range(1 + turns.size // 240)])[: turns.size]
+    if not swept:
+        mine = rng.geometric(0.02, turns.size)
+    time = np.concatenate([
+        np.sort(rng.integers(0, 12 * HOUR, turns.size)), rng.integers(0, 12 * HOUR, other.size)
+    ])  # fmt: skip
+    which = np.full(who.size, -1)
+    which[: turns.size] = template
+    item = np.concatenate([mine, rng.geometric(0.02, other.size)])
+    points = rng.normal(0, 40, (who.size, 8)).astype(np.int8)
+    return {"who": who, "time": time, "item": item, "template": which}, points
+
+
+def three_cards(make_layer: MakeLayer) -> dict[str, Layer]:
+    """The sixty share cards by threes, by sixes and by sevens."""
+    held = [(p, f"card {p // 3}" if p < 60 else f"own {p}") for p in range(360)]
+    held += [(p, f"card {p // 6} too") for p in range(60)] + [(p, f"card {p % 7} also") for p in range(60)]
+    return {"payment": make_layer("payment", held, 360)}
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_pool_that_works_through_its_items_in_turn_is_accused_and_a_relay_of_customers_is_not(
+    make_log: MakeLog, make_layer: MakeLayer, swept: bool
+):
+    columns, points = dealt_pool(np.random.default_rng(1), swept=swept)
+    told = judged(make_log(**columns), three_cards(make_layer), points)
+    assert [one.candidate.kind for one in accused(told)] == (["swept"] if swept else [])
+    for one in accused(told):
+        assert not one.named
+        assert np.isin(one.parties, np.arange(60)).all()
+        assert one.parties.size >= 54
+    if not swept:
+        assert {one.label for one in told} == {"pool"}
+
+
+@pytest.mark.parametrize("roles", [0, TRANSLATE])
+def test_texts_that_tied_accounts_are_dealt_are_one_campaign_unless_they_do_a_products_work(
+    make_log: MakeLog, make_layer: MakeLayer, roles: int
+):
+    rng = np.random.default_rng(2)
+    columns, points = dealt_pool(rng, swept=True, each=6, template=rng.integers(0, 8, 360))
+    columns["item"] = np.arange(columns["who"].size)
+    columns["roles"] = np.where(columns["who"] < 60, roles, 0)
+    told = judged(make_log(**columns), three_cards(make_layer), points)
+    assert [one.candidate.kind for one in accused(told)] == ([] if roles else ["texts"])
+    for one in accused(told):
+        assert np.array_equal(one.parties, np.arange(60))
+
+
 # The rule itself.
 
 

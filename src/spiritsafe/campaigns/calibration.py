@@ -40,8 +40,8 @@ class Measured:
         """Measure the candidates of one clean log."""
         for cluster in clusters.candidates(log, layers, seed=seed):
             seen = evidence.view(log, cluster)
-            if seen.parties.size < clusters.LEAST_PARTIES:
-                continue  # a scan does not hear it either
+            if cluster.kind in intent.STAND_IN or seen.parties.size < clusters.LEAST_PARTIES:
+                continue  # its parts are measured, or a scan does not hear it either
             self.scores.append(round(intent.score(log, cluster, seen.screen), 6))
             self.parties.append(int(seen.parties.size))
             self.kinds.append(cluster.kind)

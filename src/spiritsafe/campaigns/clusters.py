@@ -1,9 +1,10 @@
 """Clusters: groups of parties that may be one campaign. They propose; tests decide.
 
-Seven sources of candidates: templates used by several parties (templates with the same users are merged); communities
-of parties that work on the same items; communities tied by infrastructure; exchanges that play the same extraction
-role without any shared text (paraphrase); micro-clusters of texts without a template; dense blocks of the graph of
-parties and all they share; parties between which artefacts or refused requests cross. Communities are Leiden's with
+Nine sources of candidates: templates used by several parties (templates with the same users are merged); communities
+of parties that work on the same items; communities tied by infrastructure; of large ones, the templates that are theirs,
+and all that they send as one pool of items; exchanges that play the same extraction role without any shared text
+(paraphrase); micro-clusters of texts without a template; dense blocks of the graph of parties and all they share;
+parties between which artefacts or refused requests cross. Communities are Leiden's with
 the constant Potts model (Traag et al. 2019), at two resolutions, because modularity cannot see small groups in large
 graphs (Fortunato & Barthélemy 2007).
 """
@@ -35,12 +36,21 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
 
 LEAST_PARTIES = 5
+MANY_PARTIES = 20
+"""From so many on, a group may be judged though no role is recognised: intent by elimination."""
 PICKED = frozenset({"role", "dense", "tied"})
 """Kinds whose exchanges were chosen by their role."""
+BY_TIES = frozenset({"dense", "tied", "texts", "swept"})
+"""Kinds that shared infrastructure chose, and something that the parties send."""
+_WHATEVER = frozenset({"infrastructure", "swept"})
+"""Kinds of everything that tied parties send."""
 _RESOLUTIONS = (0.5, 0.02)
 _BLOCKS = 8
 _SCALE = 1000.0
 """Weights and resolution are divided by it: the same objective, but on weights in bits the library stops far from it."""
+_THEIRS = 1 / 3
+"""Share of a template's users that is of one pool, at least, and twice the pool's share of all, for it to be the pool's text; and
+its users, next to the most that such a text has."""
 _MARKED = 0.1
 """Share of extraction roles above which a micro-cluster draws in its neighbours; 1 of 100 innocent ones has as much."""
 
@@ -63,7 +73,7 @@ class Candidate:
     @property
     def tied(self) -> bool:
         """True when shared infrastructure chose the parties: sharing it is then no further evidence."""
-        return self.kind in {"infrastructure", "tied", "dense"} and not self.crossed
+        return self.kind in {"infrastructure", *BY_TIES} and not self.crossed
 
     @property
     def alike(self) -> bool:
@@ -78,18 +88,18 @@ def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candida
     found = [
         *_by_template(log, open_rows),
         *_by_item(log, open_rows, sent, pool, seed),
-        *_by_layer(log, sent, layers, seed),
+        *_by_layer(log, open_rows, sent, layers, seed),
         *_by_role(log, open_rows),
         *_by_topic(log, open_rows),
         *_by_density(log, open_rows, sent, pool, layers),
         *_by_crossing(log, sent, seed),
     ]
-    seen: set[tuple[bytes, bool]] = set()
+    seen: set[tuple[bytes, str]] = set()
     kept: list[Candidate] = []
-    # Of candidates with the same exchanges stays the one chosen by least of the evidence; and a pool, whatever it does. A
-    # pool of items that is all of one text is that text's candidate: it needs no sweep to be one thing.
+    # Of candidates with the same exchanges stays the one chosen by least of the evidence; and a pool, whatever it does, since it
+    # is judged by other rules. A pool of items that is all of one text is that text's candidate: it needs no sweep to be one.
     for one in sorted(found, key=lambda c: (-c.rows.size, c.tied, c.picked, c.kind != "template", c.kind)):
-        key = blake2b(one.rows, digest_size=16).digest(), one.kind == "infrastructure"
+        key = blake2b(one.rows, digest_size=16).digest(), one.kind if one.kind in _WHATEVER else ""
         if key not in seen and _wide(log.row_party[one.rows]):
             seen.add(key)
             kept.append(one)
@@ -180,7 +190,8 @@ def _pool_workers(log: Log, code: Any, members: Any, inside: Any, scratch: Any) 
     return inside[(common >= np.median(common) / 2)[who]]
 
 
-def _by_layer(log: Log, sent: _Sent, layers: dict[str, Layer], seed: int) -> Iterator[Candidate]:
+def _by_layer(log: Log, rows: Any, sent: _Sent, layers: dict[str, Layer], seed: int) -> Iterator[Candidate]:
+    """What tied parties send: all of it, each role in it, and where they are many the texts that are theirs."""
     strong = [layer for name, layer in layers.items() if name in STRONG]
     if not strong:
         return
@@ -194,10 +205,43 @@ def _by_layer(log: Log, sent: _Sent, layers: dict[str, Layer], seed: int) -> Ite
         groups += [
             layer.party[layer.value == v] for v in big[np.argsort(-layer.population[big], kind="stable")][:50]
         ]
+    texts = _Texts(log, rows)
     for members in groups:
         inside = log.shelf.keep(sent.by(members))
         yield Candidate("infrastructure", inside, np.zeros(0, np.int64))
         yield from _each_role(log, "tied", inside)
+        if members.size >= MANY_PARTIES:
+            yield Candidate("swept", inside, np.zeros(0, np.int64))
+            yield from texts.of(members)
+
+
+class _Texts:
+    """Templates that tied parties use and few others: one work's, where each account sends too little to show it."""
+
+    def __init__(self, log: Log, rows: Any) -> None:
+        self._log, self._rows = log, rows
+        early = rows[where(rows.size, lambda part: log.screening(rows[part]))]
+        self._template, self._party = np.divmod(_pairs(log, early, log.template), log.parties)
+        self._users = np.bincount(self._template, minlength=log.template_key.size + 1)
+        self._sending = kinds(log.row_party[early])
+        self._told: set[bytes] = set()
+
+    def of(self, members: Any) -> Iterator[Candidate]:
+        """The exchanges of all templates that ``members`` use much more than others, if there are several."""
+        mine = np.zeros(self._log.parties, bool)
+        mine[members] = True
+        inside = np.bincount(self._template[mine[self._party]], minlength=self._users.size)
+        # The last cell is for exchanges without a template (-1): it has no user.
+        share = max(_THEIRS, 2 * members.size / self._sending)
+        theirs = (inside >= LEAST_PARTIES) & (inside > share * self._users)
+        # A pool's customers have texts, too, each little next to what one hand works on.
+        theirs &= inside >= _THEIRS * inside.max(where=theirs, initial=0)
+        found = np.flatnonzero(theirs)
+        if found.size > 1 and found.tobytes() not in self._told:
+            self._told.add(found.tobytes())
+            log, rows = self._log, self._rows
+            part = rows[where(rows.size, lambda part: theirs[log.template[rows[part]]])]
+            yield Candidate("texts", log.shelf.keep(part), found)
 
 
 def _by_role(log: Log, rows: Any) -> Iterator[Candidate]:

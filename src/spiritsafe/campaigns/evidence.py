@@ -178,6 +178,12 @@ def turns(log: Log, seen: View, parties: Any) -> Test:
     )
 
 
+def turns_of_choice(log: Log, seen: View) -> float:
+    """Log e-value that the parties take turns, from the slots of the choice alone: what may choose the candidate."""
+    rows = seen.screen[: 2 * _MOST_ROWS]
+    return co.taken_in_turn(np.searchsorted(seen.parties, log.row_party[rows]), log.time[rows])
+
+
 def _arrivals(time: Any) -> Any:
     """Int (hours, parts): exchanges in each two minutes of an hour's three tested slots."""
     hours, row = dense(time // HOUR)

@@ -134,7 +134,9 @@ def _jointly(verdict: Verdict) -> dict[str, Any]:
 
 
 def _what(verdict: Verdict) -> str:
-    return "pool of items" if verdict.candidate.kind == "items" else "fixed text"
+    if verdict.candidate.kind in {"items", "swept"}:
+        return "pool of items"
+    return "set of texts" if verdict.candidate.kind == "texts" else "fixed text"
 
 
 def _identifier(names: list[tuple[str, float]], log: Log, verdict: Verdict) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import coordination, evidence
+from spiritsafe.campaigns.clusters import BY_TIES
 from spiritsafe.campaigns.evidence import View
 
 if TYPE_CHECKING:
@@ -33,11 +34,11 @@ WORK = MARGINAL | ORDERLY | {"swept_items", "regular_multiplicity"}
 PASSED = frozenset({"redeemed_by_another", "retried_by_another"})
 #: Loads and turns multiplied (``_strong``): what a crowd of clones that tick could imitate twice over.
 _PRODUCT = "even_load and taken_in_turn"
+#: A pool of items is worked through: once, or so many times each.
+_SWEPT = frozenset({"swept_items", "regular_multiplicity"})
 _CROWDS = MARGINAL | ORDERLY | {_PRODUCT}
 #: Ties that an account does not come by innocently in numbers; addresses, mail domains and clients are context.
 TIES = frozenset({"shared_payment", "shared_device"})
-#: Kinds of candidates that shared infrastructure chose.
-TIED = frozenset({"dense", "tied"})
 #: A stream this much steadier than chance has no crowd of more than this share in it: a crowd's own arrivals are random.
 STEADY = 0.3
 #: Without a recognised role, each of two kinds of evidence must be this strong (20 bits).
@@ -103,6 +104,7 @@ def carried_unnamed(
     log_e: float,
     by_items: bool = False,
     by_ties: bool = False,
+    in_turn: bool = False,
     through: bool = False,
 ) -> bool:
     """The same where no role says what the work is for: more is asked, of each kind and of their mix.
@@ -113,8 +115,9 @@ def carried_unnamed(
     beside each other. Nothing may speak against one hand: a campaign inside a crowd gives strong tests of order, but the
     whole is not the campaign. Uneven loads and own topics can be put on, though: they are overruled where cards or devices
     tie the accounts and either one hand shows ``through`` to the lightest third of them or the stream as a whole is steady. A
-    candidate found ``by_items`` must work through its pool of items, or there is no pool. One found ``by_ties`` has them as
-    one of its kinds.
+    candidate found ``by_items`` must work through its pool of items, or there is no pool; each item so many times counts only
+    where it is dealt, since those who do one benchmark do that, too. One found ``by_ties`` has them as
+    one of its kinds. ``in_turn``: one hand must deal the work to the parties, since they were chosen whatever they send.
     """
     least = max(log_e, UNNAMED)
     strong = _strong(tests, least)
@@ -130,8 +133,14 @@ def carried_unnamed(
             all(test.log_e > -UNNAMED for test in decisive(tests) if test.name in MARGINAL)
             or (bool(names & TIES) and (through or _steady(strong)))
         )
-        and (not by_items or "swept_items" in names)
+        and (not by_items or bool(names & (_SWEPT if in_turn else _SWEPT - {"regular_multiplicity"})))
+        and (not in_turn or "taken_in_turn" in names)
     )
+
+
+def bound(tests: Sequence[Test]) -> bool:
+    """Whether cards or devices tie accounts so strongly (``UNNAMED``) that one hand may be behind all that they send."""
+    return any(test.name in TIES and test.log_e >= UNNAMED for test in tests)
 
 
 def stands(tests: Sequence[Test], *, bar: float, named: bool, kind: str, through: bool) -> bool:
@@ -144,7 +153,14 @@ def stands(tests: Sequence[Test], *, bar: float, named: bool, kind: str, through
         return False
     if named:
         return carried(tests, log_e=bar)
-    return carried_unnamed(tests, log_e=bar, by_items=kind == "items", by_ties=kind in TIED, through=through)
+    return carried_unnamed(
+        tests,
+        log_e=bar,
+        by_items=kind in {"items", "swept"},
+        by_ties=kind in BY_TIES,
+        in_turn=kind in {"texts", "swept"},
+        through=through,
+    )
 
 
 def pooled(tests: Sequence[Test], *, fdr: float) -> bool:

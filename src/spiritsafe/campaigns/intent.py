@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns._distinct import distinct
-from spiritsafe.campaigns.clusters import PICKED
+from spiritsafe.campaigns.clusters import BY_TIES, PICKED
 from spiritsafe.campaigns.evidence import Margins
-from spiritsafe.campaigns.grounds import TIED
 from spiritsafe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +36,11 @@ _PRODUCT = 0.3
 MOST = 3000
 WIDE = 20
 #: Kinds of one text each, compared with another such kind where a calibration is older than they are.
-_STAND_IN = {"topic": "template"}
+_OLDER = {"topic": "template"}
+#: Kinds that unite others, and are rare among the innocent: they are compared with what they unite.
+STAND_IN = {"texts": "template", "swept": "infrastructure"}
+#: Kinds of one text, or of one pool of items.
+_ONE_WORK = frozenset({"template", "items", "texts", "swept"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Reference:
         """
         wide = parties >= WIDE
         if (kind, wide) not in self._known:
-            one = kind if (self.kinds == kind).any() else _STAND_IN.get(kind, kind)
+            one = STAND_IN.get(kind, kind if (self.kinds == kind).any() else _OLDER.get(kind, kind))
             same = self.kinds == one
             mine = same if one in PICKED else same & ((self.parties >= WIDE) == wide)
             self._known[kind, wide] = self.scores[mine]
@@ -148,14 +151,16 @@ def roles(log: Log, rows: Any) -> list[tuple[str, int]]:
 
 def named(candidate: Candidate, found: float, p_value: float) -> bool:
     """Whether ``found`` (a score) and its ``p_value`` show an extraction role, more than benign clusters of the kind have."""
+    if candidate.kind == "swept":  # a part of what the parties send: the role has candidates of its own
+        return False
     return found >= (0.02 if candidate.picked else _LEAST) and p_value <= SCREEN
 
 
 def doubtful(candidate: Candidate, found: float, p_value: float) -> bool:
     """Whether tied accounts play a role that is too common among innocent groups of their kind to count as one."""
-    return candidate.kind in TIED and found >= _LEAST and p_value <= _DOUBTFUL
+    return candidate.kind in BY_TIES - {"swept"} and found >= _LEAST and p_value <= _DOUBTFUL
 
 
 def no_product(log: Log, candidate: Candidate, seen: View) -> bool:
     """Whether one text or one pool of items is not the work of one product, so that its intent may be told by elimination."""
-    return candidate.kind in {"template", "items"} and log.largest_product(seen.screen) < _PRODUCT
+    return candidate.kind in _ONE_WORK and log.largest_product(seen.screen) < _PRODUCT

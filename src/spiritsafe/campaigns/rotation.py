@@ -27,6 +27,18 @@ _NO_ROLE = float(np.log(0.1))
 """Log-likelihood ratio of playing no role that is recognised: by account, since a wording is an account's."""
 
 
+def dealt(log: Log, rows: Any) -> tuple[Any, Any]:
+    """Parties (int64, sorted) of ``rows`` and how probable it is that one hand deals to each, by its turns and its load.
+
+    ``rows``: all that tied parties sent, so that neither text nor role nor what ties them tells who is beside them.
+    """
+    rows = rows[np.argsort(log.time[rows], kind="stable")]
+    parties, label = np.unique(log.row_party[rows], return_inverse=True)
+    turns = coordination.rotates(label, log.time[rows])
+    count = np.bincount(label).astype(float)
+    return parties, expit(_NO_ROLE + turns + members.by_load(count, expit(turns)))
+
+
 def joined(log: Log, seen: View, known: Any, layers: Mapping[str, Layer]) -> tuple[Any, Any]:
     """Parties (int64, sorted) of ``seen`` beside the ``known`` members that its rotation has too, and how probably.
 

@@ -326,7 +326,9 @@ def _members(
 ) -> None:
     whole, key = verdict.candidate.kind == "infrastructure", (id(verdict), by_role)
     found = read.get(key) if read is not None else None
-    if found is None:
+    if found is None and verdict.candidate.kind == "swept":
+        found = rotation.dealt(log, rows)
+    elif found is None:
         found = members.membership(log, rows, whole=whole, layers=layers, by_role=by_role)
     if read is not None:
         read[key] = found

@@ -12,7 +12,7 @@ import numpy as np
 from spiritsafe.campaigns import evidence, grounds, hypotheses, intent
 from spiritsafe.campaigns._processes import shared_out
 from spiritsafe.campaigns.alone import Readings
-from spiritsafe.campaigns.clusters import LEAST_PARTIES
+from spiritsafe.campaigns.clusters import LEAST_PARTIES, MANY_PARTIES
 from spiritsafe.campaigns.decide import bar, e_bh
 from spiritsafe.campaigns.log import STRONG
 from spiritsafe.campaigns.naming import names
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.settle import Read
     from spiritsafe.settings import Settings
 
-#: Intent by elimination: many parties, one text or one pool of items, and no product's work in it.
-_UNKNOWN_PARTIES = 20
 #: Seconds that a test takes, a candidate and an exchange, and from how many on it pays to start other processes.
 _EACH, _ROW, _WORTH = 6e-3, 2e-6, 6.0
 
@@ -203,7 +201,11 @@ def _hear(
 ) -> Verdict:
     score = intent.score(log, candidate, seen.screen)
     verdict = Verdict(candidate, seen, score, reference.p_value(score, candidate.kind, seen.parties.size))
-    if verdict.named or intent.doubtful(candidate, score, verdict.p_value) or _nameless(log, candidate, seen):
+    if (
+        verdict.named
+        or intent.doubtful(candidate, score, verdict.p_value)
+        or _nameless(log, candidate, seen, layers)
+    ):
         _test(log, verdict, layers, projections, margins)
         verdict.through = not verdict.named and grounds.goes_through(log, seen, layers)
     elif candidate.kind == "infrastructure":
@@ -219,13 +221,24 @@ def _test(log: Log, verdict: Verdict, layers: dict[str, Layer], projections: Any
     verdict.log_e = grounds.combined(verdict.tests)
 
 
-def _nameless(log: Log, candidate: Candidate, seen: View) -> bool:
+def _nameless(log: Log, candidate: Candidate, seen: View, layers: dict[str, Layer]) -> bool:
     """Whether a candidate may be judged though no role is recognised.
 
     Many parties with one text or one pool of items, and not the work of one product: a product does one kind of
-    work, a data set that is replayed has a little of each.
+    work, a data set that is replayed has a little of each. All that accounts send is judged only where they are bound and
+    one hand deals to them in the slots of the choice, too.
     """
-    return seen.parties.size >= _UNKNOWN_PARTIES and intent.no_product(log, candidate, seen)
+    return (
+        seen.parties.size >= MANY_PARTIES
+        and intent.no_product(log, candidate, seen)
+        and (
+            candidate.kind != "swept"
+            or (
+                grounds.bound(evidence.ties(seen, layers))
+                and evidence.turns_of_choice(log, seen) >= grounds.UNNAMED
+            )
+        )
+    )
 
 
 def _too_small(log: Log, verdict: Verdict) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from spiritsafe.campaigns import grounds
+from spiritsafe.campaigns.clusters import BY_TIES
 from spiritsafe.campaigns.decide import bar as bar_for
 from spiritsafe.console.campaign import weighing
 
@@ -105,7 +106,7 @@ def what_if(
 
 def _chose(left: Sequence[Test], least: float, decision: Mapping[str, Any]) -> set[str]:
     """Cards and devices that chose the candidate count as a kind beside what was tested."""
-    if decision.get("named") or decision.get("kind") in grounds.TIED:
+    if decision.get("named") or decision.get("kind") in BY_TIES:
         return grounds.chose(left, least)
     return set()
 

@@ -181,9 +181,16 @@ def _unnamed(
         return (
             "no role is recognised, and at half of the labs uneven loads or own topics speak against one hand"
         )
-    if all(one.match.kind == "items" for one in group.held) and "swept_items" not in names:
-        return "no role is recognised, and the common pool is not worked through"
-    return ""
+    kinds = {one.match.kind for one in group.held}
+    lacking = [
+        what
+        for chosen, test, what in (
+            ({"items", "swept"}, "swept_items", "the common pool is not worked through"),
+            ({"texts", "swept"}, "taken_in_turn", "nobody deals the work to the accounts"),
+        )
+        if kinds <= chosen and test not in names
+    ]
+    return f"no role is recognised, and {lacking[0]}" if lacking else ""
 
 
 def _told(

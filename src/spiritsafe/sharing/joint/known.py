@@ -55,5 +55,5 @@ FACTORS = ("even_load", "taken_in_turn")
 RUN, SAMPLE = "run", "sample"
 INFRASTRUCTURE = ("payment", "device", "ipv4", "ipv6", "ipv6_net")
 CLASSES = (RUN, SAMPLE, *INFRASTRUCTURE)
-KINDS = ("template", "items", "infrastructure", "role", "topic", "dense", "tied")
+KINDS = ("template", "items", "infrastructure", "role", "topic", "dense", "tied", "texts", "swept")
 """What proposes a candidate in a scan."""
