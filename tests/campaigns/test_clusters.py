@@ -382,3 +382,16 @@ def test_one_text_of_tied_accounts_and_texts_of_everybody_are_no_texts_of_theirs
     columns, layers = pooled(make_layer, 100)
     wide = {**columns, "template": np.where(columns["template"] < 6, 7, columns["template"])}
     assert kinds(candidates(make_log(**wide), layers, seed=0), "texts") == []
+
+
+def test_an_item_that_comes_back_is_no_text_and_users_whom_nothing_ties_are_left_out(
+    make_log: MakeLog, make_layer: MakeLayer
+):
+    columns, layers = pooled(make_layer, 60)
+    strangers = {name: np.concatenate([column, column[:40]]) for name, column in columns.items()}
+    strangers["who"][-40:] = 199  # asks what the pool asks, and holds a card of its own
+    log = make_log(**strangers)
+    (one,) = kinds(candidates(log, layers, seed=0), "texts")
+    assert members(log, one) == set(range(60))
+    items = make_log(**strangers, item=strangers["template"])
+    assert kinds(candidates(items, layers, seed=0), "texts") == []

@@ -22,11 +22,12 @@ from scipy.sparse.csgraph import connected_components
 
 from spiritsafe.campaigns import traces
 from spiritsafe.campaigns._distinct import kinds
-from spiritsafe.campaigns._passes import Distinct, grouped, held_by_two, pieces, where
+from spiritsafe.campaigns._passes import grouped, held_by_two, pairs, pieces, where
 from spiritsafe.campaigns.items import items
 from spiritsafe.campaigns.links import graph
 from spiritsafe.campaigns.log import STRONG
 from spiritsafe.campaigns.peeling import dense_blocks
+from spiritsafe.campaigns.texts import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,9 +49,6 @@ _RESOLUTIONS = (0.5, 0.02)
 _BLOCKS = 8
 _SCALE = 1000.0
 """Weights and resolution are divided by it: the same objective, but on weights in bits the library stops far from it."""
-_THEIRS = 1 / 3
-"""Share of a template's users that is of one pool, at least, and twice the pool's share of all, for it to be the pool's text; and
-its users, next to the most that such a text has."""
 _MARKED = 0.1
 """Share of extraction roles above which a micro-cluster draws in its neighbours; 1 of 100 innocent ones has as much."""
 
@@ -113,7 +111,7 @@ def _wide(party: Any) -> bool:
 
 
 def _by_template(log: Log, rows: Any) -> Iterator[Candidate]:
-    pair = _pairs(log, rows, log.template)
+    pair = pairs(log, rows, log.template)
     if not pair.size:
         return
     t, p = np.divmod(pair, log.parties)
@@ -127,17 +125,6 @@ def _by_template(log: Log, rows: Any) -> Iterator[Candidate]:
     start, order = grouped(rows, lambda part: of[log.template[part]], int(group.max()) + 1, log.shelf.empty)
     for number in range(start.size - 1):
         yield Candidate("template", order[start[number] : start[number + 1]], np.flatnonzero(group == number))
-
-
-def _pairs(log: Log, rows: Any, value: Any) -> Any:
-    """Distinct ``value * parties + party`` of ``rows``, sorted (int64). ``value`` int by exchange, negative for none."""
-    found = Distinct()
-    for part in pieces(rows.size):
-        row = rows[part]
-        mine = value[row]
-        has = mine >= 0
-        found.add(mine[has].astype(np.int64) * log.parties + log.row_party[row[has]])
-    return found.values()
 
 
 def _same_users(t: Any, p: Any, users: Any, wide: Any, parties: int) -> Any:
@@ -167,7 +154,7 @@ def _by_item(log: Log, rows: Any, sent: _Sent, pool: Items, seed: int) -> Iterat
     """Communities of parties that send the very same prompts, whole prompts being the items."""
     if not pool.count:
         return
-    value, who = np.divmod(_pairs(log, rows, pool.code), log.parties)
+    value, who = np.divmod(pairs(log, rows, pool.code), log.parties)
     scratch = np.full(pool.count, -1, np.int32)
     for members in communities(graph(who, value, log.parties), seed):
         inside = _pool_workers(log, pool.code, members, sent.by(members), scratch)
@@ -205,43 +192,15 @@ def _by_layer(log: Log, rows: Any, sent: _Sent, layers: dict[str, Layer], seed: 
         groups += [
             layer.party[layer.value == v] for v in big[np.argsort(-layer.population[big], kind="stable")][:50]
         ]
-    texts = _Texts(log, rows)
+    texts = Texts(log, rows, strong)
     for members in groups:
         inside = log.shelf.keep(sent.by(members))
         yield Candidate("infrastructure", inside, np.zeros(0, np.int64))
         yield from _each_role(log, "tied", inside)
         if members.size >= MANY_PARTIES:
             yield Candidate("swept", inside, np.zeros(0, np.int64))
-            yield from texts.of(members)
-
-
-class _Texts:
-    """Templates that tied parties use and few others: one work's, where each account sends too little to show it."""
-
-    def __init__(self, log: Log, rows: Any) -> None:
-        self._log, self._rows = log, rows
-        early = rows[where(rows.size, lambda part: log.screening(rows[part]))]
-        self._template, self._party = np.divmod(_pairs(log, early, log.template), log.parties)
-        self._users = np.bincount(self._template, minlength=log.template_key.size + 1)
-        self._sending = kinds(log.row_party[early])
-        self._told: set[bytes] = set()
-
-    def of(self, members: Any) -> Iterator[Candidate]:
-        """The exchanges of all templates that ``members`` use much more than others, if there are several."""
-        mine = np.zeros(self._log.parties, bool)
-        mine[members] = True
-        inside = np.bincount(self._template[mine[self._party]], minlength=self._users.size)
-        # The last cell is for exchanges without a template (-1): it has no user.
-        share = max(_THEIRS, 2 * members.size / self._sending)
-        theirs = (inside >= LEAST_PARTIES) & (inside > share * self._users)
-        # A pool's customers have texts, too, each little next to what one hand works on.
-        theirs &= inside >= _THEIRS * inside.max(where=theirs, initial=0)
-        found = np.flatnonzero(theirs)
-        if found.size > 1 and found.tobytes() not in self._told:
-            self._told.add(found.tobytes())
-            log, rows = self._log, self._rows
-            part = rows[where(rows.size, lambda part: theirs[log.template[rows[part]]])]
-            yield Candidate("texts", log.shelf.keep(part), found)
+            if (found := texts.of(members)) is not None:
+                yield Candidate("texts", *found)
 
 
 def _by_role(log: Log, rows: Any) -> Iterator[Candidate]:
@@ -290,15 +249,15 @@ def _by_density(
     for part in pieces(rows.size):
         plays[log.row_party[rows[part][log.has_role(rows[part])]]] = True
     rows = rows[where(rows.size, lambda part: plays[log.row_party[rows[part]]])]
-    pairs = [_pairs(log, rows, value) for value in (pool.code, log.template)]
+    found = [pairs(log, rows, value) for value in (pool.code, log.template)]
     for name, layer in layers.items():
         if name in STRONG:
             kept = np.isin(layer.party, np.flatnonzero(plays))
-            pairs.append(np.sort(layer.value[kept] * log.parties + layer.party[kept]))
+            found.append(np.sort(layer.value[kept] * log.parties + layer.party[kept]))
     who: list[Any] = []
     what: list[Any] = []
     base = 0
-    for pair in pairs:
+    for pair in found:
         if not pair.size:
             continue
         v, p = np.divmod(pair, log.parties)

@@ -178,11 +178,11 @@ class _Pairs:
 
 
 def _components(counted: Iterable[tuple[Any, Any]], support: Any) -> Any:
-    ends: list[Any] = [np.zeros((2, 0), np.int64)]
+    ends: list[Any] = [np.zeros((2, 0), np.int32)]
     for keys, counts in counted:
         a, b = np.divmod(keys, support.size)
         tight = counts * 2 >= support[a] + support[b] - counts
-        ends.append(np.stack([a[tight], b[tight]]))
+        ends.append(np.stack([a[tight], b[tight]]).astype(np.int32))
     a, b = np.concatenate(ends, axis=1)
     graph = coo_array((np.ones(a.size, np.int8), (a, b)), shape=(support.size, support.size))
     return connected_components(graph, directed=False)[1].astype(np.int32)

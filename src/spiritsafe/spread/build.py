@@ -143,25 +143,44 @@ def _grouped(
 ) -> tuple[templates.Ranking | None, templates.Groups | None]:
     """Frequent anchors and their components; None and None when no anchor is frequent."""
     spark.spread("counted", items, steps.counted, steps.COUNTED)
-    often = spark.table(
-        "SELECT anchor, CAST(sum(support) AS BIGINT) AS support, bit_or(seen) AS seen FROM counted "
-        f"WHERE anchor <> 0 GROUP BY anchor HAVING sum(support) >= {templates.LEAST}"
-    )
+    ranking = _often(spark)
     progress("finding templates", 1, 4)
-    if not often.num_rows:
+    if not ranking.anchors.size:
         return None, None
-    anchors, support, seen = (often.column(name).to_numpy() for name in ("anchor", "support", "seen"))
-    ranking = templates.Ranking.of(anchors.view(np.uint64), support, seen.view(np.uint64))
     held = steps.keep(shared / "ranking", ranking.anchors, ranking.support, ranking.seen)
     spark.spread("pairs", [item | {"ranking": held} for item in items], steps.pairs, steps.PAIRS)
     # A Jaccard index of one half of two anchors that stand in LEAST exchanges or more needs so many common ones.
     least = -(-2 * templates.LEAST // 3)
-    both = spark.table(
-        f"SELECT pair, CAST(sum(support) AS BIGINT) AS support FROM pairs GROUP BY pair HAVING sum(support) >= {least}"
+    both = _streamed(
+        spark,
+        "SELECT pair, CAST(sum(support) AS BIGINT) AS support FROM pairs "
+        f"GROUP BY pair HAVING sum(support) >= {least}",
     )
+    groups = templates.grouped(ranking, both)
     progress("finding templates", 2, 4)
-    keys, counts = both.column("pair").to_numpy(), both.column("support").to_numpy()
-    return ranking, templates.grouped(ranking, [(keys, counts)])
+    return ranking, groups
+
+
+def _often(spark: Spark) -> templates.Ranking:
+    """Frequent anchors, ranked."""
+    found = list(
+        _streamed(
+            spark,
+            "SELECT anchor, CAST(sum(support) AS BIGINT) AS support, bit_or(seen) AS seen FROM counted "
+            f"WHERE anchor <> 0 GROUP BY anchor HAVING sum(support) >= {templates.LEAST}",
+        )
+    )
+    if not found:
+        return templates.Ranking(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.uint64))
+    anchors, support, seen = map(np.concatenate, zip(*found, strict=True))
+    del found
+    return templates.Ranking.of(anchors.view(np.uint64), support, seen.view(np.uint64))
+
+
+def _streamed(spark: Spark, sql: str) -> Iterator[tuple[Any, ...]]:
+    """The columns of a query's rows (NumPy), a batch at a time by way of files: millions of rows never meet in the driver."""
+    for batch in spark.batches(sql, _ROWS):
+        yield tuple(column.to_numpy() for column in batch.columns)
 
 
 def _gather(items: list[dict[str, Any]], made: dict[str, Any]) -> None:
