@@ -78,16 +78,17 @@ def drive(standalone: Standalone, cut: Path, folder: Path) -> subprocess.Popen[b
 
 
 def finished(folder: Path) -> dict[str, int]:
+    """Parts with the time at which each was made; one that is being made has a name with a dot."""
     return {
         path.parent.name: path.stat().st_mtime_ns
-        for path in (folder / "shared" / "parts").glob("*/part.json")
+        for path in (folder / "shared" / "parts").glob("[!.]*/part.json")
     }
 
 
 def content(folder: Path) -> dict[str, bytes]:
     return {
         path.parent.name: path.read_bytes() + (path.parent / "projection.bin").read_bytes()
-        for path in (folder / "shared" / "parts").glob("*/sketch.parquet")
+        for path in (folder / "shared" / "parts").glob("[!.]*/sketch.parquet")
     }
 
 
