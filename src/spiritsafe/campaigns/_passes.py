@@ -12,8 +12,6 @@ from spiritsafe.campaigns._distinct import distinct
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from spiritsafe.campaigns.log import Log
-
 PIECE = 1 << 20
 """Exchanges that are looked at at once."""
 
@@ -129,14 +127,3 @@ def held_by_two(code, party, scratch):  # type: ignore[no-untyped-def]
         if c >= 0:
             scratch[c] = -1
     return held
-
-
-def pairs(log: Log, rows: Any, value: Any) -> Any:
-    """Distinct ``value * parties + party`` of ``rows``, sorted (int64). ``value`` int by exchange, negative for none."""
-    found = Distinct()
-    for part in pieces(rows.size):
-        row = rows[part]
-        mine = value[row]
-        has = mine >= 0
-        found.add(mine[has].astype(np.int64) * log.parties + log.row_party[row[has]])
-    return found.values()

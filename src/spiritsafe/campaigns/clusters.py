@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 
 from spiritsafe.campaigns import traces
 from spiritsafe.campaigns._distinct import kinds
-from spiritsafe.campaigns._passes import grouped, held_by_two, pairs, pieces, where
+from spiritsafe.campaigns._passes import grouped, held_by_two, pieces, where
 from spiritsafe.campaigns.items import items
 from spiritsafe.campaigns.links import graph
 from spiritsafe.campaigns.log import STRONG
@@ -111,7 +111,7 @@ def _wide(party: Any) -> bool:
 
 
 def _by_template(log: Log, rows: Any) -> Iterator[Candidate]:
-    pair = pairs(log, rows, log.template)
+    pair = log.pairs(rows, log.template)
     if not pair.size:
         return
     t, p = np.divmod(pair, log.parties)
@@ -154,7 +154,7 @@ def _by_item(log: Log, rows: Any, sent: _Sent, pool: Items, seed: int) -> Iterat
     """Communities of parties that send the very same prompts, whole prompts being the items."""
     if not pool.count:
         return
-    value, who = np.divmod(pairs(log, rows, pool.code), log.parties)
+    value, who = np.divmod(log.pairs(rows, pool.code), log.parties)
     scratch = np.full(pool.count, -1, np.int32)
     for members in communities(graph(who, value, log.parties), seed):
         inside = _pool_workers(log, pool.code, members, sent.by(members), scratch)
@@ -249,7 +249,7 @@ def _by_density(
     for part in pieces(rows.size):
         plays[log.row_party[rows[part][log.has_role(rows[part])]]] = True
     rows = rows[where(rows.size, lambda part: plays[log.row_party[rows[part]]])]
-    found = [pairs(log, rows, value) for value in (pool.code, log.template)]
+    found = [log.pairs(rows, value) for value in (pool.code, log.template)]
     for name, layer in layers.items():
         if name in STRONG:
             kept = np.isin(layer.party, np.flatnonzero(plays))

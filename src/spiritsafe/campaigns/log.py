@@ -152,6 +152,16 @@ class Log:
         ]
         return max(shares, default=0.0) if rows.size else 0.0
 
+    def pairs(self, rows: Any, value: Any) -> Any:
+        """Distinct ``value * parties + party`` of ``rows``, sorted (int64). ``value`` int by exchange, negative for none."""
+        found = Distinct()
+        for part in pieces(rows.size):
+            row = rows[part]
+            mine = value[row]
+            has = mine >= 0
+            found.add(mine[has].astype(np.int64) * self.parties + self.row_party[row[has]])
+        return found.values()
+
     def has_role(self, rows: Any) -> Any:
         """Boolean by row: any extraction role."""
         return (self.roles[rows] & np.uint64(self.extraction)) != 0

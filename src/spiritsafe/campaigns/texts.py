@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns._distinct import kinds
-from spiritsafe.campaigns._passes import pairs, where
+from spiritsafe.campaigns._passes import where
 from spiritsafe.campaigns.links import CAP
 from spiritsafe.campaigns.templates import VARIED
 
@@ -33,7 +33,7 @@ class Texts:
     def __init__(self, log: Log, rows: Any, strong: Sequence[Layer]) -> None:
         self._log, self._rows, self._strong = log, rows, strong
         early = rows[where(rows.size, lambda part: log.screening(rows[part]))]
-        self._template, self._party = np.divmod(pairs(log, early, log.template), log.parties)
+        self._template, self._party = np.divmod(log.pairs(early, log.template), log.parties)
         self._users = np.bincount(self._template, minlength=log.template_key.size + 1)
         self._sending = kinds(log.row_party[early])
         self._told: set[bytes] = set()
