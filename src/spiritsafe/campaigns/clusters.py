@@ -192,7 +192,7 @@ def _by_layer(log: Log, rows: Any, sent: _Sent, layers: dict[str, Layer], seed: 
         groups += [
             layer.party[layer.value == v] for v in big[np.argsort(-layer.population[big], kind="stable")][:50]
         ]
-    texts = Texts(log, rows, strong)
+    texts = Texts(log, rows, strong, least=LEAST_PARTIES)
     for members in groups:
         inside = log.shelf.keep(sent.by(members))
         yield Candidate("infrastructure", inside, np.zeros(0, np.int64))

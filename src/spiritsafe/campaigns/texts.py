@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns._distinct import kinds
+from spiritsafe.campaigns._distinct import dense, distinct, kinds
 from spiritsafe.campaigns._passes import where
 from spiritsafe.campaigns.links import CAP
 from spiritsafe.campaigns.templates import VARIED
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
 
-LEAST_USERS = 5
 _THEIRS = 1 / 3
 """Share of a template's users that is of one pool, at least, and twice the pool's share of all, for it to be the pool's text; and
 its users, next to the most that such a text has."""
 
 
 class Texts:
-    """The templates of a log, and who uses them in the slots of the choice. ``strong``: layers that may tie parties."""
+    """The templates of a log, and who uses them in the slots of the choice.
 
-    def __init__(self, log: Log, rows: Any, strong: Sequence[Layer]) -> None:
-        self._log, self._rows, self._strong = log, rows, strong
+    ``strong``: layers that may tie parties; ``least``: users of a template in a pool, at least.
+    """
+
+    def __init__(self, log: Log, rows: Any, strong: Sequence[Layer], *, least: int) -> None:
+        self._log, self._rows, self._strong, self._least = log, rows, strong, least
         early = rows[where(rows.size, lambda part: log.screening(rows[part]))]
         self._template, self._party = np.divmod(log.pairs(early, log.template), log.parties)
         self._users = np.bincount(self._template, minlength=log.template_key.size + 1)
@@ -50,7 +52,7 @@ class Texts:
         inside = np.bincount(self._template[mine[self._party]], minlength=self._users.size)
         # The last cell is for exchanges without a template (-1): it has no user.
         share = max(_THEIRS, 2 * members.size / self._sending)
-        theirs = (inside >= LEAST_USERS) & (inside > share * self._users)
+        theirs = (inside >= self._least) & (inside > share * self._users)
         # A pool's customers have texts, too, each little next to what one hand works on.
         theirs &= inside >= _THEIRS * inside.max(where=theirs, initial=0)
         if theirs.sum() < 2 or theirs.tobytes() in self._told:
@@ -76,8 +78,6 @@ class Texts:
 
 def _varied(log: Log, rows: Any) -> Any:
     """Int64: templates of ``rows`` that stand in so many different prompts that none is an item that comes back."""
-    template, prompt = log.template[rows].astype(np.int64), log.exact[rows]
-    order = np.lexsort((prompt, template))
-    new = np.ones(rows.size, bool)
-    new[1:] = (np.diff(template[order]) != 0) | (prompt[order][1:] != prompt[order][:-1])
-    return np.flatnonzero(np.bincount(template[order][new]) >= VARIED[1])
+    prompts, prompt = dense(log.exact[rows])
+    pair = distinct(log.template[rows].astype(np.int64) * prompts.size + prompt)
+    return np.flatnonzero(np.bincount(pair // max(1, prompts.size)) >= VARIED[1])
