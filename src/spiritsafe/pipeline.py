@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,16 +21,14 @@ import pyarrow as pa
 from spiritsafe import __version__, registry, sources
 from spiritsafe.campaigns import (
     blind,
-    candidates,
     clusters,
     explain,
     holdings,
-    identifiers,
     indicators,
     intent,
     kept,
     links,
-    skeletons,
+    matchable,
     stored,
     tables,
     templates,
@@ -165,8 +164,8 @@ def ingest(
     numbers = Numbers()
     with (
         (work / "projection.bin").open("wb") as points,
-        Table(work / "sketch.parquet") as narrow,
-        Table(work / "text.parquet") as text,
+        Table(work / "sketch.parquet", brief=True) as narrow,
+        Table(work / "text.parquet", brief=True) as text,
     ):
         for made, projections, beginning in sketches(reading, threads=settings.threads):
             points.write(projections)
@@ -297,19 +296,20 @@ def _analyse(
     log = taken.log(engine, progress)
     layers = links.layers(engine, log) | traces.layers(engine, log)
     progress("looking for groups", 0, 1)
-    found = clusters.candidates(log, layers, seed=settings.seed)
-    progress("looking for groups", 1, 1)
-    judged = verdicts.verdicts(
-        log,
-        found,
-        layers,
-        taken.projections(),
-        reference=reference,
-        margins=reference.margins,
-        settings=settings,
-        folder=taken.work,
-        progress=lambda done, total: progress("testing groups", done, total),
-    )
+    with verdicts.helpers(log, settings, taken.work) as pool:
+        found = clusters.candidates(log, layers, seed=settings.seed)
+        progress("looking for groups", 1, 1)
+        judged = verdicts.verdicts(
+            log,
+            found,
+            layers,
+            taken.projections(),
+            reference=reference,
+            margins=reference.margins,
+            settings=settings,
+            pool=pool,
+            progress=lambda done, total: progress("testing groups", done, total),
+        )
     record = _head(taken, log, settings)
     record["scanned"]["candidates"] = len(found)
     techniques = {
@@ -359,39 +359,35 @@ def _head(taken: Ingest, log: Log | None, settings: Settings) -> dict[str, Any]:
 def _write(taken: Ingest, result: Result, settings: Settings) -> None:
     work, final = taken.work, taken.work / "final"
     final.mkdir()
-    (final / "campaigns.json").write_text(
-        json.dumps(result.record, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8"
-    )
-    (final / "report.html").write_text(page(result.record), "utf-8")
-    _outward(final, taken, result, settings)
-    accuses = any(entry["label"] == "campaign" for entry in result.record["campaigns"])
-    whole = taken.column("skeleton", np.uint64) if accuses else None
-    found = indicators.indicators(
-        result.log, result.record, result.verdicts, result.layers, whole, version=FINGERPRINT_VERSION
-    )
-    (final / "indicators.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8")
-    tables.accounts(final / "accounts.parquet", result.log, result.record["campaigns"])
-    holdings.holdings(final, result.log, result.record["campaigns"], result.verdicts, result.layers)
     accused = [
         (entry["campaign_id"], verdict.rows)
         for entry, verdict in zip(result.record["campaigns"], result.verdicts, strict=True)
         if verdict.label == "campaign"
     ]
-    tables.exchanges(final / "exchanges.parquet", result.log, taken.batches(["exchange_id"]), accused)
+    with ThreadPoolExecutor(1) as beside:  # the largest file by far needs nothing of the others
+        largest = beside.submit(
+            tables.exchanges, final / "exchanges.parquet", result.log, taken.batches(["exchange_id"]), accused
+        )
+        _told(final, taken, result)
+        matchable.write(final, taken, result, settings, version=FINGERPRINT_VERSION)
+        largest.result()
     rejected = work / "rejected.jsonl"
     if rejected.exists() and rejected.stat().st_size:
         rejected.replace(final / "rejected.jsonl")
 
 
-def _outward(final: Path, taken: Ingest, result: Result, settings: Settings) -> None:
-    """What was tested, and what of it another provider could hold as well: nothing leaves by being written here."""
-    log, heard, version = result.log, result.heard, FINGERPRINT_VERSION
-    mine = candidates.templates(log, heard) if log else {}
-    runs = skeletons.skeletons(taken, log, candidates.every(mine)) if log else {}
-    seen = identifiers.samples(log, heard) if log else {}
-    tested = candidates.candidates(
-        log, heard, result.record, result.verdicts, mine, runs, seen, settings=settings, version=version
+def _told(final: Path, taken: Ingest, result: Result) -> None:
+    """What the scan found, for people and for machines."""
+    record = result.record
+    (final / "campaigns.json").write_text(
+        json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8"
     )
-    (final / "candidates.json").write_text(candidates.text(tested), "utf-8")
-    lines = identifiers.identifiers(log, heard, mine, runs, seen, result.layers, version=version)
-    (final / "identifiers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8")
+    (final / "report.html").write_text(page(record), "utf-8")
+    accuses = any(entry["label"] == "campaign" for entry in record["campaigns"])
+    whole = taken.column("skeleton", np.uint64) if accuses else None
+    found = indicators.indicators(
+        result.log, record, result.verdicts, result.layers, whole, version=FINGERPRINT_VERSION
+    )
+    (final / "indicators.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8")
+    tables.accounts(final / "accounts.parquet", result.log, record["campaigns"])
+    holdings.holdings(final, result.log, record["campaigns"], result.verdicts, result.layers)

@@ -45,6 +45,7 @@ def content(log: Log, heard: list[Verdict], skeletons: dict[int, Any] | None = N
         heard,
         RECORD,
         [],
+        naming.names(log, heard),
         candidates.templates(log, heard),
         skeletons or {},
         {},
@@ -56,9 +57,8 @@ def content(log: Log, heard: list[Verdict], skeletons: dict[int, Any] | None = N
 def lines(log: Log, heard: list[Verdict], layers: dict[str, Layer], runs: Any = None) -> dict[str, list[str]]:
     seen = identifiers.samples(log, heard)
     found: dict[str, list[str]] = {}
-    for one in identifiers.identifiers(
-        log, heard, candidates.templates(log, heard), runs or {}, seen, layers, version=7
-    ):
+    ids, mine = naming.names(log, heard), candidates.templates(log, heard)
+    for one in identifiers.identifiers(heard, ids, mine, runs or {}, seen, layers, version=7):
         found.setdefault(one["class"], []).append(one["value"])
     return found
 
@@ -187,6 +187,6 @@ def test_nothing_of_a_group_that_was_not_tested_can_be_matched(log: Log):
 
 def test_a_log_without_exchanges_has_no_candidates():
     head = {"campaigns": [], "scanned": {}}
-    made = candidates.candidates(None, [], head, [], {}, {}, {}, settings=Settings(), version=1)
+    made = candidates.candidates(None, [], head, [], {}, {}, {}, {}, settings=Settings(), version=1)
     assert (made["groups"], made["candidates"]) == (0, [])
-    assert list(identifiers.identifiers(None, [], {}, {}, {}, {}, version=1)) == []
+    assert list(identifiers.identifiers([], {}, {}, {}, {}, {}, version=1)) == []

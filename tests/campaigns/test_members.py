@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spiritsafe.campaigns import rotation
 from spiritsafe.campaigns.members import membership
 
 if TYPE_CHECKING:
@@ -292,3 +293,48 @@ def test_a_benchmarks_run_of_the_campaigns_items_makes_no_member_unless_many_are
     assert kept[slow:].all() == stay
     assert kept[slow:].any() == stay
     assert parties.size == slow + hasty
+
+
+def in_turns(*, students: int, together: bool) -> tuple[dict[str, Any], list[tuple[int, object]]]:
+    """Forty members dealt to in turn, twelve rounds; students who ask ten of the items within the hour, each when it suits him.
+
+    Most members hold cards by pairs, students none or, ``together``, one between them.
+    """
+    rng = np.random.default_rng(11)
+    members, rounds = 40, 12
+    time = np.arange(members * rounds) * 60_000_000
+    late = np.sort(
+        rng.integers(0, time[-1], (students, 1)) + rng.exponential(3e8, (students, 10)).astype(np.int64)
+    )
+    who = np.concatenate([np.tile(np.arange(members), rounds), np.repeat(members + np.arange(students), 10)])
+    when = np.concatenate([time, late.ravel()])
+    held: list[tuple[int, object]] = [(p, f"card {p // 2 if p < 24 else p}") for p in range(members)]
+    held += [(members + p, "class" if together else f"own {p}") for p in range(students)]
+    order = np.argsort(when, kind="stable")
+    return {"who": who[order], "time": when[order], "template": np.zeros(who.size, np.int32)}, held
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_where_members_take_turns_who_takes_none_is_beside(
+    make_log: MakeLog, make_layer: MakeLayer, *, together: bool
+):
+    columns, held = in_turns(students=3, together=together)
+    log = make_log(**columns)
+    rows, layers = np.arange(log.acc.size), {"payment": make_layer("payment", held, log.parties)}
+    shown = rotation.turns(log, rows)
+    assert (shown[:40] > np.log(100)).all()
+    assert (shown[40:] < 0).all()
+    blind = membership(log, rows, layers=layers)[1]
+    parties, probability = membership(log, rows, layers=layers, turns=shown)
+    assert (blind[40:] >= 0.5).any()  # load and text alone do not tell them
+    assert parties[probability >= 0.5].tolist() == list(range(40))
+
+
+def test_turns_speak_against_nobody_where_hardly_anybody_takes_any(make_log: MakeLog, make_layer: MakeLayer):
+    rng = np.random.default_rng(3)
+    who = rng.permutation(np.repeat(np.arange(40), 12))
+    log = make_log(who, time=np.arange(who.size) * 60_000_000, template=np.zeros(who.size, np.int32))
+    layers = {"payment": make_layer("payment", [(p, p // 2) for p in range(40)], 40)}
+    rows = np.arange(who.size)
+    with_turns = membership(log, rows, layers=layers, turns=rotation.turns(log, rows))[1]
+    assert np.array_equal(with_turns, membership(log, rows, layers=layers)[1])

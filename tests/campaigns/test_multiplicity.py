@@ -140,3 +140,34 @@ def test_an_item_that_is_asked_very_often_does_no_harm() -> None:
     found = regularity(item, who)
     assert np.isfinite(found.log_e)
     assert found.log_e > np.log(1e4)
+
+
+def test_a_fit_that_stops_early_gives_a_bound_all_the_same() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        counts, weight = _occurring(rng.negative_binomial(2, 0.3, 400))
+        null = multiplicity.poisson(counts)
+        whole, fitted = multiplicity.greatest(weight, null)
+        early, _ = multiplicity.greatest(weight, null, enough=-np.inf)
+        assert np.log(fitted) @ weight <= whole <= early
+
+
+def test_what_the_null_explains_is_no_evidence_however_early_the_fit_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cases = [
+        regularity(*NULLS[name](np.random.default_rng(seed))).log_e for name in NULLS for seed in range(5)
+    ]
+    planted = [regularity(*PLANTED[name](np.random.default_rng(7))).log_e for name in PLANTED]
+    monkeypatch.setattr(multiplicity, "_EACH", 10**9)
+    whole = [
+        regularity(*NULLS[name](np.random.default_rng(seed))).log_e for name in NULLS for seed in range(5)
+    ]
+    assert all(early <= late + 0.01 for early, late in zip(cases, whole, strict=True) if late > 0)
+    assert all(early <= 0.01 for early, late in zip(cases, whole, strict=True) if late <= 0)
+    assert planted == [regularity(*PLANTED[name](np.random.default_rng(7))).log_e for name in PLANTED]
+
+
+def _occurring(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    counts, weight = np.unique(found[found > 0], return_counts=True)
+    return counts, weight.astype(float)

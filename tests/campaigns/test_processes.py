@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from spiritsafe.campaigns._processes import shared_out
+from spiritsafe.campaigns._processes import Pool, shared_out
 from spiritsafe.errors import StorageError
 
 if TYPE_CHECKING:
@@ -82,3 +82,27 @@ def test_a_process_that_may_start_no_others_does_it_itself():
     process.start()
     assert [(key, value) for key, (value, _, _) in queue.get(timeout=60)] == [(0, 3.0), (1, 3.0), (2, 3.0)]
     process.join()
+
+
+def _nothing() -> None:
+    pass
+
+
+def test_processes_that_were_started_ahead_do_the_work(tmp_path: Path):
+    table = np.arange(400_000.0).reshape(100, -1)
+    with Pool(2, tmp_path) as pool:
+        pool.begin(_nothing)
+        found = dict(pool.share(partial(_sums, table), range(20)))
+        again = dict(pool.share(partial(_sums, table), range(20)))
+    assert [found[key][0] for key in range(20)] == [table[key].sum() for key in range(20)]
+    assert os.getpid() not in {pid for _, pid, _ in found.values()}
+    assert len({pid for _, pid, _ in (*found.values(), *again.values())}) <= 2  # the same ones
+
+
+def test_processes_that_were_started_ahead_may_have_nothing_to_do(tmp_path: Path):
+    with Pool(2, tmp_path) as pool:
+        pool.begin(_nothing)
+    assert dict(shared_out(partial(_sums, np.ones((3, 3))), [0, 1], processes=2, folder=tmp_path)).keys() == {
+        0,
+        1,
+    }

@@ -122,7 +122,9 @@ def test_judging_in_several_processes_changes_nothing(
     here = judged(log, layers, points)
     monkeypatch.setattr(verdicts, "_WORTH", 0.0)
     steps: list[tuple[int, int]] = []
-    spread = judged(log, layers, points, folder=tmp_path, progress=lambda *step: steps.append(step))
+    monkeypatch.setattr(verdicts, "_LARGE", 0)
+    with verdicts.helpers(log, Settings(), tmp_path) as pool:
+        spread = judged(log, layers, points, pool=pool, progress=lambda *step: steps.append(step))
     assert [done for done, _ in steps] == list(range(1, len(steps) + 1))
     assert len(here) == len(spread) > 0
     for one, other in zip(here, spread, strict=True):

@@ -86,7 +86,7 @@ class Readings:
         p_value = self.reference.p_value(score, candidate.kind, kept.size)
         named = verdict.named and intent.named(candidate, score, p_value)
         excused = any(one.fits == "yes" for one in hypotheses.heard(log, seen, tests))
-        through = not named and grounds.goes_through(log, seen, self.layers)
+        through = not named and grounds.through(log, seen, self.layers, tests, candidate.kind)
         nameable = (
             named or intent.doubtful(candidate, score, p_value) or intent.no_product(log, candidate, seen)
         )

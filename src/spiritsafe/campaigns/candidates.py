@@ -14,7 +14,6 @@ import numpy as np
 from spiritsafe.campaigns import grounds
 from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
-from spiritsafe.campaigns.naming import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -44,6 +43,7 @@ def candidates(
     heard: Sequence[Verdict],
     record: Mapping[str, Any],
     told: Sequence[Verdict],
+    ids: Mapping[int, str],
     mine: Mapping[int, Any],
     skeletons: Mapping[int, Any],
     samples: Mapping[int, Any],
@@ -53,8 +53,8 @@ def candidates(
 ) -> dict[str, Any]:
     """The content of ``candidates.json``: all of ``heard``, the largest first. ``record``: that of ``campaigns.json``.
 
-    ``mine``: see ``templates``; ``skeletons``: uint64 by template; ``samples``: uint64 by ``id`` of a verdict
-    (``identifiers.samples``).
+    ``ids``: names by ``id`` of a verdict (``naming.names``); ``mine``: see ``templates``; ``skeletons``: uint64 by template;
+    ``samples``: uint64 by ``id`` (``identifiers.samples``).
     """
     known = {id(one): entry["campaign_id"] for entry, one in zip(record["campaigns"], told, strict=True)}
     screened = [one for one in heard if one.hypotheses and not one.joint_only]
@@ -74,7 +74,6 @@ def candidates(
     }
     if log is None:
         return content
-    ids = names(log, heard)
     family = families(log, [one for one in heard if one.hypotheses], ids)
     content["candidates"] = [
         {

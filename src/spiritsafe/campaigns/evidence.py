@@ -162,9 +162,7 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
 
 def turns(log: Log, seen: View, parties: Any) -> Test:
     """Whether ``parties`` (int64, sorted) of a candidate take turns among all of it."""
-    rows = seen.rows[np.isin(log.row_party[seen.rows], seen.parties)][: 2 * _MOST_ROWS]
-    label = np.searchsorted(seen.parties, log.row_party[rows])
-    tested = ~log.screening(rows) & np.isin(log.row_party[rows], parties)
+    label, time, tested = _in_order(log, seen, parties)
     return Test(
         "taken_in_turn",
         "Do the accounts take turns, as behind a load balancer?",
@@ -172,10 +170,28 @@ def turns(log: Log, seen: View, parties: Any) -> Test:
         "exchanges until the same account returns, median",
         _median_return(label),
         float(max(1, kinds(label)) * np.log(2)),
-        co.taken_in_turn(label, log.time[rows], tested),
+        co.taken_in_turn(label, time, tested),
         int(tested.sum()),
         1.0,
     )
+
+
+def strength_of_turns(log: Log, seen: View, parties: Any) -> float:
+    """The log e-value of ``turns``."""
+    return co.taken_in_turn(*_in_order(log, seen, parties))
+
+
+def _in_order(log: Log, seen: View, parties: Any) -> tuple[Any, Any, Any]:
+    """Who sent each exchange of a candidate's parties (their place), when, and whether a bet on ``parties`` is about it."""
+    place = np.full(log.parties, -1, np.int64)
+    place[seen.parties] = np.arange(seen.parties.size)
+    label = place[log.row_party[seen.rows]]
+    mine = np.flatnonzero(label >= 0)[: 2 * _MOST_ROWS]
+    label, rows = label[mine], seen.rows[mine]
+    tested = ~log.screening(rows)
+    if parties.size < seen.parties.size:
+        tested &= np.isin(seen.parties, parties)[label]
+    return label, log.time[rows], tested
 
 
 def turns_of_choice(log: Log, seen: View) -> float:

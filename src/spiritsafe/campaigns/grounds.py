@@ -151,11 +151,13 @@ def stands(tests: Sequence[Test], *, bar: float, named: bool, kind: str, through
     """
     if combined(tests) < bar:
         return False
-    if named:
-        return carried(tests, log_e=bar)
+    return carried(tests, log_e=bar) if named else _unnamed(tests, bar, kind, through=through)
+
+
+def _unnamed(tests: Sequence[Test], log_e: float, kind: str, *, through: bool) -> bool:
     return carried_unnamed(
         tests,
-        log_e=bar,
+        log_e=log_e,
         by_items=kind in {"items", "swept"},
         by_ties=kind in BY_TIES,
         in_turn=kind in {"texts", "swept"},
@@ -173,6 +175,11 @@ def _steady(strong: Sequence[Test]) -> bool:
     return any(test.name == "even_arrivals" and test.value <= STEADY for test in strong)
 
 
+def through(log: Log, seen: View, layers: dict[str, Layer], tests: Sequence[Test], kind: str) -> bool:
+    """``goes_through``, asked only where an accusation of a candidate of this kind could rest on it, under some bar."""
+    return _unnamed(tests, 0.0, kind, through=True) and goes_through(log, seen, layers)
+
+
 def goes_through(log: Log, seen: View, layers: dict[str, Layer]) -> bool:
     """Whether one hand shows in the third of the parties that sends least, in the slots of the choice, by ``UNNAMED``.
 
@@ -185,7 +192,7 @@ def goes_through(log: Log, seen: View, layers: dict[str, Layer]) -> bool:
     counted = {name: layer for name, layer in layers.items() if f"shared_{layer.name}" in TIES}
     if any(test.log_e >= UNNAMED for test in evidence.ties(part, counted)):
         return True
-    return evidence.turns(log, seen, light).log_e >= UNNAMED
+    return evidence.strength_of_turns(log, seen, light) >= UNNAMED
 
 
 def without(tests: Sequence[Test], name: str) -> list[Test]:

@@ -15,7 +15,6 @@ import numpy as np
 from spiritsafe.campaigns._distinct import dense
 from spiritsafe.campaigns.candidates import outward
 from spiritsafe.campaigns.log import SLOT
-from spiritsafe.campaigns.naming import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +31,8 @@ _LEAST_DEVICE = 12
 
 
 def identifiers(
-    log: Log | None,
     heard: Sequence[Verdict],
+    ids: Mapping[int, str],
     mine: Mapping[int, Any],
     runs: Mapping[int, Any],
     samples: Mapping[int, Any],
@@ -43,13 +42,10 @@ def identifiers(
 ) -> Iterator[dict[str, str]]:
     """The lines of ``identifiers.jsonl``: candidate, class and value, in the order of the candidates.
 
-    ``mine``: templates by ``id`` (``candidates.templates``); ``runs``: skeletons by template; ``samples``: see there.
+    ``ids``: names by ``id`` of a verdict (``naming.names``); ``mine``: templates by ``id`` (``candidates.templates``);
+    ``runs``: skeletons by template; ``samples``: see there.
     """
-    if log is None:
-        return
-    shown = [one for one in heard if outward(one)]
-    known = names(log, shown)
-    for one in shown:
+    for one in filter(outward, heard):
         shared = [runs[key] for key in mine[id(one)].tolist() if key in runs]
         prints = np.unique(np.concatenate([*shared, samples[id(one)]]))
         found = [("skeleton", f"fp{version}:{int(value):016x}") for value in prints]
@@ -58,7 +54,7 @@ def identifiers(
                 found += [(_class(name, value), value) for value in _held(layers[name], one.view.parties)]
         for kind, value in found:
             if matched(kind, value):
-                yield {"candidate_id": known[id(one)], "class": kind, "value": value}
+                yield {"candidate_id": ids[id(one)], "class": kind, "value": value}
 
 
 def matched(kind: str, value: str) -> bool:

@@ -86,7 +86,10 @@ def without(work: Path, damaged: Sequence[str], give: Callable[[pa.RecordBatch],
     bad = pa.array(damaged, pa.string())
     names = (one.column(0).cast(pa.string()) for one in batches(before / "sketch.parquet", ["source_file"]))
     keep = ~np.concatenate([pc.is_in(one, bad).to_numpy(zero_copy_only=False) for one in names])
-    with Table(work / "sketch.parquet") as narrow, (work / "projection.bin").open("wb") as out:
+    with (
+        Table(work / "sketch.parquet", brief=True) as narrow,
+        (work / "projection.bin").open("wb") as out,
+    ):
         for batch in picked(before / "sketch.parquet", keep):
             narrow.write(give(batch.drop_columns(["row", "acc"])))
         points(before / "projection.bin", out, keep)

@@ -5,8 +5,9 @@ size and nearly all their exchanges in it play its role; bystanders touch the sa
 that tied parties sent is judged, loads say nothing: bystanders are ordinary customers, who hardly ever play the role.
 
 What nearly all others have and one party lacks speaks against it: the campaign's text, most of its traffic in the
-campaign, its pace, a card, device or address in common with some other member. Then neither what most others are nor, without the
-text, its own role speaks for it any longer. Who lacks all of it, text, role and anything in common, is no member.
+campaign, its pace, its turns, a card, device or address in common with some other member. Then neither what most others are
+nor, without the text, its own role speaks for it any longer. Who lacks all of it, text, role and anything in common, is no
+member.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ _ODD = 0.1
 _ALONE = 0.05
 """Below this share of members that hold nothing in common, to be one of them speaks against a party as odd text does."""
 _STRANGER = 1e-6
+_MANIFEST = float(np.log(100))
+"""Where a member's own turns typically show it like this, they speak against who takes none and is tied to none of these."""
 _TIES = ("payment", "device", "network")
 _RARE, _MOST = ("payment", "device"), float(np.log(100))
 """What strangers hardly ever share speaks for a party, too, up to this log-likelihood ratio."""
@@ -59,11 +62,13 @@ def membership(
     whole: bool = False,
     layers: Mapping[str, Layer] | None = None,
     by_role: bool = True,
+    turns: Any = None,
 ) -> tuple[Any, Any]:
     """Parties (int64) of ``rows`` and the probability (float) that each is a member.
 
     ``whole``: ``rows`` are all that the parties sent, not one text or role. ``layers``: what they may have in common.
-    ``by_role``: False where their roles are to tell nobody from anybody.
+    ``by_role``: False where their roles are to tell nobody from anybody. ``turns``: float by party, log-likelihood ratio of
+    being dealt to in turn (``coordination.rotates``).
     """
     parties, index = np.unique(log.row_party[rows], return_inverse=True)
     count = np.bincount(index).astype(float)
@@ -104,10 +109,15 @@ def membership(
                 # Without the text that most have, a role, or anything in common, nothing but a chance item links a party.
                 lack = np.where((common <= 1) & (hits == 0) & ~ties, _STRANGER, lack)
         shares = 0.0 if rare is None else rare.shares(weight)
+        strays = np.zeros(parties.size)
+        if turns is not None and rare is not None and _median(turns, weight) >= _MANIFEST:
+            shown = np.where(turns >= _MANIFEST, weight, 0.0)
+            strays = np.where(rare.tied(shown), 0.0, np.minimum(turns, 0.0))
         mixed = 0.0 if whole else text.mixed(weight)
-        before = np.where(np.minimum(odd, lack / _ALONE) < 1, np.minimum(prior, _ODD_PRIOR), prior)
+        unlike = (np.minimum(odd, lack / _ALONE) < 1) | (strays < 0)
+        before = np.where(unlike, np.minimum(prior, _ODD_PRIOR), prior)
         load = 0.0 if whole else np.where(hasty, 0.0, by_load(count, weight))
-        weight = expit(logit(before) + plays + load + mixed + shares + np.log(odd) + np.log(lack))
+        weight = expit(logit(before) + plays + load + mixed + shares + strays + np.log(odd) + np.log(lack))
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
         if prior == was[1] and np.array_equal(weight, was[0]):
             break  # to the last bit: every further round would give the same
@@ -227,6 +237,13 @@ class _Holding:
         others = np.bincount(self._held, weights=weight[self._one])[self._held] - weight[self._one]
         found[self._one[others >= 0.5]] = True  # noqa: PLR2004 - one more likely member than not
         return found
+
+
+def _median(values: Any, weight: Any) -> float:
+    """The value that half of the parties by ``weight`` do not exceed."""
+    order = np.argsort(values, kind="stable")
+    half = np.searchsorted(np.cumsum(weight[order]), 0.5 * weight.sum())
+    return float(values[order[min(half, order.size - 1)]])
 
 
 def _pace(time: Any, index: Any, count: Any) -> Any:

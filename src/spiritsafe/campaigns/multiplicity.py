@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 _GRID = 1500
 _FITTED = 10
 """Each tenth point of the grid, and the nearest to each count, carries mass in the fit; all of them bound it."""
-_ROUNDS = 400
+_ROUNDS, _CLOSE = 400, 0.01
+"""The fit stops after so many rounds, or when no mixture can have a log-likelihood greater by this."""
+_EACH = 10
+"""Rounds after which it is asked whether the fit already explains the counts as well as the alternatives do."""
 _TIMES = (*range(2, 17), 20, 24, 32, 48, 64)
 _KEPT = (0.5, 0.75, 0.9, 0.99)
 """How many of an item's k exchanges fall in the tested slots, where passes are far apart (0.5) or close (0.99)."""
@@ -129,13 +132,16 @@ def binomial(counts: Any, size: int) -> Family:
 
 def log_e(counts: Any, weight: Any, null: Callable[[Any], Family]) -> tuple[float, Any]:
     """Log e-value of ``weight`` float (counts,) items with each of ``counts``, and the null's best fit to them."""
-    bound, fitted = greatest(weight, null(counts))
     rivals = _alternatives(counts) @ weight
-    return float(np.logaddexp.reduce(rivals) - np.log(rivals.size) - bound), fitted
+    rival = float(np.logaddexp.reduce(rivals) - np.log(rivals.size))
+    bound, fitted = greatest(weight, null(counts), enough=rival)
+    return rival - bound, fitted
 
 
-def greatest(weight: Any, null: Family) -> tuple[float, Any]:
+def greatest(weight: Any, null: Family, *, enough: float = np.inf) -> tuple[float, Any]:
     """An upper bound of the log-likelihood of every mixture of ``null``, and the fitted chances of the counts.
+
+    A fit that reaches the log-likelihood ``enough`` is not improved further: the bound holds after any number of rounds.
 
     Expectation-maximisation climbs from below. For its result P and any other mixture Q, Jensen's inequality gives
     log-likelihood(Q) - log-likelihood(P) <= n log max_theta D, where D is the mean over the items of p_theta / P
@@ -147,9 +153,15 @@ def greatest(weight: Any, null: Family) -> tuple[float, Any]:
     chances = np.concatenate([null.ends.astype(float), np.exp(null.logs[support])])
     mass = np.full(chances.shape[0], 1 / chances.shape[0])
     total = weight.sum()
-    for _ in range(_ROUNDS):
-        mass *= chances @ (weight / (mass @ chances)) / total
     fitted = mass @ chances
+    for number in range(1, _ROUNDS + 1):
+        gain = chances @ (weight / fitted) / total
+        if total * np.log(gain.max()) <= _CLOSE:
+            break
+        mass *= gain
+        fitted = mass @ chances
+        if number % _EACH == 0 and np.log(fitted) @ weight >= enough:
+            break
     slope = null.counts - null.mean[:, None]
     step = np.diff(null.theta)[:, None]
     inside = np.minimum(null.logs[:-1] + step * slope[:-1], null.logs[1:] - step * slope[1:])
@@ -161,7 +173,7 @@ def greatest(weight: Any, null: Family) -> tuple[float, Any]:
 
 def _alternatives(counts: Any) -> Any:
     """Log chances (alternatives, counts): k exchanges an item, of which those in tested slots are seen, and strays."""
-    k, kept = (one.reshape(-1, 1) for one in np.meshgrid(np.array(_TIMES, float), np.array(_KEPT)))
+    k, kept = np.repeat(np.array(_TIMES, float), len(_KEPT))[:, None], np.tile(_KEPT, len(_TIMES))[:, None]
     left = np.maximum(k - counts, 0)
     logs = gammaln(k + 1) - gammaln(counts + 1) - gammaln(left + 1) + xlogy(counts, kept)
     logs += xlogy(left, 1 - kept) - np.log1p(-((1 - kept) ** k))

@@ -32,11 +32,16 @@ def dealt(log: Log, rows: Any) -> tuple[Any, Any]:
 
     ``rows``: all that tied parties sent, so that neither text nor role nor what ties them tells who is beside them.
     """
-    rows = rows[np.argsort(log.time[rows], kind="stable")]
     parties, label = np.unique(log.row_party[rows], return_inverse=True)
-    turns = coordination.rotates(label, log.time[rows])
+    shown = turns(log, rows)
     count = np.bincount(label).astype(float)
-    return parties, expit(_NO_ROLE + turns + members.by_load(count, expit(turns)))
+    return parties, expit(_NO_ROLE + shown + members.by_load(count, expit(shown)))
+
+
+def turns(log: Log, rows: Any) -> Any:
+    """Float by party of ``rows``, sorted: log-likelihood ratio of being dealt to in turn among all of them."""
+    rows = rows[np.argsort(log.time[rows], kind="stable")]
+    return coordination.rotates(np.unique(log.row_party[rows], return_inverse=True)[1], log.time[rows])
 
 
 def joined(log: Log, seen: View, known: Any, layers: Mapping[str, Layer]) -> tuple[Any, Any]:
@@ -47,7 +52,7 @@ def joined(log: Log, seen: View, known: Any, layers: Mapping[str, Layer]) -> tup
     inside = np.isin(seen.parties, known)
     left = seen.parties[~inside]
     nobody = np.zeros(0, np.int64), np.zeros(0)
-    if not left.size or not inside.any() or evidence.turns(log, seen, left).log_e < UNNAMED:
+    if not left.size or not inside.any() or evidence.strength_of_turns(log, seen, left) < UNNAMED:
         return nobody
     rows = seen.rows[np.isin(log.row_party[seen.rows], seen.parties)]
     label = np.searchsorted(seen.parties, log.row_party[rows])

@@ -329,7 +329,9 @@ def _members(
     if found is None and verdict.candidate.kind == "swept":
         found = rotation.dealt(log, rows)
     elif found is None:
-        found = members.membership(log, rows, whole=whole, layers=layers, by_role=by_role)
+        # Of a home's exchanges some parties' are all that they sent and others' are one text's: that is no order to read.
+        turns = None if whole or read is None else rotation.turns(log, rows)
+        found = members.membership(log, rows, whole=whole, layers=layers, by_role=by_role, turns=turns)
     if read is not None:
         read[key] = found
     parties, probability = found

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.verdict import Verdict
     from spiritsafe.engine import Engine
 
+_UNLIKE = frozenset({"exchange_id", "prompt"})
+_SOUGHT = ("row", "time")
+"""Columns by whose least and greatest values a reader passes over groups of rows."""
+
 
 @dataclass(slots=True)
 class Ingest:
@@ -92,11 +96,13 @@ class Ingest:
 class Table:
     """A Parquet file of the work folder, written by a thread of its own while the next batch is made.
 
-    At most one batch waits. What goes wrong in the thread is raised by the next call.
+    At most one batch waits. What goes wrong in the thread is raised by the next call. ``brief``: the file goes with its
+    scan, so that the time to write it counts and not its size.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, brief: bool = False) -> None:
         self._path = path
+        self._packing = {"compression": "lz4"} if brief else {"compression": "zstd", "compression_level": 1}
         self._thread = ThreadPoolExecutor(1)
         self._last: Future[None] | None = None
         self._file: Any = None
@@ -123,10 +129,14 @@ class Table:
 
     def _write(self, batch: pa.RecordBatch) -> None:
         if self._file is None:
-            # Hashes neither repeat nor shrink: a dictionary of them costs time and saves nothing.
+            # Hashes and ids do not repeat: a dictionary of them costs time and saves nothing.
             words = [field.name for field in batch.schema if pa.types.is_string(field.type)]
             self._file = pq.ParquetWriter(
-                self._path, batch.schema, compression="zstd", compression_level=1, use_dictionary=words
+                self._path,
+                batch.schema,
+                use_dictionary=[name for name in words if name not in _UNLIKE],
+                write_statistics=[name for name in _SOUGHT if name in batch.schema.names],
+                **self._packing,
             )
         self._file.write_batch(batch)
 

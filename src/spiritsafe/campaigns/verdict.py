@@ -52,7 +52,7 @@ class Verdict:
     probability: Any = None
     rows: Any = None
     through: bool = False
-    """Cards or devices tie the lightest parties, too (``grounds.goes_through``)."""
+    """One hand shows in the lightest parties, too (``grounds.goes_through``); False where nothing could rest on it."""
     jointly: Jointly | None = None
     """What labs of a forum decided about it together."""
     joint_only: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import evidence, grounds, hypotheses, intent
-from spiritsafe.campaigns._processes import shared_out
+from spiritsafe.campaigns._processes import Pool, shared_out
 from spiritsafe.campaigns.alone import Readings
 from spiritsafe.campaigns.clusters import LEAST_PARTIES, MANY_PARTIES
 from spiritsafe.campaigns.decide import bar, e_bh
@@ -20,7 +21,7 @@ from spiritsafe.campaigns.settle import settle
 from spiritsafe.campaigns.verdict import Hub, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from spiritsafe.campaigns.clusters import Candidate
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a test takes, a candidate and an exchange, and from how many on it pays to start other processes.
 _EACH, _ROW, _WORTH = 6e-3, 2e-6, 6.0
+_LARGE = 200_000
+"""Exchanges from which a log is likely to have that many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +56,18 @@ def verdicts(
     reference: Reference,
     margins: Margins,
     settings: Settings,
-    folder: Path | None = None,
+    pool: Pool | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Judged:
-    """Judge every candidate that enough parties are in. Where they are many, other processes help, by way of ``folder``."""
+    """Judge every candidate that enough parties are in. Where they are many, the processes of ``pool`` help."""
     work = partial(
         _heard, _without_words(log), _without_names(layers), projections, reference=reference, margins=margins
     )
     size = sum(one.rows.size for one in candidates)
     many = _EACH * len(candidates) + _ROW * size >= _WORTH
     found: dict[int, Verdict] = {}
-    judging = shared_out(work, candidates, processes=settings.threads if many else 1, folder=folder)
+    alone = shared_out(work, candidates, processes=1, folder=None)
+    judging = pool.share(work, candidates) if pool and many else alone
     for done, (index, verdict) in enumerate(judging, 1):
         if verdict:
             verdict.candidate = candidates[index]  # not a copy that has travelled
@@ -83,6 +87,19 @@ def verdicts(
     return Judged(told, heard)
 
 
+@contextmanager
+def helpers(log: Log, settings: Settings, folder: Path) -> Generator[Pool]:
+    """Processes for ``verdicts``, which for a large log start at once. They and this one share arrays by way of ``folder``."""
+    with Pool(settings.threads, folder) as pool:
+        if log.live.size >= _LARGE:
+            pool.begin(_awake)
+        yield pool
+
+
+def _awake() -> None:
+    """What a process does first: to find this function, it loads this module."""
+
+
 def _without_words(log: Log) -> Log:
     """``log`` without what no test reads, so that it travels lightly."""
     log.whole_load()  # both are kept: once, not in every process
@@ -90,6 +107,16 @@ def _without_words(log: Log) -> Log:
     light = copy(log)
     light.accounts, light.template_anchors = [], []
     return light
+
+
+def _plain(log: Log) -> Log:
+    """``log`` with plain arrays: on mapped ones, as they arrive in another process, each small operation takes longer."""
+    plain = copy(log)
+    for name in log.__slots__:
+        value = getattr(log, name)
+        if isinstance(value, np.memmap):
+            setattr(plain, name, np.asarray(value))
+    return plain
 
 
 def _without_names(layers: dict[str, Layer]) -> dict[str, Layer]:
@@ -106,6 +133,7 @@ def _heard(
     margins: Margins,
 ) -> list[Verdict | None]:
     """A verdict for each of ``candidates``; None where too few parties are in it."""
+    log = _plain(log)
     seen = [evidence.view(log, one) for one in candidates]
     return [
         _hear(log, one, view, layers, projections, reference, margins)
@@ -207,7 +235,9 @@ def _hear(
         or _nameless(log, candidate, seen, layers)
     ):
         _test(log, verdict, layers, projections, margins)
-        verdict.through = not verdict.named and grounds.goes_through(log, seen, layers)
+        verdict.through = not verdict.named and grounds.through(
+            log, seen, layers, verdict.tests, candidate.kind
+        )
     elif candidate.kind == "infrastructure":
         verdict.tests = evidence.ties(seen, layers)
         verdict.log_e = grounds.combined(verdict.tests)

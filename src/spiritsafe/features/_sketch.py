@@ -15,6 +15,7 @@ from spiritsafe.features._scan import CHARS, LINES, SCRIPT, TOKENS
 from spiritsafe.features._text import plain, text
 
 _TEXTS = ("system", "prompt", "response")
+_NONE = np.uint64(0)
 
 
 def sketch(batch: pa.RecordBatch, *, threads: int = 1) -> pa.RecordBatch:
@@ -77,13 +78,13 @@ def _system(column: Any, threads: int) -> dict[str, Any]:
     distinct = kernel.fingerprints(
         text(column.dictionary), threads=threads, most=kernel.SYSTEM_ANCHORS, prints=False
     )
-    where = column.indices
-    nothing = pa.scalar(0, pa.uint64())
-    lists = _lists(distinct.anchors, distinct.ends).take(where)
+    # No system text is one more entry, with nothing: filling in empty lists afterwards takes longer than all else here.
+    where = column.indices.cast(pa.int64()).fill_null(len(column.dictionary))
+    ends = np.append(distinct.ends, distinct.ends[-1])
     return {
-        "system_marks": pc.fill_null(pa.array(distinct.marks).take(where), nothing),
-        "system_skeleton": pc.fill_null(pa.array(distinct.skeleton).take(where), nothing),
-        "system_anchors": pc.fill_null(lists, pa.scalar([], pa.list_(pa.uint64()))),
+        "system_marks": pa.array(np.append(distinct.marks, _NONE)).take(where),
+        "system_skeleton": pa.array(np.append(distinct.skeleton, _NONE)).take(where),
+        "system_anchors": _lists(distinct.anchors, ends).take(where),
     }
 
 

@@ -76,7 +76,7 @@ def joined(
     present: set[str] = set()
     texts: list[tuple[Path, int]] = []
     rejected(engine, entries, work / "rejected.jsonl")
-    with (work / "projection.bin").open("wb") as points, Table(work / "sketch.parquet") as narrow:
+    with (work / "projection.bin").open("wb") as points, Table(work / "sketch.parquet", brief=True) as narrow:
         pool = _Pool(numbers, narrow)
         for run in runs((one for entry in entries for one in entry.parts), since, until):
             before = pool.rows
