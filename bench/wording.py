@@ -40,7 +40,6 @@ from scipy.sparse import csr_matrix, vstack
 from scipy.special import expit
 from scipy.stats import rankdata
 
-import detection
 from spiritsafe import pipeline
 from spiritsafe.settings import Settings
 from spiritsafe.simulate import Plan, Population, load_corpus, simulate
@@ -204,6 +203,42 @@ def scanned(corpus: Corpus, worlds: int, seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
+def judged(result: dict[str, Any], truth: Path) -> dict[str, Any]:
+    """What a scan found beside what was there: campaigns with account recall and purity, and who was accused wrongly."""
+    table = pq.read_table(truth)
+    members = table.group_by(["account_id", "account_campaign", "family"]).aggregate([])
+    owner = dict(zip(members["account_id"].to_pylist(), members["account_campaign"].to_pylist(), strict=True))
+    family = dict(zip(members["account_id"].to_pylist(), members["family"].to_pylist(), strict=True))
+    entries = [entry for entry in result["campaigns"] if entry["label"] == "campaign"]
+    accused = [{row["account_id"] for row in entry["accounts"]} for entry in entries]
+    everybody: set[str] = set().union(*accused)
+    wrong = sorted(account for account in everybody if owner[account] is None)
+    campaigns = {}
+    for name in sorted({one for one in owner.values() if one is not None}):
+        mine = {account for account, one in owner.items() if one == name}
+        best = max(accused, key=lambda found, mine=mine: len(found & mine), default=set[str]())
+        ours = sum(owner[account] is not None for account in best)
+        campaigns[name] = {
+            "accounts": len(mine),
+            "recall": round(len(everybody & mine) / len(mine), 4),
+            "recall_of_best": round(len(best & mine) / len(mine), 4),
+            "purity": round(ours / len(best), 5) if best else None,
+            "own_purity": round(len(best & mine) / len(best), 4) if best else None,
+        }
+    return {
+        "exchanges": table.num_rows,
+        "innocent_accounts": sum(one is None for one in owner.values()),
+        "accused_campaigns": len(entries),
+        "innocent_accused": len(wrong),
+        "innocent_families_accused": sorted({family[account] for account in wrong}),
+        "labels": {
+            label: sum(entry["label"] == label for entry in result["campaigns"])
+            for label in ("campaign", "pool", "reseller", "insufficient")
+        },
+        "campaigns": campaigns,
+    }
+
+
 def _scan(corpus: Corpus, way: str, level: str, texts: str, seed: int) -> dict[str, Any]:
     worded: dict[str, Any] = {"text": "template", "grammar": way}
     own = {} if level == "none" else {"paraphrase": level}
@@ -219,7 +254,7 @@ def _scan(corpus: Corpus, way: str, level: str, texts: str, seed: int) -> dict[s
     with tempfile.TemporaryDirectory() as folder:
         truth = simulate(Plan(made, corpus), Path(folder, "made"), seed=seed)
         found = pipeline.scan([truth.log], Path(folder, "out"), settings=Settings(seed=seed))
-        return detection.judge(found, truth.truth)
+        return judged(found, truth.truth)
 
 
 def main() -> None:

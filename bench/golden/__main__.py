@@ -71,7 +71,7 @@ def main(given: Sequence[str] | None = None) -> int:
         "corpus": "shipped" if args.corpus is None else folder.name,
         "version": code,
         "minutes": sum(one.get("seconds", 0.0) for one in _mine(records, trials, code)) / 60.0 / args.workers,
-        **report.figures(records, trials, code, tier, args.result.with_name("watch.json")),
+        **report.figures(records, trials, code, tier, args.result.parent),
     }
     if not args.show:
         print("validity gates", file=sys.stderr)

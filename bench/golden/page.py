@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from golden import cost, menu, rows, trials
+from golden import cost, crowd, menu, rows, trials
 from golden.rows import percent
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ corpus, so bounds speak of such customers, not of all.
 
 {behind}
 
-A background of 1000 times is not in this table: a scan reads a log whole, and twelve million exchanges do not fit this run.
+{crowd}
 
 ## Hard floors
 
@@ -317,6 +317,7 @@ def page(told: dict[str, Any], table: Sequence[rows.Row], charts: Sequence[Chart
         share=curve("share", "share of traffic that harvests"),
         accounts=curve("accounts", "accounts"),
         behind=curve("background", "background, times"),
+        crowd=crowd.sentence(told["crowd"]),
         floors=f"{picture['hard-floors']}\n\n{_floors(told)}",
         watch=_watch(told),
         pool=_pool(told),

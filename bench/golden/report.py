@@ -20,9 +20,13 @@ COMPARED = ("archetype", "lookalike", "pool", "attack")
 
 
 def figures(
-    records: dict[str, dict[str, Any]], trials: dict[str, list[Trial]], version: str, tier: Tier, watch: Path
+    records: dict[str, dict[str, Any]],
+    trials: dict[str, list[Trial]],
+    version: str,
+    tier: Tier,
+    results: Path,
 ) -> dict[str, Any]:
-    """Every figure. ``trials``: the tier's menu; ``watch``: the file of time-to-detect figures, which may be missing."""
+    """Every figure. ``trials``: the tier's menu; ``results``: where other files' figures lie, which may be missing."""
     seen = {name: sections.seen(records, some, version) for name, some in trials.items()}
     ours = {name: sections.of(some) for name, some in seen.items()}
     wanted = {one.key(version): one for some in trials.values() for one in some}
@@ -66,8 +70,13 @@ def figures(
         "multiplier": attack.multiplier(tried),
         "singles": attack.singles(ours["single"]),
         "beside": _beside(seen),
-        "watch": json.loads(watch.read_text("utf-8"))["summary"] if watch.exists() else {},
+        "watch": _read(results / "watch.json").get("summary", {}),
+        "crowd": _read(results / "background.json"),
     }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
 def _name(who: Detector) -> str:

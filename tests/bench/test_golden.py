@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from golden import __main__ as golden
-from golden import attack, charts, cost, menu, page, rows, sections, store, trials
+from golden import attack, charts, cost, crowd, menu, page, rows, sections, store, trials
 from golden.trials import Trial
 from scoreboard import lower, upper
 from spiritsafe.simulate import shipped
@@ -334,3 +334,21 @@ def test_a_chart_has_its_axes_its_legend_and_its_points():
     ):
         assert text in made  # fmt: skip
     assert "nothing was measured" in charts.draw(charts.Chart("n", "t", "x", "y", [charts.Line("ours", [])]))
+
+
+def test_a_large_background_is_told_with_a_bound_and_is_not_claimed_where_it_did_not_run():
+    one = {
+        "times": 1000,
+        "exchanges": 12_654_321,
+        "accounts": 1_000_500,
+        "seed": 6,
+        "campaigns": {"campaign-A1": {"accused": 499, "accounts": 500}},
+        "innocent_accused": 0,
+        "innocent": 1_000_000,
+        "scan": {"seconds": 900.0, "peak_gb": 5.04},
+    }
+    told = crowd.sentence(one)
+    assert "A1 499 of 500 accounts" in told
+    assert f"0 of 1,000,000 (≤ {rows.percent(upper(0, 1_000_000))})" in told
+    assert "15 minutes and 5.0 GB" in told
+    assert "not measured" in crowd.sentence({})

@@ -389,6 +389,9 @@ def test_ties_that_chose_a_doubtful_candidate_are_one_kind_beside_work_that_is_s
         ("swept", {"swept_items", "taken_in_turn"}, True),
         ("swept", {"swept_items"}, False),  # a class with an exercise for each, in its laboratory
         ("swept", {"taken_in_turn"}, False),  # a relay of real customers
+        ("swept", {"taken_in_turn", "even_arrivals"}, True),  # what customers ask comes at random
+        ("swept", {"even_arrivals"}, False),  # nobody deals
+        ("items", {"taken_in_turn", "even_arrivals"}, False),  # a pool that nobody works through is none
         ("texts", {"taken_in_turn"}, True),
         ("texts", {"swept_items", "even_load"}, False),
         ("tied", {"swept_items"}, True),

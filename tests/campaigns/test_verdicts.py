@@ -318,11 +318,12 @@ def test_one_hand_behind_many_accounts_is_a_pool_and_with_many_kinds_of_work_a_r
 
 
 def dealt_pool(
-    rng: np.random.Generator, *, swept: bool, template: Any = -1, each: int = 40
+    rng: np.random.Generator, *, swept: bool, template: Any = -1, each: int = 40, steady: bool = False
 ) -> tuple[dict[str, Any], Any]:
     """Sixty tied accounts to which a router deals: what they send in no text of their own. 300 others keep to themselves.
 
-    All send the same items; ``swept``: the sixty each item as often as any, and not as popular as it is.
+    All send the same items; ``swept``: the sixty each item as often as any, and not as popular as it is. ``steady``: what is
+    dealt comes at one pace, as from one program, and not at random.
     """
     turns = np.concatenate([rng.permutation(60) for _ in range(each)])
     other = np.repeat(np.arange(60, 360), 4)
@@ -330,9 +331,10 @@ def dealt_pool(
     mine = np.concatenate([rng.permutation(240) for _ in range(1 + turns.size // 240)])[: turns.size]
     if not swept:
         mine = rng.geometric(0.02, turns.size)
-    time = np.concatenate([
-        np.sort(rng.integers(0, 12 * HOUR, turns.size)), rng.integers(0, 12 * HOUR, other.size)
-    ])  # fmt: skip
+    when = np.linspace(0, 12 * HOUR, turns.size, endpoint=False).astype(np.int64)
+    if not steady:
+        when = np.sort(rng.integers(0, 12 * HOUR, turns.size))
+    time = np.concatenate([when, rng.integers(0, 12 * HOUR, other.size)])
     which = np.full(who.size, -1)
     which[: turns.size] = template
     item = np.concatenate([mine, rng.geometric(0.02, other.size)])
@@ -359,6 +361,21 @@ def test_a_pool_that_works_through_its_items_in_turn_is_accused_and_a_relay_of_c
         assert np.isin(one.parties, np.arange(60)).all()
         assert one.parties.size >= 54
     if not swept:
+        assert {one.label for one in told} == {"pool"}
+
+
+@pytest.mark.parametrize("steady", [True, False])
+def test_a_pool_of_items_that_never_come_back_is_accused_where_it_is_dealt_out_at_one_pace(
+    make_log: MakeLog, make_layer: MakeLayer, steady: bool
+):
+    columns, points = dealt_pool(np.random.default_rng(2), swept=True, steady=steady)
+    columns["item"] = np.arange(columns["who"].size)
+    told = judged(make_log(**columns), three_cards(make_layer), points)
+    assert [one.candidate.kind for one in accused(told)] == (["swept"] if steady else [])
+    for one in accused(told):
+        assert np.isin(one.parties, np.arange(60)).all()
+        assert one.parties.size >= 54
+    if not steady:  # as many customers ask it through a relay
         assert {one.label for one in told} == {"pool"}
 
 

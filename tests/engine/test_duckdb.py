@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -75,3 +78,22 @@ def test_trouble_with_disk_and_settings_has_a_name(engine: DuckDB, tmp_path: Pat
         engine.execute(
             "CREATE TABLE big AS SELECT md5(range::VARCHAR) || md5((range + 1)::VARCHAR) AS h FROM range(9000000)"
         )
+
+
+def test_every_session_keeps_utc_and_draws_no_bar(tmp_path: Path):
+    # Each session has these for itself. DuckDB draws into the output of a query that takes two seconds, `--json` or not.
+    program = (
+        "import sys; from pathlib import Path; from spiritsafe.engine.duckdb import DuckDB\n"
+        "with DuckDB(Path(sys.argv[1]), memory='200MB', threads=1) as engine:\n"
+        "    for one in (engine, engine.cursor()):\n"
+        "        for name in ('TimeZone', 'enable_progress_bar'):\n"
+        "            print(one.scalar(f\"SELECT current_setting('{name}')\"))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TZ": "Asia/Tokyo"},
+    )
+    assert done.stdout == "UTC\nFalse\n" * 2

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import pytest
 
@@ -175,3 +179,34 @@ def test_an_id_is_made_from_content_and_only_from_content(take: Callable[..., An
     assert first[0] == first[2]
     assert len(set(first)) == 3
     assert first[3] == "mine"
+
+
+def test_a_time_without_a_zone_is_utc_wherever_it_is_read(tmp_path: Path):
+    log = tmp_path / "log.jsonl"
+    times = (
+        "2026-09-07T10:00:00",
+        "2026-09-07 10:00:00",
+        "2026-09-07T10:00:00Z",
+        "2026-09-07T19:00:00+09:00",
+    )
+    log.write_text(
+        "".join(
+            json.dumps({"exchange_id": str(n), "time": time, "account_id": "a", "prompt": "hello"}) + "\n"
+            for n, time in enumerate(times)
+        )
+    )
+    program = (
+        "import sys; from pathlib import Path; from spiritsafe import sources; from spiritsafe.engine.duckdb import DuckDB\n"
+        "with DuckDB(Path(sys.argv[2]), memory='300MB', threads=2) as engine:\n"
+        "    for batch in sources.read([Path(sys.argv[1])], engine=engine, rejects=Path(sys.argv[2], 'rejected.jsonl')):\n"
+        "        print(*batch.column('time').to_pylist())"
+    )
+    for zone in ("UTC", "Asia/Tokyo", "America/New_York"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(log), str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "TZ": zone},
+        )
+        assert set(done.stdout.split()) == {"1788775200000000"}, zone

@@ -64,7 +64,8 @@ def skeletons(
         if not specimens:
             body, slots = "no text was kept: the log holds fingerprints in its place", 0
         elif key < 0 and not show_text:
-            body, slots = "no shared text: the exchanges have only their role in common", 0
+            only = ": the exchanges have only their role in common" if verdict.named else ""
+            body, slots = f"no shared text{only}", 0
         else:
             body, slots = skeleton(specimens)
         entry: dict[str, object] = {

@@ -133,10 +133,12 @@ def _jointly(verdict: Verdict) -> dict[str, Any]:
     return {"jointly": {"group_id": one.group_id, "bits": one.bits, "labs": one.labs}}
 
 
+#: What the work is, by the kind of its candidate, where no role says what it is for.
+_WORKS = {"items": "pool of items", "swept": "stream of all that tied accounts send", "texts": "set of texts"}
+
+
 def _what(verdict: Verdict) -> str:
-    if verdict.candidate.kind in {"items", "swept"}:
-        return "pool of items"
-    return "set of texts" if verdict.candidate.kind == "texts" else "fixed text"
+    return _WORKS.get(verdict.candidate.kind, "fixed text")
 
 
 def _identifier(names: list[tuple[str, float]], log: Log, verdict: Verdict) -> str:
@@ -284,7 +286,7 @@ def _order(entry: dict[str, Any]) -> dict[str, Any]:
     return {
         "response": "budget",
         "reason": "coordination and intent shown; a budget for the whole campaign harms bystanders least"
-        + ("" if stable else "; rests on one kind of evidence"),
+        + ("" if stable else "; falls if one part of the evidence is taken away"),
         "needs": ["one person"],
         "expires_days": 14,
     }

@@ -34,8 +34,6 @@ WORK = MARGINAL | ORDERLY | {"swept_items", "regular_multiplicity"}
 PASSED = frozenset({"redeemed_by_another", "retried_by_another"})
 #: Loads and turns multiplied (``_strong``): what a crowd of clones that tick could imitate twice over.
 _PRODUCT = "even_load and taken_in_turn"
-#: A pool of items is worked through: once, or so many times each.
-_SWEPT = frozenset({"swept_items", "regular_multiplicity"})
 _CROWDS = MARGINAL | ORDERLY | {_PRODUCT}
 #: Ties that an account does not come by innocently in numbers; addresses, mail domains and clients are context.
 TIES = frozenset({"shared_payment", "shared_device"})
@@ -116,8 +114,10 @@ def carried_unnamed(
     whole is not the campaign. Uneven loads and own topics can be put on, though: they are overruled where cards or devices
     tie the accounts and either one hand shows ``through`` to the lightest third of them or the stream as a whole is steady. A
     candidate found ``by_items`` must work through its pool of items, or there is no pool; each item so many times counts only
-    where it is dealt, since those who do one benchmark do that, too. One found ``by_ties`` has them as
-    one of its kinds. ``in_turn``: one hand must deal the work to the parties, since they were chosen whatever they send.
+    where it is dealt, since those who do one benchmark do that, too. Where all that accounts send is dealt, a stream more
+    regular than chance stands for the pool: what customers ask through a relay comes at random, whoever deals it on. One found
+    ``by_ties`` has them as one of its kinds. ``in_turn``: one hand must deal the work to the parties, since they were chosen
+    whatever they send.
     """
     least = max(log_e, UNNAMED)
     strong = _strong(tests, least)
@@ -133,7 +133,11 @@ def carried_unnamed(
             all(test.log_e > -UNNAMED for test in decisive(tests) if test.name in MARGINAL)
             or (bool(names & TIES) and (through or _steady(strong)))
         )
-        and (not by_items or bool(names & (_SWEPT if in_turn else _SWEPT - {"regular_multiplicity"})))
+        and (
+            not by_items
+            or "swept_items" in names
+            or (in_turn and bool(names & {"regular_multiplicity", "even_arrivals"}))
+        )
         and (not in_turn or "taken_in_turn" in names)
     )
 

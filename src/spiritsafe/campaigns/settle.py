@@ -97,8 +97,28 @@ def _homes(
 ) -> list[Verdict]:
     """The accused candidates, largest first, that are a campaign each, grown by those that are parts of them."""
     homes: list[Verdict] = []
+    swept = [one for one in accused if one.candidate.kind == "swept"]
+    grown = _gathered(log, homes, [one for one in accused if one.candidate.kind != "swept"], accused, face)
+    for home in {id(home): home for home in grown}.values():
+        # Who looked like a member of a small part may not look like one of the whole.
+        _members(log, home, home.rows, layers, by_role=home.by_role, kept=home.joined)
+    # Of these all is brought that they send: beside those with a text alone, loads and turns would tell nobody from anybody.
+    _gathered(log, homes, swept, accused, face)
+    for verdict in (one for one in accused if one.candidate.alike):
+        _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
+    return homes
+
+
+def _gathered(
+    log: Log,
+    homes: list[Verdict],
+    some: list[Verdict],
+    accused: list[Verdict],
+    face: dict[int, str | None],
+) -> list[Verdict]:
+    """Let ``some`` of the ``accused`` join the homes, or found one. Returns the homes that grew."""
     grown: list[Verdict] = []
-    for verdict in accused:
+    for verdict in some:
         if (
             verdict.candidate.alike
             or _coarse(verdict, accused, face)
@@ -113,12 +133,7 @@ def _homes(
             grown.append(home)
         else:
             _found(log, homes, verdict)
-    for home in {id(home): home for home in grown}.values():
-        # Who looked like a member of a small part may not look like one of the whole.
-        _members(log, home, home.rows, layers, by_role=home.by_role, kept=home.joined)
-    for verdict in (one for one in accused if one.candidate.alike):
-        _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
-    return homes
+    return grown
 
 
 def _rotate(log: Log, homes: list[Verdict], told: list[Verdict], layers: Mapping[str, Layer] | None) -> None:

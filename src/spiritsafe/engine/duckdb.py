@@ -48,7 +48,12 @@ class DuckDB:
             raise UsageError(
                 f"the engine does not start: {error}", hint="memory is written like 3GB, threads is 1 or more"
             ) from error
+        self._begin()
+
+    def _begin(self) -> None:
+        """Settings that each session has for itself: without the second, a bar is drawn into the output of a long scan."""
         self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET enable_progress_bar = false")
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +73,7 @@ class DuckDB:
         other.work = self.work
         other.threads = self.threads
         other._connection = self._connection.cursor()
+        other._begin()
         return other
 
     def register(self, name: str, relation: object) -> None:

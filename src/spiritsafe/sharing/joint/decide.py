@@ -182,13 +182,14 @@ def _unnamed(
             "no role is recognised, and at half of the labs uneven loads or own topics speak against one hand"
         )
     kinds = {one.match.kind for one in group.held}
+    pool = {"swept_items", "even_arrivals"} if kinds == {"swept"} else {"swept_items"}
     lacking = [
         what
-        for chosen, test, what in (
-            ({"items", "swept"}, "swept_items", "the common pool is not worked through"),
-            ({"texts", "swept"}, "taken_in_turn", "nobody deals the work to the accounts"),
+        for chosen, tests, what in (
+            ({"items", "swept"}, pool, "the common pool is not worked through"),
+            ({"texts", "swept"}, {"taken_in_turn"}, "nobody deals the work to the accounts"),
         )
-        if kinds <= chosen and test not in names
+        if kinds <= chosen and not tests & names
     ]
     return f"no role is recognised, and {lacking[0]}" if lacking else ""
 
