@@ -14,11 +14,10 @@ import json
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 import compose
 import scan as scans
@@ -51,22 +50,16 @@ def plan(times: int, archetypes: Sequence[str], accounts: int, rate: float) -> P
     return replace(calm, populations=(*crowd, *made))
 
 
-def measured(one: Plan, folder: Path, seed: int, memory: str) -> dict[str, Any]:
+def measured(log: Plan, folder: Path, seed: int, memory: str) -> dict[str, Any]:
     """Simulate, scan in a process of its own, judge."""
     begin = time.perf_counter()
-    made = simulate(one, folder / "made", seed=seed)
+    made = simulate(log, folder / "made", seed=seed)
     simulated = time.perf_counter() - begin
     out = folder / "out"
     told = scans.apart(made.log, out, Settings(seed=seed, memory=memory))
-    entries = [
-        (entry["label"], {row["account_id"] for row in entry["accounts"]})
-        for entry in json.loads((out / "campaigns.json").read_text("utf-8"))["campaigns"]
-    ]
-    named = [
-        entry["campaign_id"]
-        for entry in json.loads((out / "campaigns.json").read_text("utf-8"))["campaigns"]
-        if entry["label"] == "campaign"
-    ]
+    groups = json.loads((out / "campaigns.json").read_text("utf-8"))["campaigns"]
+    entries = [(one["label"], {row["account_id"] for row in one["accounts"]}) for one in groups]
+    named = [one["campaign_id"] for one in groups if one["label"] == "campaign"]
     accused = set[str]().union(*(group for label, group in entries if label == "campaign"))
     truth = ground(made.log, made.truth)
     found = judge(truth, accused, flagged_rows(truth, out / "exchanges.parquet", named), entries)
@@ -75,12 +68,10 @@ def measured(one: Plan, folder: Path, seed: int, memory: str) -> dict[str, Any]:
         "exchanges": found["exchanges"],
         "accounts": found["accounts"],
         "campaigns": found["campaigns"],
-        "innocent_accused": int(np.sum([some[0] for some in families.values()])),
-        "innocent": int(np.sum([some[1] for some in families.values()])),
+        "innocent_accused": sum(hits for hits, _ in families.values()),
+        "innocent": sum(many for _, many in families.values()),
         "families": families,
-        "labels": {
-            label: sum(mine == label for mine, _ in entries) for label in sorted({one for one, _ in entries})
-        },
+        "labels": dict(Counter(label for label, _ in entries)),
         "simulated_seconds": round(simulated, 1),
         "scan": {key: told[key] for key in ("seconds", "cpu", "peak_gb")},
     }

@@ -40,6 +40,7 @@ from scipy.sparse import csr_matrix, vstack
 from scipy.special import expit
 from scipy.stats import rankdata
 
+import scoreboard
 from spiritsafe import pipeline
 from spiritsafe.settings import Settings
 from spiritsafe.simulate import Plan, Population, load_corpus, simulate
@@ -188,55 +189,20 @@ def scanned(corpus: Corpus, worlds: int, seed: int) -> Iterator[dict[str, Any]]:
     """What scans find of three campaigns among honest families, on the same texts and on texts of their own."""
     for texts, level, way in product(("shared", "apart"), ("none", "account", "call"), ("family", "task")):
         judged = [_scan(corpus, way, level, texts, seed + world) for world in range(worlds)]
-        named = [one for each in judged for one in each["campaigns"].values()]
+        recall = [hits / accounts for each in judged for hits, accounts in each["campaigns"].values()]
+        innocent = [(name, *some) for each in judged for name, some in each["families"].items()]
         yield {
             "grammar": way,
             "paraphrase": level,
             "texts": texts,
             "logs": worlds,
-            "campaigns": len(named),
-            "found": sum(one["recall"] >= HALF for one in named),
-            "recall_mean": round(float(np.mean([one["recall"] for one in named])), 3),
-            "innocent_accounts": sum(each["innocent_accounts"] for each in judged),
-            "innocent_accused": sum(each["innocent_accused"] for each in judged),
-            "families_accused": sorted({one for each in judged for one in each["innocent_families_accused"]}),
+            "campaigns": len(recall),
+            "found": sum(one >= HALF for one in recall),
+            "recall_mean": round(float(np.mean(recall)), 3),
+            "innocent_accounts": sum(accounts for _, _, accounts in innocent),
+            "innocent_accused": sum(hits for _, hits, _ in innocent),
+            "families_accused": sorted({name for name, hits, _ in innocent if hits}),
         }
-
-
-def judged(result: dict[str, Any], truth: Path) -> dict[str, Any]:
-    """What a scan found beside what was there: campaigns with account recall and purity, and who was accused wrongly."""
-    table = pq.read_table(truth)
-    members = table.group_by(["account_id", "account_campaign", "family"]).aggregate([])
-    owner = dict(zip(members["account_id"].to_pylist(), members["account_campaign"].to_pylist(), strict=True))
-    family = dict(zip(members["account_id"].to_pylist(), members["family"].to_pylist(), strict=True))
-    entries = [entry for entry in result["campaigns"] if entry["label"] == "campaign"]
-    accused = [{row["account_id"] for row in entry["accounts"]} for entry in entries]
-    everybody: set[str] = set().union(*accused)
-    wrong = sorted(account for account in everybody if owner[account] is None)
-    campaigns = {}
-    for name in sorted({one for one in owner.values() if one is not None}):
-        mine = {account for account, one in owner.items() if one == name}
-        best = max(accused, key=lambda found, mine=mine: len(found & mine), default=set[str]())
-        ours = sum(owner[account] is not None for account in best)
-        campaigns[name] = {
-            "accounts": len(mine),
-            "recall": round(len(everybody & mine) / len(mine), 4),
-            "recall_of_best": round(len(best & mine) / len(mine), 4),
-            "purity": round(ours / len(best), 5) if best else None,
-            "own_purity": round(len(best & mine) / len(best), 4) if best else None,
-        }
-    return {
-        "exchanges": table.num_rows,
-        "innocent_accounts": sum(one is None for one in owner.values()),
-        "accused_campaigns": len(entries),
-        "innocent_accused": len(wrong),
-        "innocent_families_accused": sorted({family[account] for account in wrong}),
-        "labels": {
-            label: sum(entry["label"] == label for entry in result["campaigns"])
-            for label in ("campaign", "pool", "reseller", "insufficient")
-        },
-        "campaigns": campaigns,
-    }
 
 
 def _scan(corpus: Corpus, way: str, level: str, texts: str, seed: int) -> dict[str, Any]:
@@ -254,7 +220,13 @@ def _scan(corpus: Corpus, way: str, level: str, texts: str, seed: int) -> dict[s
     with tempfile.TemporaryDirectory() as folder:
         truth = simulate(Plan(made, corpus), Path(folder, "made"), seed=seed)
         found = pipeline.scan([truth.log], Path(folder, "out"), settings=Settings(seed=seed))
-        return judged(found, truth.truth)
+        accused = {
+            row["account_id"]
+            for entry in found["campaigns"]
+            if entry["label"] == "campaign"
+            for row in entry["accounts"]
+        }
+        return scoreboard.judge(accused, truth.truth)
 
 
 def main() -> None:
