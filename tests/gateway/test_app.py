@@ -7,6 +7,7 @@ import gzip
 import json
 import socket
 import threading
+import time
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -208,6 +209,38 @@ def test_what_cannot_be_taken_is_refused_with_a_reason(
     assert answer.startswith(b"HTTP/1.1 %d" % status)
     assert b"x-spiritsafe-category: " + category in answer
     assert not SEEN
+
+
+@pytest.mark.parametrize(
+    ("who", "path", "status"),
+    [("acct", "/v1/chat/completions", 413), ("", "/v1/chat/completions", 401), ("acct", "/v1/else", 404)],
+)
+def test_a_refusal_reaches_a_caller_who_sends_all_of_a_long_body_first(
+    port: int, who: str, path: str, status: int
+):
+    SEEN.clear()
+    answer = raw(port, post(b"x" * 20_000_000, who=who, path=path))
+    assert answer.startswith(b"HTTP/1.1 %d" % status)
+    assert b"\r\nx-spiritsafe-category: " in answer
+    assert not SEEN
+
+
+def test_a_refused_body_is_waited_for_only_as_long_as_a_body_may_take(port: int):
+    began = time.monotonic()
+    answer = raw(port, post(b"", "content-length: 200000"))
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert 0.9 < time.monotonic() - began < 4.5
+
+
+def test_who_asks_first_sends_no_body_after_a_refusal_and_none_is_waited_for(tmp_path: Path, serving: Any):
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        '[gateway]\nbody_timeout = "90s"\n[identity]\ntrusted = ["127.0.0.1/32"]\naccount = "x-account-id"\n'
+        '[log]\nfolder = "log"\non_failure = "open"\n'
+    )
+    with serving(SpiritsafeMiddleware(model, policy=policies.read(path))) as at:
+        answer = raw(at, post(b"", "content-length: 20", "expect: 100-continue", who=""), wait=30)
+    assert answer.startswith(b"HTTP/1.1 401")
 
 
 def test_a_bomb_is_refused_and_a_coded_body_goes_on_as_it_came(port: int):

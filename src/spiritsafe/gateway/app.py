@@ -109,9 +109,8 @@ class Gateway:
             await self._passed(upstream, outgoing, receive, reply, exchange)
         except bodies.Refused as refused:
             self.works.counts.add(f"refused.{refused.category}")
-            await reply.refuse(
-                Refusal(refused.status, refused.category, refused.message), self._dialect(scope)
-            )
+            refusal = Refusal(refused.status, refused.category, refused.message)
+            await reply.refuse(refusal, self._dialect(scope), rest=self._rest(refused, scope, receive))
         except Refusing as refusing:
             await reply.refuse(refusing.refusal, refusing.dialect, streamed=refusing.streamed)
         except Unreachable as error:
@@ -135,6 +134,14 @@ class Gateway:
             if exchange is not None:
                 await exchange.close()
 
+    def _rest(
+        self, refused: bodies.Refused, scope: Scope, receive: Receive
+    ) -> Callable[[], Awaitable[None]] | None:
+        """Takes what is still coming of a refused request's body; None where nothing is, or nobody would send it."""
+        if not refused.unread or any(name == b"expect" for name, _ in scope["headers"]):
+            return None
+        return lambda: bodies.rest(receive, self.policy.limits)
+
     @staticmethod
     def _dialect(scope: Scope) -> Any:
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -148,17 +155,16 @@ class Gateway:
         path = raw.decode("latin-1")
         headers: Pairs = list(scope["headers"])
         known = fields(headers)
-        if b"websocket" in known.get(b"upgrade", b""):
-            raise bodies.Refused(426, "websocket", "websockets are not served here")
-        dialect = self._route(method, path)
         now = time.time_ns() // 1_000
-        caller = await self._named(scope, headers, now)
+        try:
+            dialect, caller = await self._admitted(method, path, scope, known, now)
+        except bodies.Refused as refused:
+            refused.unread = bodies.has_body(known)
+            raise
         content: Any = None
         exchange: Exchange | None = None
         extra: tuple[tuple[bytes, bytes], ...] = ()
         if dialect is not None:
-            if dialect.makes and not self.works.ready():
-                raise bodies.Refused(503, "log_unavailable", "this service cannot take requests now")
             content = await bodies.whole(receive, known, self.policy.limits)
             document: Any = None
             if content or dialect.makes:
@@ -185,6 +191,18 @@ class Gateway:
         target = f"{path}?{query.decode('latin-1')}" if query else path
         onward = self._goes(headers, known, upstream.host, content)
         return Outgoing(method, target, [*onward, *extra], content), exchange
+
+    async def _admitted(
+        self, method: str, path: str, scope: Scope, known: Fields, now: int
+    ) -> tuple[Any, Caller]:
+        """What is asked for, and by whom: all that is judged by a request's head."""
+        if b"websocket" in known.get(b"upgrade", b""):
+            raise bodies.Refused(426, "websocket", "websockets are not served here")
+        dialect = self._route(method, path)
+        caller = await self._named(scope, list(scope["headers"]), now)
+        if dialect is not None and dialect.makes and not self.works.ready():
+            raise bodies.Refused(503, "log_unavailable", "this service cannot take requests now")
+        return dialect, caller
 
     async def _named(self, scope: Scope, headers: Pairs, now: int) -> Caller:
         client = scope.get("client")

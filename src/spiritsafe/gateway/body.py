@@ -9,6 +9,7 @@ import asyncio
 import json
 import zlib
 from collections.abc import Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -25,13 +26,17 @@ _WINDOW = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 
 
 class Refused(Exception):  # noqa: N818 - reads as the fact it states
-    """The request cannot be taken; ``status`` and a machine-readable ``category`` say why."""
+    """The request cannot be taken; ``status`` and a machine-readable ``category`` say why.
 
-    def __init__(self, status: int, category: str, message: str) -> None:
+    ``unread``: some of its body may be still to come.
+    """
+
+    def __init__(self, status: int, category: str, message: str, *, unread: bool = False) -> None:
         super().__init__(message)
         self.status = status
         self.category = category
         self.message = message
+        self.unread = unread
 
 
 class Gone(Exception):  # noqa: N818 - reads as the fact it states
@@ -66,6 +71,16 @@ async def pieces(receive: Receive, limits: Limits) -> AsyncIterator[bytes]:
         if message.get("body"):
             yield message["body"]
         more = message.get("more_body", False)
+
+
+async def rest(receive: Receive, limits: Limits) -> None:
+    """Take what is left of a refused body, and forget it, as long as a body may take."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limits.body_timeout):
+            while (message := await receive())["type"] != "http.disconnect" and message.get(
+                "more_body", False
+            ):
+                pass
 
 
 def read(body: bytes, fields: Fields, headers: Pairs, limits: Limits) -> dict[str, Any]:
@@ -130,7 +145,7 @@ def _shallow(parsed: dict[str, Any], depth: int) -> bool:
 def _announced(fields: Fields, limits: Limits) -> None:
     length = fields.get(b"content-length")
     if length is not None and (not length.isdigit() or int(length[:20]) > limits.body):
-        raise _large(limits)
+        raise _large(limits, unread=True)
 
 
 def has_body(fields: Fields) -> bool:
@@ -177,11 +192,11 @@ async def _rest(receive: Receive, begun: bytes, limits: Limits) -> bytes:
             raise Gone
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > limits.body:
-            raise _large(limits)
         more = message.get("more_body", False)
+        if size > limits.body:
+            raise _large(limits, unread=more)
     return b"".join(parts)
 
 
-def _large(limits: Limits) -> Refused:
-    return Refused(413, "body_too_large", f"the body is larger than {limits.body:,} bytes")
+def _large(limits: Limits, *, unread: bool = False) -> Refused:
+    return Refused(413, "body_too_large", f"the body is larger than {limits.body:,} bytes", unread=unread)

@@ -110,11 +110,27 @@ class Reply:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
-    async def refuse(self, refusal: Refusal, dialect: Any, *, streamed: bool = False) -> None:
-        """A refusal, as the provider of that API would send it."""
+    async def refuse(
+        self,
+        refusal: Refusal,
+        dialect: Any,
+        *,
+        streamed: bool = False,
+        rest: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """A refusal, as the provider of that API would send it.
+
+        ``rest`` takes what the caller is still sending. A connection that is closed on unread bytes is reset, and a
+        reset takes the answer away from a caller who has not read it yet (RFC 9112, section 9.6): it ends after them.
+        """
         status, headers, body = refuse_body(dialect, refusal, streamed=streamed)
         pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         pairs.append((b"content-length", b"%d" % len(body)))
         if status in {408, 413}:
-            pairs.append((b"connection", b"close"))  # the rest of the body is not read
-        await self.whole(status, pairs, body)
+            pairs.append((b"connection", b"close"))  # nothing after this body can be told from it
+        self.begun = True
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+        await self._send({"type": "http.response.body", "body": body, "more_body": rest is not None})
+        if rest is not None:
+            await rest()
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
