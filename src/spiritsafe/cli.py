@@ -10,7 +10,6 @@ import json
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +28,9 @@ from spiritsafe import (
     _provenance_cli,
     _share_cli,
 )
+from spiritsafe._cases_cli.shared import moment
 from spiritsafe.errors import SpiritsafeError, UsageError
+from spiritsafe.orders.policy import span
 from spiritsafe.settings import Settings
 
 if TYPE_CHECKING:
@@ -128,8 +129,8 @@ def scan(
             out,
             settings=known,
             format=format,
-            since=_moment(since, "--since"),
-            until=_moment(until, "--until"),
+            since=moment(since, "--since"),
+            until=moment(until, "--until"),
             strict=strict,
             reference=intent.load(calibration) if calibration else None,
             **({"progress": progress} if progress else {}),
@@ -192,10 +193,10 @@ def watch(
             "--exit-code needs --once", hint="a watch that goes on tells campaigns as events: --json"
         )
     rhythm = Rhythm(
-        _span(window, "--window"),
-        _span(links_every, "--links-every"),
-        _span(campaigns_every, "--campaigns-every"),
-        _span(half_life, "--half-life"),
+        span(window, "--window"),
+        span(links_every, "--links-every"),
+        span(campaigns_every, "--campaigns-every"),
+        span(half_life, "--half-life"),
     )
     shown, stop = telling.Screen(), serve.Stop()
 
@@ -205,7 +206,7 @@ def watch(
             shown.progress(stage, done, total)
 
     tell = telling.as_json if as_json else shown.tell
-    seconds = _span(poll, "--poll") / 1e6
+    seconds = span(poll, "--poll") / 1e6
     record: dict[str, Any] | None = None
     with (
         stop.on_signals(),
@@ -322,39 +323,25 @@ def version() -> None:
     sys.stdout.write(__version__ + "\n")
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _asked: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """What stands before any verb."""
+
+
 def _progress(*, quiet: bool) -> AbstractContextManager[Any]:
     from spiritsafe.campaigns import screen  # noqa: PLC0415
 
     return nullcontext() if quiet else screen.stages()
-
-
-def _moment(text: str | None, option: str) -> int | None:
-    """Microseconds since the epoch of an RFC 3339 time; a time without an offset is UTC."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(
-            f"{text!r} is not a time", where=option, hint="write it as 2026-09-30 or 2026-09-30T12:00:00Z"
-        ) from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1_000_000)
-
-
-def _span(text: str, option: str) -> int:
-    """Microseconds of a time like 90s, 5m, 1h or 7d."""
-    units = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-    try:
-        span = round(float(text[:-1]) * units[text[-1:]] * 1_000_000)
-    except (ValueError, KeyError, OverflowError):
-        span = 0
-    if span <= 0:
-        raise UsageError(
-            f"{text!r} is not a length of time", where=option, hint="write it as 90s, 5m, 1h or 7d"
-        )
-    return span
 
 
 def _result(folder: Path) -> dict[str, Any]:

@@ -29,13 +29,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 
 
 def moment(text: str | None, option: str) -> int | None:
+    """Microseconds since the epoch of an RFC 3339 time; a time without an offset is UTC. Raises UsageError."""
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(
-            f"{text!r} is not a time", where=option, hint="write it as 2026-09-30T12:00:00Z"
+            f"{text!r} is not a time", where=option, hint="write it as 2026-09-30 or 2026-09-30T12:00:00Z"
         ) from error
     return round(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1_000_000)
 
