@@ -7,7 +7,8 @@
     ├── InputError           a file cannot be read as an exchange log           exit 2
     │   ├── UnknownFormat    the content fits no known log format
     │   ├── MalformedRecord  one record is broken (with ``--strict``)
-    │   └── InputChanged     a file changed or vanished while it was read
+    │   ├── InputChanged     a file changed or vanished while it was read
+    │   └── InputUnreachable object storage refuses, or cannot be reached
     ├── StorageError         the work folder or the output cannot be written    exit 2
     ├── ExtensionError       a signal, source, … breaks its contract            exit 2
     ├── LedgerError          the ledger's chain does not fit                    exit 2
@@ -59,6 +60,10 @@ class MalformedRecord(InputError):  # noqa: N818 - reads as the fact it states
 
 class InputChanged(InputError):  # noqa: N818 - reads as the fact it states
     """A file changed or vanished while it was being read."""
+
+
+class InputUnreachable(InputError):  # noqa: N818 - reads as the fact it states
+    """Object storage refuses to give a file, or cannot be reached: nothing is known of the file itself."""
 
 
 class StorageError(SpiritsafeError):

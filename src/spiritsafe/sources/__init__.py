@@ -15,13 +15,14 @@ milliseconds or a TIMESTAMP; numbers may be text: casts are made in one place (`
 """
 
 from spiritsafe.sources._blocks import ends, of_lines
+from spiritsafe.sources._buckets import remote
 from spiritsafe.sources._cuts import cuts
-from spiritsafe.sources._inputs import LogFile, expand, listing, printable
+from spiritsafe.sources._inputs import LogFile, expand, facts, identity, listing, printable
 from spiritsafe.sources._reading import Reading, read
 from spiritsafe.sources._rejects import SHOWN, Rejects, json_lines
 from spiritsafe.sources._tally import COUNTS, FATAL, Piece, nothing
 
 __all__ = [
-    "COUNTS", "FATAL", "SHOWN", "LogFile", "Piece", "Reading", "Rejects", "cuts", "ends", "expand", "json_lines", "listing",
-    "nothing", "of_lines", "printable", "read",
+    "COUNTS", "FATAL", "SHOWN", "LogFile", "Piece", "Reading", "Rejects", "cuts", "ends", "expand", "facts", "identity",
+    "json_lines", "listing", "nothing", "of_lines", "printable", "read", "remote",
 ]  # fmt: skip

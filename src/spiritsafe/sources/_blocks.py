@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from spiritsafe.errors import InputChanged, InputError
+from spiritsafe.sources import _buckets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,11 +33,16 @@ def compression(path: str) -> str | None:
 
 def _start(path: str) -> bytes:
     try:
+        if _buckets.remote(path):
+            with _buckets.opened(path) as file:
+                return file.read(4)
         with Path(path).open("rb") as file:
             return file.read(4)
     except FileNotFoundError as error:
         raise InputChanged("the file vanished before it was read", where=path) from error
     except OSError as error:
+        if _buckets.from_store(path, error):
+            raise _buckets.failed(path, error) from error
         raise InputError(f"cannot read: {error.strerror}", where=path) from error
 
 
@@ -49,11 +55,11 @@ def blocks(path: str, size: int = BLOCK, span: Span | None = None) -> Iterator[t
     """
     packed = None if span else compression(path)
     try:
-        with pa.OSFile(path, "rb") as file:
+        with _buckets.opened(path) if _buckets.remote(path) else pa.OSFile(path, "rb") as file:
             if span:
                 yield from _stretch(file, span, size)
                 return
-            stream: Any = pa.CompressedInputStream(file, packed) if packed else file
+            stream: Any = pa.CompressedInputStream(_ahead(path, file), packed) if packed else file
             while True:
                 block = stream.read_buffer(size)
                 if not block.size:
@@ -62,6 +68,8 @@ def blocks(path: str, size: int = BLOCK, span: Span | None = None) -> Iterator[t
     except FileNotFoundError as error:
         raise InputChanged("the file vanished before it was read", where=path) from error
     except OSError as error:
+        if _buckets.from_store(path, error):
+            raise _buckets.failed(path, error) from error
         ends_early = "runcated" in str(error)
         raise InputError(
             f"the {packed} data end early" if ends_early else f"cannot read the {packed or ''} data: {error}",
@@ -70,6 +78,11 @@ def blocks(path: str, size: int = BLOCK, span: Span | None = None) -> Iterator[t
             if packed
             else os.strerror(error.errno or 5),
         ) from error
+
+
+def _ahead(path: str, file: Any) -> Any:
+    """A file that is read in small pieces: each would be a request of its own to object storage."""
+    return pa.BufferedInputStream(file, BLOCK >> 1) if _buckets.remote(path) else file
 
 
 def _stretch(file: Any, span: Span, size: int) -> Iterator[tuple[pa.Buffer, int]]:

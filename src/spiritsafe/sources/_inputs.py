@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spiritsafe.errors import InputChanged, InputError
+from spiritsafe.sources import _buckets
 from spiritsafe.sources._lakehouse import table_files
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ class LogFile:
     def check(self) -> None:
         """Raise InputChanged unless the file is still what it was when listed."""
         try:
-            now = Path(self.path).stat()
+            now = facts(self.path)
         except OSError as error:
             raise InputChanged("the file vanished while it was read", where=self.path) from error
-        if (now.st_size, now.st_mtime_ns) != (self.size, self.modified):
+        if now != (self.size, self.modified):
             raise InputChanged(
                 "the file changed while it was read",
                 where=self.path,
@@ -42,16 +43,35 @@ class LogFile:
             )
 
 
+def facts(path: str) -> tuple[int, int]:
+    """Bytes of a file and when it was last written (nanoseconds since the epoch). Raises OSError, InputUnreachable."""
+    if _buckets.remote(path):
+        return _buckets.facts(path)
+    now = Path(path).stat()
+    return now.st_size, now.st_mtime_ns
+
+
+def identity(path: str) -> str:
+    """A file's path whatever links lead to it; an address in object storage as it is."""
+    return path if _buckets.remote(path) else os.path.realpath(path)
+
+
 def expand(inputs: Sequence[str | Path]) -> tuple[list[LogFile], list[str]]:
     """Files, folders (searched below, sorted) and globs -> files to read, and notes on what was passed over.
 
-    Hidden files, those that begin with ``_`` and those that are still written (``UNFINISHED``) are passed over
-    inside folders, not when named. A folder that is a Delta or Iceberg table gives the files of its newest state. A file
-    named twice is read once. Raises InputError for what is not there, holds no file, or cannot be read.
+    Each may stand in object storage, too (``s3://``). Hidden files, those that begin with ``_`` and those that are still
+    written (``UNFINISHED``) are passed over inside folders, not when named. A folder that is a Delta or Iceberg table gives
+    the files of its newest state. A file named twice is read once. Raises InputError for what is not there, holds no file,
+    or cannot be read.
     """
     found: dict[str, LogFile] = {}
     skipped: list[str] = []
     for given in map(str, inputs):
+        if _buckets.remote(given):
+            files, passed_over = _stored(given)
+            skipped += passed_over
+            found |= {file.path: file for file in files if file.path not in found}
+            continue
         for path in _matches(given):
             if Path(path).is_dir():
                 listed = table_files(path)
@@ -64,10 +84,36 @@ def expand(inputs: Sequence[str | Path]) -> tuple[list[LogFile], list[str]]:
             else:
                 files = [_file(path, named=True)]
             for file in files:
-                found.setdefault(os.path.realpath(file.path), file)
+                found.setdefault(identity(file.path), file)
     if not found:
         raise InputError("no input given", hint="name a file, a glob or a folder")
     return list(found.values()), skipped
+
+
+def _stored(given: str) -> tuple[list[LogFile], list[str]]:
+    """The same for an address in object storage."""
+    files: list[LogFile] = []
+    skipped: list[str] = []
+    everything = _buckets.find(given)
+    for one in everything:
+        steps = one.below.split("/")
+        if "_delta_log" in steps or ("metadata" in steps and one.below.endswith(".metadata.json")):
+            raise InputError(
+                "the folder holds a Delta or Iceberg table; tables are not read from object storage",
+                where=given,
+                hint="copy the table, or name the data files of its newest state",
+            )
+        if any(step.startswith((".", "_")) for step in steps) or (
+            one.below and one.below.endswith(UNFINISHED)
+        ):
+            skipped.append(printable(one.path))
+        else:
+            files.append(LogFile(one.path, one.size, one.modified, named=not one.below))
+    if not everything:
+        raise InputError("no such object or folder, and none matches", where=given)
+    if not files:
+        raise InputError("the folder holds no log files", where=given)
+    return files, skipped
 
 
 def printable(path: str) -> str:

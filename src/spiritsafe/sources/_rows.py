@@ -11,6 +11,7 @@ import pyarrow.types as pt
 
 from spiritsafe.errors import InputError
 from spiritsafe.schema import COLUMNS, NAMES
+from spiritsafe.sources import _buckets
 from spiritsafe.sources._blocks import BLOCK
 from spiritsafe.sources._sample import parquet
 
@@ -50,6 +51,8 @@ def rows(path: str, size: int, span: Span | None = None) -> Iterator[tuple[int, 
         try:
             batch = next(batches, None)
         except (pa.ArrowException, OSError) as error:
+            if _buckets.from_store(path, error):
+                raise _buckets.failed(path, error) from error
             raise InputError(
                 "the Parquet file cannot be read: " + str(error).partition("\n")[0],
                 where=f"{path}:{first}",

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from spiritsafe.errors import InputError, UnknownFormat
 from spiritsafe.registry import Extension, extensions
+from spiritsafe.sources import _buckets
 from spiritsafe.sources._blocks import blocks
 from spiritsafe.sources._lines import BOM
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _HEAD: Final = 256 << 10
 _LONGEST_HEAD: Final = 8 << 20
 _RECORDS: Final = 64
+_FAR: Final = 8 << 20
+"""Bytes of a column that are asked of object storage at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,12 @@ def _objects(lines: list[bytes]) -> Iterator[dict[str, Any]]:
 def parquet(path: str) -> pq.ParquetFile:
     """Open a Parquet file. Raises InputError that names it when it is cut short or damaged."""
     try:
+        if _buckets.remote(path):
+            return pq.ParquetFile(_buckets.opened(path), pre_buffer=False, buffer_size=_FAR)
         return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
     except (pa.ArrowException, OSError) as error:
+        if _buckets.from_store(path, error):
+            raise _buckets.failed(path, error) from error
         raise InputError(
             "the Parquet file cannot be read: " + str(error).partition("\n")[0],
             where=path,

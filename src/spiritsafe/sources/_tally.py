@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spiritsafe.errors import InputChanged, InputError, MalformedRecord, UnknownFormat
+from spiritsafe.errors import InputChanged, InputError, InputUnreachable, MalformedRecord, UnknownFormat
 
 if TYPE_CHECKING:
     from spiritsafe.sources._blocks import Span
 
-FATAL = (InputChanged, MalformedRecord)
+FATAL = (InputChanged, InputUnreachable, MalformedRecord)
 """What stops a scan even where it is one file of many."""
 COUNTS = ("records", "accepted", "rejected", "outside", "other", "repaired")
 

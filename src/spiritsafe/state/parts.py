@@ -210,9 +210,11 @@ def remove(folder: Path) -> None:
 
 
 def _unchanged(item: Mapping[str, Any]) -> None:
-    path = Path(item["path"])
-    facts = path.stat() if path.exists() else None
-    if facts is None or (facts.st_size, facts.st_mtime_ns) != (item["size"], item["modified"]):
+    try:
+        facts = sources.facts(item["path"])
+    except OSError:
+        facts = None
+    if facts != (item["size"], item["modified"]):
         raise errors.InputChanged(
             "the file changed or vanished while it was read",
             where=item["path"],

@@ -50,7 +50,9 @@ def _folder(path: str) -> str:
 
 
 def identity(path: str) -> str:
-    """A file's path as parts know it: absolute, links of folders followed."""
+    """A file's path as parts know it: absolute, links of folders followed; or its address in object storage."""
+    if sources.remote(path):
+        return path
     return str(Path(_folder(os.path.dirname(path) or "."), os.path.basename(path)))  # noqa: PTH119, PTH120 - thousands of them
 
 
@@ -80,7 +82,7 @@ def gone(
 
     Of a file that was taken twice the later one counts.
     """
-    roots = {os.path.realpath(one): one for one in folders}
+    roots = {sources.identity(one.rstrip("/") if sources.remote(one) else one): one for one in folders}
     known: dict[str, dict[int, Part]] = {}
     for one in sorted(state.all(), key=lambda one: one.taken):
         if one.path not in there and one.format == asked["format"]:
@@ -96,7 +98,7 @@ def gone(
             continue
         kept = [state.find(one.name, check=check) for one in whole]
         if all(one is not None for one in kept):
-            shown = str(Path(roots[root], os.path.relpath(path, root)))
+            shown = path if sources.remote(path) else str(Path(roots[root], os.path.relpath(path, root)))
             found.append(Entry(shown, whole[0].size, named=False, found=kept))
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,16 +90,21 @@ def planned(
             mine = [plan.entry(state, file, asked, check=check) for file in files]
         except errors.InputError:
             files = []
-            if not Path(given).is_dir():
+            if not _folder(given):
                 raise
-        if Path(given).is_dir():
+        if _folder(given):
             there = {plan.identity(file.path) for file in files}
             kept = plan.gone(state, [given], there, asked, check=check)
         if not mine and not kept:
             raise errors.InputError("the folder holds no log files, and nothing is kept of any", where=given)
         for one in sorted([*mine, *kept], key=lambda one: one.shown):
-            found.setdefault(os.path.realpath(one.shown), one)
+            found.setdefault(sources.identity(one.shown), one)
     return list(found.values()), passed
+
+
+def _folder(given: str) -> bool:
+    """Whether files below it may be gone that were read; of an address in object storage nobody can tell."""
+    return sources.remote(given) or Path(given).is_dir()
 
 
 def _read(entries: list[Entry], engine: DuckDB, settings: Settings, progress: pipeline.Progress) -> None:
