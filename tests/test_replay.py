@@ -17,7 +17,7 @@ from spiritsafe.model import Caller, Order
 from spiritsafe.orders.book import Book
 from spiritsafe.settings import Settings
 
-LOGS = str(Path(__file__).parent.parent / "demo" / "logs")
+DAY = str(Path(__file__).parent.parent / "demo" / "logs" / "2026-09-07.jsonl.gz")
 NOW = 1_790_000_000_000_000
 
 
@@ -26,13 +26,13 @@ def test_a_replay_gives_callers_and_fingerprints_and_leaves_nothing(
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
-    batches = list(pipeline.replay([LOGS], settings=Settings(batch_rows=4_096)))
+    batches = list(pipeline.replay([DAY], settings=Settings(batch_rows=1_024)))
     assert len(batches) > 1
     log = pa.Table.from_batches(batches)
     assert {one.name for one in fields(Caller)} <= set(log.column_names)
     assert not {"prompt", "system", "response"} & set(log.column_names)
     assert list((tmp_path / "scratch").iterdir()) == []
-    record = pipeline.scan([LOGS], tmp_path / "out", settings=Settings())
+    record = pipeline.scan([DAY], tmp_path / "out", settings=Settings())
     assert log.num_rows == record["scanned"]["accepted"]
     # The requests that a list of accounts would touch are those that the scan saw of them.
     accused = {one["account_id"] for one in record["campaigns"][0]["accounts"]}
@@ -48,7 +48,7 @@ def test_a_replay_gives_callers_and_fingerprints_and_leaves_nothing(
 
 def test_a_replay_that_is_left_early_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    replay = pipeline.replay([LOGS], settings=Settings(batch_rows=1_000))
+    replay = pipeline.replay([DAY], settings=Settings(batch_rows=1_000))
     assert next(iter(replay)).num_rows > 0
     del replay
     assert list(tmp_path.iterdir()) == []

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 
 @contextmanager
@@ -28,3 +28,23 @@ def chromium() -> Generator[Browser]:
         browser = driver.chromium.launch(executable_path=program, args=options)
         yield browser
         browser.close()
+
+
+def grave(page: Page, **options: Any) -> list[tuple[str, list[str]]]:
+    """What axe finds in a page that is serious or critical; skips where axe is not installed."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+    )
+    # The page's policy allows no script but its own; the rules come from outside of it. They are half a megabyte and
+    # stay until the page is left, so they are sent once.
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe.Axe().axe_script)
+    found = page.evaluate(
+        "options => axe.run(options).then((told) => told.violations)",
+        {"resultTypes": ["violations"], **options},
+    )
+    return [
+        (one["id"], [node["html"][:200] for node in one["nodes"][:3]])
+        for one in found
+        if one["impact"] in {"serious", "critical"}
+    ]

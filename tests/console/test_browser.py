@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chromium import chromium
+from chromium import chromium, grave
 from consoles import CAMPAIGN, NOW, PAGE, PASSWORD, PHRASE, House, furnish, key_for, served
 from test_kill import free
 
@@ -206,6 +206,8 @@ def test_an_appeal_is_filed_and_decided_by_somebody_else(browser: Browser, live:
 def test_with_keys_only(browser: Browser, live: House):
     page = browser.new_context(base_url=live.base).new_page()
     page.goto("/login?next=/campaigns%3Fstate%3Dall")
+    # A browser focuses the field when it first draws the page, which may be after the page was loaded.
+    page.wait_for_selector("#name:focus")
     page.keyboard.type("ana")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
@@ -299,9 +301,6 @@ BY_LOOK = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-tex
 
 
 def test_no_page_has_barriers_or_scrolls_sideways(browser: Browser, live: House):
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
-    )
     page = someone(browser, live, "dee")
     rooms = [*ROOMS, f"/orders/new?run=out&campaign={CAMPAIGN}", f"/cases/new?run=out&campaign={CAMPAIGN}"]
     rooms += [
@@ -316,14 +315,7 @@ def test_no_page_has_barriers_or_scrolls_sideways(browser: Browser, live: House)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, look)
             if look in LOOKS[2:]:
                 continue
-            options = {"resultTypes": ["violations"], **(BY_LOOK if look != LOOKS[0] else {})}
-            found = axe.Axe().run(page, options=options)
-            wrong = [
-                (one["id"], [node["html"][:200] for node in one["nodes"][:3]])
-                for one in found.response["violations"]
-                if one["impact"] in {"serious", "critical"}
-            ]
-            assert wrong == [], (path, look)
+            assert grave(page, **(BY_LOOK if look != LOOKS[0] else {})) == [], (path, look)
     page.context.close()
 
 

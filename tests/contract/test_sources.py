@@ -77,11 +77,11 @@ def _nodes(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def _changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    whole = copy.deepcopy(value)
-    target = whole
-    for key in path[:-1]:
-        target = target[key]
-    target[path[-1]] = new
+    """The value with another at that path; what is beside the path is shared, not copied."""
+    if not path:
+        return new
+    whole = copy.copy(value)
+    whole[path[0]] = _changed(value[path[0]], path[1:], new)
     return whole
 
 

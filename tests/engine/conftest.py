@@ -100,10 +100,11 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spark]:
     if shutil.which("java") is None:
         pytest.skip("Spark needs Java")
     work = tmp_path_factory.mktemp("spark")
-    # A log of a few thousand exchanges is not worth compiling for: this is what most of Spark's time would go to.
+    # A log of a few thousand exchanges is not worth compiling for: this is what most of Spark's time would go to. With room
+    # from the start it collects its garbage seldom.
     conf = {
         "spark.driver.memory": "1g",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xms1g -Xmn400m -XX:MetaspaceSize=400m",
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.warehouse.dir": str(work / "warehouse"),

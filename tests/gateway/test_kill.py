@@ -8,13 +8,12 @@ import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from nursery import nursery
 
 from spiritsafe.gateway.segments import recover
 
@@ -23,15 +22,18 @@ if TYPE_CHECKING:
 
 KILLS, CLIENTS = int(os.environ.get("SPIRITSAFE_KILLS", "6")), 8
 RUN = """
-import sys, socket, uvicorn
+import socket, uvicorn
 from pathlib import Path
 from spiritsafe.gateway import policy
 from spiritsafe.gateway.app import Gateway
 from spiritsafe.gateway.works import Works
-held = socket.create_server(("127.0.0.1", int(sys.argv[2])))
-read = policy.read(Path(sys.argv[1]))
-app = Gateway(read, works=Works(read, writer=sys.argv[3]))
-uvicorn.Server(uvicorn.Config(app, log_level="critical", loop="uvloop", http="httptools", lifespan="on")).run(sockets=[held])
+
+def begin(path, port, writer):
+    held = socket.create_server(("127.0.0.1", int(port)))
+    read = policy.read(Path(path))
+    app = Gateway(read, works=Works(read, writer=writer))
+    known = uvicorn.Config(app, log_level="critical", loop="uvloop", http="httptools", lifespan="on")
+    uvicorn.Server(known).run(sockets=[held])
 """
 
 
@@ -110,17 +112,16 @@ def test_a_complete_answer_is_a_record_whatever_kills_the_gateway(tmp_path: Path
     for one in clients:
         one.start()
     try:
-        for kill in range(KILLS):
-            before = len(complete)
-            process = subprocess.Popen([sys.executable, "-c", RUN, str(policy), str(port), f"k{kill}"])
-            end = time.monotonic() + 60
-            while len(complete) == before:
-                assert time.monotonic() < end
-                assert process.poll() is None
-                time.sleep(0.01)
-            time.sleep(rng.random() * 0.7)
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+        with nursery(RUN) as started:
+            for kill in range(KILLS):
+                before = len(complete)
+                started.begin(tmp_path / "out", str(policy), str(port), f"k{kill}")
+                end = time.monotonic() + 60
+                while len(complete) == before:
+                    assert time.monotonic() < end
+                    time.sleep(0.01)
+                time.sleep(rng.random() * 0.7)
+                assert started.kill() == -signal.SIGKILL
     finally:
         done.set()
         for one in clients:

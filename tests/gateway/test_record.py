@@ -2,20 +2,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
+from spiritsafe.cli import app
 from spiritsafe.gateway.record import Decided, key_id, key_secret, record
 from spiritsafe.schema import NAMES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCAN = (sys.executable, "-c", "from spiritsafe.cli import main; main()", "scan")
 NOW = 1_772_366_400_000_123
 DECIDED = Decided(("c1",), ("o1",), "budget", "campaign_budget")
 
@@ -115,10 +114,7 @@ def test_scan_reads_what_the_gateway_writes(tmp_path: Path):
                 now=NOW + number, status=200, content="full", decided=DECIDED,
             ))  # fmt: skip
     (log / "a.jsonl.torn").write_bytes(b'{"acc')
-    ended = subprocess.run(
-        [*SCAN, str(log), "--strict", "--out", str(tmp_path / "out")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
+    ended = CliRunner().invoke(app, ["scan", str(log), "--strict", "--out", str(tmp_path / "out")])
+    assert ended.exit_code == 0, ended.exception
     scanned = json.loads((tmp_path / "out" / "campaigns.json").read_text("utf-8"))["scanned"]
     assert scanned["records"] == 50

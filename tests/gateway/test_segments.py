@@ -4,13 +4,13 @@ import asyncio
 import json
 import os
 import random
+import signal
 import subprocess
-import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from nursery import nursery
 
 from spiritsafe.errors import StorageError
 from spiritsafe.gateway.segments import Segments, recover, writer
@@ -22,16 +22,18 @@ KILLS = int(os.environ.get("SPIRITSAFE_KILLS", "40"))
 
 # Writes lines of many sizes as fast as it can, and says the number of each once append has come back.
 WRITER = """
-import json, os, random, sys
+import json, os, random
 from pathlib import Path
 from spiritsafe.gateway.segments import Segments
-folder, writer = Path(sys.argv[1]), sys.argv[2]
-log, dice, number = Segments(folder, writer, on_failure="closed", rotate=200_000), random.Random(writer), 0
-while True:
-    line = json.dumps({"writer": writer, "number": number, "text": "x" * dice.randrange(9000)}) + "\\n"
-    log.append(line.encode())
-    os.write(1, b"%d\\n" % number)
-    number += 1
+
+def begin(folder, writer):
+    log = Segments(Path(folder), writer, on_failure="closed", rotate=200_000)
+    dice, number = random.Random(writer), 0
+    while True:
+        line = json.dumps({"writer": writer, "number": number, "text": "x" * dice.randrange(9000)}) + "\\n"
+        log.append(line.encode())
+        os.write(1, b"%d\\n" % number)
+        number += 1
 """
 
 
@@ -200,39 +202,24 @@ def test_a_folder_that_vanishes_is_like_a_full_disk(tmp_path: Path):
     assert numbers(folder) == [3]
 
 
-def _read(pipe: int, into: bytearray) -> None:
-    while block := os.read(pipe, 1 << 16):
-        into += block
-    os.close(pipe)
-
-
-def test_what_was_acknowledged_outlives_every_kill(tmp_path: Path):
-    dice = random.Random(4)
+def test_what_was_acknowledged_outlives_every_kill(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory):
+    dice, told = random.Random(4), tmp_path_factory.mktemp("told")
     acknowledged: dict[str, int] = {}
-    for turn in range(KILLS // 2):
-        crowd = []
-        for half in "ab":
-            name = f"w{turn}{half}"
-            child = subprocess.Popen(
-                [sys.executable, "-c", WRITER, str(tmp_path), name], stdout=subprocess.PIPE
-            )
-            assert child.stdout is not None
-            told = bytearray()
-            reader = threading.Thread(target=_read, args=(os.dup(child.stdout.fileno()), told))
-            reader.start()
-            crowd.append((name, child, reader, told))
-        for name, child, reader, told in crowd:
-            while not told:
-                assert child.poll() is None
-                time.sleep(0.005)
-            time.sleep(dice.uniform(0, 0.06))
-            child.kill()
-            child.wait()
-            reader.join()
-            child.stdout.close()
-            # Only whole lines: the pipe's last line may be cut, as the log's may.
-            acknowledged[name] = bytes(told).count(b"\n")
-            recover(tmp_path)  # one writer may live on meanwhile
+    with nursery(WRITER) as one, nursery(WRITER) as other:
+        for turn in range(KILLS // 2):
+            crowd = [(f"w{turn}{half}", child) for half, child in (("a", one), ("b", other))]
+            for name, child in crowd:
+                child.begin(told / name, str(tmp_path), name)
+            for name, child in crowd:
+                end = time.monotonic() + 60
+                while not (told / name).exists() or not (told / name).stat().st_size:
+                    assert time.monotonic() < end
+                    time.sleep(0.005)
+                time.sleep(dice.uniform(0, 0.06))
+                assert child.kill() == -signal.SIGKILL
+                # Only whole lines: the last one may be cut, as the log's may.
+                acknowledged[name] = (told / name).read_bytes().count(b"\n")
+                recover(tmp_path)  # one writer may live on meanwhile
     assert recover(tmp_path) == []
     seen: dict[str, list[int]] = {}
     for path in sorted(tmp_path.glob("*.jsonl")):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from spiritsafe.cli import main
 from spiritsafe.gateway import policy as policies
 from spiritsafe.gateway.admin import Health, Worker
 from spiritsafe.gateway.metrics import FAMILIES, PREFIX, Gathered, exposition
@@ -164,6 +166,24 @@ def living(house: House, *options: str) -> Generator[House]:
             house.process.wait(20)
 
 
+@pytest.fixture
+def here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """A command that serves nothing, in this process: status, output and errors. Starting one takes a second."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["spiritsafe", "gateway", *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert isinstance(ended.value.code, int)
+        out, errors = capsys.readouterr()
+        return ended.value.code, out, errors
+
+    return run
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory, model: int) -> Generator[House]:
     """Two workers on one port."""
@@ -302,21 +322,22 @@ def test_a_head_may_be_neither_huge_nor_slow(tmp_path: Path, model: int):
             except ConnectionResetError:
                 return b"cut", time.monotonic() - began
 
-    with living(house):
+    with living(house), ThreadPoolExecutor(3) as others:
         # One header without an end: cut off long before the 20 MB that the caller would send.
         assert told(begin + b"x-long: ", more=b"a" * 20_000, pieces=1_000)[0] in {b"431", b"cut"}
-        for first in (b"", begin, b"POST"):
-            status, seconds = told(first)
-            assert status == b"408"
-            assert 0.9 < seconds < 8
-        assert house.ask() == (200, ANSWER)
+        slowly = [others.submit(told, first) for first in (b"", begin, b"POST")]
         # A slow answer is not a slow head, and a kept connection may be idle longer than that.
         with closing(http.client.HTTPConnection("127.0.0.1", house.port, timeout=30)) as line:
-            for pause in (2.5, 0):
-                line.request("POST", "/v1/chat/completions", json.dumps({"model": "slow", "messages": []}),
+            for name, pause in (("slow", 2.5), ("quick", 0)):
+                line.request("POST", "/v1/chat/completions", json.dumps({"model": name, "messages": []}),
                              {"x-account": "a", "content-type": "application/json"})  # fmt: skip
                 assert line.getresponse().read() == ANSWER
                 time.sleep(pause)
+        for one in slowly:
+            status, seconds = one.result()
+            assert status == b"408"
+            assert 0.9 < seconds < 8
+        assert house.ask() == (200, ANSWER)
         assert house.end() == 0
 
 
@@ -363,21 +384,32 @@ def test_a_unix_socket_serves_and_one_left_behind_is_replaced(tmp_path: Path, mo
     [
         ("", ("--listen", "nowhere"), "--listen: 'nowhere' makes no sense"),
         ("", ("--upstream", "file:///x"), "--upstream: 'file:///x' makes no sense"),
-        ("", ("--listen", "taken"), "cannot listen on"),
         ('path = "known"\n', (), "did you mean 'paths'?"),
         ("", ("--shadow", "--workers", "0"), "workers"),
     ],
 )
 def test_what_cannot_run_says_why_with_status_2(
-    tmp_path: Path, model: int, change: str, options: tuple[str, ...], words: str
+    here: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    model: int,
+    change: str,
+    options: tuple[str, ...],
+    words: str,
 ):
     house = House(tmp_path, model)
     house.write(change)
-    named = tuple(f"127.0.0.1:{model}" if one == "taken" else one for one in options)
+    status, _, told = here("run", "--policy", str(house.policy), *options)
+    assert (status, words in told) == (2, True), told
+
+
+def test_an_address_that_is_taken_ends_the_process_with_status_2(tmp_path: Path, model: int):
+    house = House(tmp_path, model)
+    house.write()
     done = subprocess.run(
-        [*COMMAND, "run", "--policy", str(house.policy), *named], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+        [*COMMAND, "run", "--policy", str(house.policy), "--listen", f"127.0.0.1:{model}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "cannot listen on" in done.stderr) == (2, True), done.stderr
 
 
 def test_workers_that_cannot_start_end_the_gateway_with_the_reason(tmp_path: Path, model: int):
@@ -393,15 +425,15 @@ def test_workers_that_cannot_start_end_the_gateway_with_the_reason(tmp_path: Pat
     assert "the log folder cannot be used" in done.stderr
 
 
-def test_keys_are_made_shown_and_rotated_and_no_secret_is_told(tmp_path: Path):
+def test_keys_are_made_shown_and_rotated_and_no_secret_is_told(
+    here: Callable[..., tuple[int, str, str]], tmp_path: Path
+):
     path = tmp_path / "keys.json"
     told = ""
     for words in (("make",), ("rotate", "--lifetime", "7d"), ("show", "--json")):
-        done = subprocess.run(
-            [*COMMAND, "keys", words[0], str(path), *words[1:]], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        told += done.stdout
+        status, out, errors = here("keys", words[0], str(path), *words[1:])
+        assert status == 0, errors
+        told += out
     found = json.loads(told.splitlines()[-1])["keys"]
     assert [one["state"] for one in found] == ["current", "future"]
     assert all(one["secret"] not in told for one in json.loads(path.read_text())["keys"])

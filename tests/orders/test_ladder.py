@@ -9,11 +9,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spiritsafe import ledger, pipeline
+from spiritsafe.cli import main
 from spiritsafe.errors import OrderError, UsageError
 from spiritsafe.model import Caller
 from spiritsafe.orders import policy, snapshot
@@ -21,6 +22,9 @@ from spiritsafe.orders.book import Book
 from spiritsafe.orders.ladder import propose
 from spiritsafe.orders.policy import Ladder, Step
 from spiritsafe.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parent.parent.parent
 NOW = 1_790_000_000_000_000
@@ -93,17 +97,22 @@ def test_what_is_no_result_is_refused():
             propose(data, Ladder(STEPS), NOW)
 
 
-def command(folder: Path, *words: str, status: int = 0) -> str:
-    ended = subprocess.run(
-        [*PROGRAM, *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == status, ended.stderr
-    return ended.stderr if status else ended.stdout
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """``spiritsafe orders`` in a folder, in this process, where all is imported: what it says."""
+
+    def run(*words: str, status: int = 0) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["spiritsafe", "orders", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, told = capsys.readouterr()
+        assert ended.value.code == status, told
+        return told if status else out
+
+    return run
 
 
 def page_policy() -> str:
@@ -111,27 +120,26 @@ def page_policy() -> str:
     return text.partition("```toml\n")[2].partition("```")[0]
 
 
-def test_the_way_in_the_docs_from_a_scan_to_measures_and_back(scanned: Path, tmp_path: Path):
-    public = {name: command(tmp_path, "key", f"{name}.key").strip() for name in ("signer", "anna", "ben")}
+def test_the_way_in_the_docs_from_a_scan_to_measures_and_back(
+    scanned: Path, tmp_path: Path, command: Callable[..., str]
+):
+    public = {name: command("key", f"{name}.key").strip() for name in ("signer", "anna", "ben")}
     text = page_policy()
     for name, shown in public.items():
         text = text.replace(f'{name} = "ed25519:…"', f'{name} = "{shown}"')
     (tmp_path / "policy.toml").write_text(text, "utf-8")
     signing = ("--policy", "policy.toml", "--key", "signer.key", "--ledger", "ledger.jsonl")
-    command(
-        tmp_path,
-        *("propose", "--results", str(scanned), "--policy", "policy.toml", "--out", "proposed.json"),
-    )
-    command(tmp_path, "approve", "proposed.json", "--by", "anna", "--key", "anna.key")
-    told = json.loads(command(tmp_path, "sign", "proposed.json", *signing, "--json"))
+    command("propose", "--results", str(scanned), "--policy", "policy.toml", "--out", "proposed.json")
+    command("approve", "proposed.json", "--by", "anna", "--key", "anna.key")
+    told = json.loads(command("sign", "proposed.json", *signing, "--json"))
     assert {one["response"] for one in told["in_force"]} == {"budget"}
     suspended = [one["order"] for one in told["withheld"]]
     assert {one["response"] for one in suspended} == {"suspend"}
     assert all("needs 2 approvals, 1 of them valid" in one["why"] for one in told["withheld"])
-    again = command(tmp_path, "approve", "proposed.json", "--by", "anna", "--key", "anna.key", status=2)
+    again = command("approve", "proposed.json", "--by", "anna", "--key", "anna.key", status=2)
     assert "approval already" in again
-    command(tmp_path, "approve", "proposed.json", "--by", "ben", "--key", "ben.key")
-    told = json.loads(command(tmp_path, "sign", "proposed.json", *signing, "--json"))
+    command("approve", "proposed.json", "--by", "ben", "--key", "ben.key")
+    told = json.loads(command("sign", "proposed.json", *signing, "--json"))
     assert (told["version"], told["withheld"]) == (2, [])
     bad = suspended[0]["accounts"][0]
 
@@ -144,21 +152,21 @@ def test_the_way_in_the_docs_from_a_scan_to_measures_and_back(scanned: Path, tmp
 
     assert touched() == 2
     why = ("--reason", "cleared", "--by", "anna")
-    command(tmp_path, "exempt", "--account", bad, *why, *signing)
+    command("exempt", "--account", bad, *why, *signing)
     assert touched() == 0
-    assert "exempt" in command(tmp_path, "show", "--policy", "policy.toml")
-    assert "no order 'o-x'" in command(tmp_path, "lift", "--order", "o-x", *why, *signing, status=2)
-    told = json.loads(command(tmp_path, "lift", *why, *signing, "--json"))
+    assert "exempt" in command("show", "--policy", "policy.toml")
+    assert "no order 'o-x'" in command("lift", "--order", "o-x", *why, *signing, status=2)
+    told = json.loads(command("lift", *why, *signing, "--json"))
     assert (told["in_force"], told["version"], len(told["exempt"])) == ([], 4, 1)
-    wrong = command(tmp_path, "lift", *why, "--policy", "policy.toml", "--key", "anna.key", status=2)
+    wrong = command("lift", *why, "--policy", "policy.toml", "--key", "anna.key", status=2)
     assert "not the policy's signer" in wrong
     kinds = [one.kind for one in ledger.entries(tmp_path / "ledger.jsonl")]
     assert set(kinds) == {"order", "exemption", "lift"}
     assert kinds[-1] == "lift"
 
 
-def test_changes_at_the_same_time_are_all_kept(tmp_path: Path):
-    shown = command(tmp_path, "key", "signer.key").strip()
+def test_changes_at_the_same_time_are_all_kept(tmp_path: Path, command: Callable[..., str]):
+    shown = command("key", "signer.key").strip()
     (tmp_path / "policy.toml").write_text(f'[orders]\nsigner = "{shown}"\n', "utf-8")
     words = ("--reason", "r", "--by", "anna", "--policy", "policy.toml", "--key", "signer.key")
     running = [
@@ -171,7 +179,7 @@ def test_changes_at_the_same_time_are_all_kept(tmp_path: Path):
         for n in range(5)
     ]
     assert [one.wait() for one in running] == [0] * 5
-    told = json.loads(command(tmp_path, "show", "--policy", "policy.toml", "--json"))
+    told = json.loads(command("show", "--policy", "policy.toml", "--json"))
     assert ({one["account_id"] for one in told["exempt"]}, told["version"]) == (
         {f"a-{n}" for n in range(5)},
         5,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 import threading
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spiritsafe import registry
+from spiritsafe.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -121,6 +124,8 @@ def model_server() -> Generator[Callable[..., Model]]:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body in two packets would cost 40 ms a request: the second waits for the first's acknowledgement.
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -212,9 +217,35 @@ def extension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path
         sys.modules.pop(name, None)
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def command(extension: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs ``spiritsafe …`` in a process of its own."""
+def command(extension: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """Runs ``spiritsafe …`` here, by the function that the program calls: no second start of everything it imports."""
+
+    def run(*words: Any) -> Ended:
+        out, err = io.StringIO(), io.StringIO()
+        with monkeypatch.context() as here, redirect_stdout(out), redirect_stderr(err):
+            here.setattr(sys, "argv", ["spiritsafe", *map(str, words)])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        code = ended.value.code
+        assert code is None or isinstance(code, int)
+        return Ended(code or 0, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture
+def stranger(extension: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs ``spiritsafe …`` in a process of its own, which knows nothing but what is on disk."""
 
     def run(*words: Any) -> subprocess.CompletedProcess[str]:
         start = [sys.executable, "-c", "from spiritsafe.cli import main; main()", *map(str, words)]

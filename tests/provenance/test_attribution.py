@@ -35,9 +35,11 @@ def answers(
     """One answer a prompt: a way to begin, words of chance, a way to end."""
     begin = [f"Begin{k} so then{k} we" for k in range(HABITS)]
     end = [f"and so{k} it ends{k} ." for k in range(HABITS)]
+    first, last = (rng.choice(HABITS, prompts, p=one) for one in habits)
+    words = WORDS[rng.integers(WORDS.size, size=(prompts, 20))]
     texts = [
-        f"{begin[rng.choice(HABITS, p=habits[0])]} {' '.join(rng.choice(WORDS, 20))} {end[rng.choice(HABITS, p=habits[1])]}"
-        for _ in range(prompts)
+        f"{begin[a]} {' '.join(said)} {end[b]}"
+        for a, said, b in zip(first, words.tolist(), last, strict=True)
     ]
     return pa.table(
         {

@@ -163,7 +163,10 @@ def quiet(_stage: str, _done: int, _total: int) -> None:
 
 
 def test_a_copy_is_found_reported_and_computed_again_by_a_stranger(
-    bench: Bench, model_server: Callable[..., Any], command: Callable[..., subprocess.CompletedProcess[str]]
+    bench: Bench,
+    model_server: Callable[..., Any],
+    command: Callable[..., Any],
+    stranger: Callable[..., subprocess.CompletedProcess[str]],
 ):
     # A tokenizer of single letters and one of words: each scorer counts its own tokens, pairs are compared within one.
     copy, control = model_server(known=bench.served, letters=True, echo_key=True), model_server()
@@ -198,7 +201,7 @@ def test_a_copy_is_found_reported_and_computed_again_by_a_stranger(
     # Elsewhere, without ledger, marks and key.
     away = bench.folder / "away"
     folder.rename(away)
-    again = command("prove", "check", away, "--json")
+    again = stranger("prove", "check", away, "--json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["verdict"] == "supports derivation"
     for path in away.rglob("*"):

@@ -15,6 +15,7 @@ from spiritsafe.marking.keys import MarkKey, derive
 from spiritsafe.model import Finding
 from spiritsafe.provenance import _tails
 from spiritsafe.provenance._holm import holm
+from spiritsafe.provenance._once import keeping
 from spiritsafe.provenance._subject import ANSWERS, PAIRS, SCORES, Subject, Teacher
 from spiritsafe.provenance.tracing import tracing
 from spiritsafe.simulate import load_corpus
@@ -83,10 +84,11 @@ def test_two_campaigns_of_one_suspect_are_both_named_and_no_third():
 def test_an_innocent_suspect_is_named_no_oftener_than_alpha():
     # 100 families of 20 keys at alpha = 10 %: with exact p-values about ten name somebody.
     innocent = Subject("innocent", answers(TEXTS))
-    wrong = 0
-    for n in range(100):
-        told = Teacher("t", keys=keys(20, bytes([n]) * 32), tokenizer=Words())
-        wrong += tracing(innocent, told, [], seed=1, alpha=0.1).campaign_id is not None
+    wrong, words = 0, Words()
+    with keeping():  # what the innocent said is read once, as in a run
+        for n in range(100):
+            told = Teacher("t", keys=keys(20, bytes([n]) * 32), tokenizer=words)
+            wrong += tracing(innocent, told, [], seed=1, alpha=0.1).campaign_id is not None
     assert binom.sf(wrong - 1, 100, 0.1) > 1e-3
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
+from spiritsafe.provenance._once import keeping
 from spiritsafe.provenance._pairs import advantage, bounded, residual
 from spiritsafe.provenance._subject import ANSWERS, PAIRS, SCORES, Subject, Teacher
 from spiritsafe.provenance._wealth import wealth
@@ -152,23 +153,49 @@ KINDS = (
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_p_is_uniform_and_the_wealth_is_fair_where_nothing_served_was_learned(kind: str):
-    by_text, by_score, money = [], [], []
+@dataclass
+class Seen:
+    """What the test said in a hundred worlds: p by text and by score, and both ways' wealth at the end."""
+
+    by_text: list[float] = field(default_factory=list[float])
+    by_score: list[float] = field(default_factory=list[float])
+    money: list[float] = field(default_factory=list[float])
+
+
+@pytest.fixture(scope="module")
+def innocent() -> dict[str, Seen]:
+    """Every kind of model in each world, one world after another: what hangs on the pairs alone is computed once for all."""
+    seen = {kind: Seen() for kind in KINDS}
     for seed in range(100):
-        rng = np.random.default_rng(1000 + seed)
         held = world(seed, 60, 15)
-        model = unrelated(kind, rng, held)
-        suspect = Subject("s", answers(model.draw(rng, 60, 15), held.prompts), scores(model, held))
         teacher = held.teacher()
-        if kind == "same family":
-            teacher = Teacher("t", pairs=teacher.pairs, scores=scores(TEACHER, held))
-        controls = [Subject("c", answers(BASE.draw(rng, 60, 15)), scores(BASE, held))] if seed % 2 else []
-        ways: tuple[tuple[Access, list[float]], ...] = (("logprobs", by_score), ("text", by_text))
-        for access, values in ways:
-            found = twins(suspect, teacher, controls, seed=0, access=access)
-            values.append(found.p_value)
-            money.append(found.e_value)
+        with keeping():
+            for kind in KINDS:
+                judge(seed, kind, held, teacher, seen[kind])
+    return seen
+
+
+def judge(seed: int, kind: str, held: World, teacher: Teacher, seen: Seen) -> None:
+    rng = np.random.default_rng(1000 + seed)
+    model = unrelated(kind, rng, held)
+    suspect = Subject("s", answers(model.draw(rng, 60, 15), held.prompts), scores(model, held))
+    if kind == "same family":
+        teacher = Teacher("t", pairs=teacher.pairs, scores=scores(TEACHER, held))
+    controls = [Subject("c", answers(BASE.draw(rng, 60, 15)), scores(BASE, held))] if seed % 2 else []
+    ways: tuple[tuple[Access, list[float]], ...] = (("logprobs", seen.by_score), ("text", seen.by_text))
+    for access, values in ways:
+        found = twins(suspect, teacher, controls, seed=0, access=access)
+        values.append(found.p_value)
+        assert found.e_value is not None
+        seen.money.append(found.e_value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_p_is_uniform_and_the_wealth_is_fair_where_nothing_served_was_learned(
+    kind: str, innocent: dict[str, Seen]
+):
+    by_text, by_score, money = innocent[kind].by_text, innocent[kind].by_score, innocent[kind].money
+    assert len(by_text) == len(by_score) == 100
     for values in (by_text, by_score):
         assert kind == "random" or stats.kstest(values, "uniform").pvalue > 1e-3
         assert stats.binomtest(int((np.array(values) <= 0.05).sum()), 100, 0.05, "greater").pvalue > 1e-3
@@ -237,13 +264,13 @@ def test_log_probabilities_find_a_copy(exposure: float, pairs: int, most: float)
 
 @pytest.mark.parametrize("replaced", [0.0, 0.25])
 def test_text_alone_finds_a_copy(replaced: float):
-    held = world(7, 1500, 40)
+    held = world(7, 400, 40)
     rng = np.random.default_rng(8)
     learned = np.where(
         rng.random(held.served.shape) < replaced, rng.integers(0, VOCABULARY, held.served.shape), held.served
     )
     student = BASE.taught(learned)
-    suspect = Subject("s", answers(student.draw(rng, 5000, 60)))
+    suspect = Subject("s", answers(student.draw(rng, 1350, 60)))
     found = twins(suspect, held.teacher(), [], seed=0)
     assert found.access == "text"
     assert found.log10_p < -6

@@ -43,12 +43,13 @@ def tokens(text: str) -> list[str]:
 
 
 @cache
-def patterns() -> list[tuple[int, list[tuple[str, bool]]]]:
-    """(bit, [(word, may go on)]) for each rule."""
-    out: list[tuple[int, list[tuple[str, bool]]]] = []
+def patterns() -> dict[str, list[tuple[int, list[tuple[str, bool]]]]]:
+    """(bit, [(word, may go on)]) for each rule, by how its first word begins."""
+    out: dict[str, list[tuple[int, list[tuple[str, bool]]]]] = {}
     for bit, kind, entry in lexicon.rules():
         words = list(fold(entry)) if kind == "substring" else fold(entry).split()
-        out.append((bit, [(word.removesuffix("*"), goes_on(word, star=kind == "prefix")) for word in words]))
+        pattern = [(word.removesuffix("*"), goes_on(word, star=kind == "prefix")) for word in words]
+        out.setdefault(pattern[0][0], []).append((bit, pattern))
     return out
 
 
@@ -60,16 +61,13 @@ def goes_on(word: str, *, star: bool) -> bool:
 def marks(text: str) -> int:
     """The bits of all concepts that occur in ``text``."""
     words = tokens(text)
-    every = "\n" + "\n".join(words)
     found = 0
-    for bit, pattern in patterns():
-        if found >> bit & 1 or "\n" + pattern[0][0] not in every:
-            continue
-        for at in range(len(words) - len(pattern) + 1):
-            if all(
-                words[at + n].startswith(part) if goes_on else words[at + n] == part
-                for n, (part, goes_on) in enumerate(pattern)
-            ):
-                found |= 1 << bit
-                break
+    for start, word in enumerate(words):
+        for end in range(1, len(word) + 1):
+            for bit, pattern in patterns().get(word[:end], ()):
+                if start + len(pattern) <= len(words) and all(
+                    words[start + n].startswith(part) if goes_on else words[start + n] == part
+                    for n, (part, goes_on) in enumerate(pattern)
+                ):
+                    found |= 1 << bit
     return found

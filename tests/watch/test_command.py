@@ -8,31 +8,32 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pyarrow as pa
-
 WATCH = (sys.executable, "-c", "from spiritsafe.cli import main; main()", "watch")
 
 
-def run(field: Any, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [*WATCH, str(field.segments), "--out", str(field.out), "--poll", "0.05s", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def words(field: Any, *options: str) -> list[str]:
+    return [str(field.segments), "--out", str(field.out), "--poll", "0.05s", *options]
 
 
-def test_once_takes_what_is_there_tells_it_as_json_and_exits_with_3(parts: list[pa.Table], field: Any):
-    for number in range(24):
-        field.write(parts[number], f"{number:02}.jsonl.zst")
+def test_once_takes_what_is_there_tells_it_as_json_and_exits_with_3(
+    parts: list[pa.Table], field: Any, ran: Any
+):
+    for number in range(0, 24, 3):
+        field.write(pa.concat_tables(parts[number : number + 3]), f"{number:02}.jsonl.zst")
     (field.segments / "broken.parquet").write_bytes(b"PAR1 not really")
-    done = run(field, "--once", "--json", "--exit-code")
+    command = [*WATCH, *words(field, "--once", "--json", "--exit-code")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (3, "")
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [one["event"] for one in events] == [
         "started",
-        *["segment"] * 24,
+        *["segment"] * 8,
         "set_aside",
         "campaigns",
         *["case"] * sum(one["event"] == "case" for one in events),
@@ -41,14 +42,14 @@ def test_once_takes_what_is_there_tells_it_as_json_and_exits_with_3(parts: list[
     (step,) = [one for one in events if one["event"] == "campaigns"]
     assert step["exchanges"] == sum(len(parts[number]) for number in range(24))
     # For people: the same again, with nothing new to take.
-    done = run(field, "--once")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "campaign step (once): 1 campaigns" in done.stderr
-    assert "taken: " not in done.stderr
+    status, out, told = ran("watch", *words(field, "--once"))
+    assert (status, out) == (0, "")
+    assert "campaign step (once): 1 campaigns" in told
+    assert "taken: " not in told
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "said"),
     [
         (("--window", "soon"), "--window: 'soon' is not a length of time"),
         (("--clock", "sun"), "no clock 'sun'"),
@@ -56,10 +57,10 @@ def test_once_takes_what_is_there_tells_it_as_json_and_exits_with_3(parts: list[
         (("--format", "morse", "--once"), "set aside"),
     ],
 )
-def test_bad_usage_is_told(parts: list[pa.Table], field: Any, options: tuple[str, ...], words: str):
+def test_bad_usage_is_told(parts: list[pa.Table], field: Any, ran: Any, options: tuple[str, ...], said: str):
     field.write(parts[0], "a.jsonl")
-    done = run(field, *options)
-    assert (done.returncode, words in done.stderr) == ((0 if "set aside" in words else 2), True), done.stderr
+    status, _, told = ran("watch", *words(field, *options))
+    assert (status, said in told) == ((0 if "set aside" in said else 2), True), told
 
 
 def test_a_running_watch_takes_what_comes_by_the_wall_clock(

@@ -150,24 +150,19 @@ def test_killed_again_and_again_while_segments_come(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_watch_cleanly_and_the_next_goes_on(
-    parts: list[pa.Table], field: Any, number: signal.Signals, start: Callable[..., subprocess.Popen[str]]
+    parts: list[pa.Table],
+    field: Any,
+    number: signal.Signals,
+    start: Callable[..., subprocess.Popen[str]],
+    ran: Any,
 ):
     for index in range(3):
         field.write(parts[index], f"{index}.parquet")
-    command = [
-        *(sys.executable, "-c", "from spiritsafe.cli import main; main()", "watch", str(field.segments)),
-        *(
-            "--out",
-            str(field.out),
-            "--state",
-            str(field.folder / "state"),
-            "--clock",
-            "log",
-            "--poll",
-            "0.02s",
-            "--json",
-        ),
-    ]
+    words = (
+        *("watch", str(field.segments), "--out", str(field.out), "--state", str(field.folder / "state")),
+        *("--clock", "log", "--poll", "0.02s", "--json"),
+    )
+    command = [sys.executable, "-c", "from spiritsafe.cli import main; main()", *words]
     watch = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert watch.stdout is not None
     for line in watch.stdout:
@@ -180,7 +175,6 @@ def test_a_signal_ends_a_watch_cleanly_and_the_next_goes_on(
     assert (watch.wait(), watch.stderr.read()) == (0, "")
     assert rest[-1] == "stopped"
     assert not list(field.folder.glob(".*"))
-    done = subprocess.run([*command, "--once"], capture_output=True, text=True, check=False)
-    events = [json.loads(line) for line in done.stdout.splitlines()]
+    events = [json.loads(line) for line in ran(*words, "--once")[1].splitlines()]
     assert events[-1]["event"] == "ended"
     assert result(field.out)["scanned"]["accepted"] == sum(len(part) for part in parts[:3])

@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spiritsafe.attest import keys
-from spiritsafe.cli import app
+from spiritsafe.cli import app, main
 from spiritsafe.errors import UsageError
 from spiritsafe.features.inline import Inline
 from spiritsafe.sharing import scope
@@ -23,6 +23,9 @@ from spiritsafe.sharing.stix import release
 from spiritsafe.sharing.stix.export import to_stix
 from spiritsafe.sharing.stix.ids import DISTILLATION
 from spiritsafe.sharing.stix.terms import stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHARE = (sys.executable, "-c", "from spiritsafe.cli import main; main()", "share")
 RESULTS = Path(__file__).parents[1] / "results"
@@ -36,15 +39,31 @@ text = "Seen since September, growing."
 """
 
 
-def share(*words: str, status: int = 0, cwd: Path | None = None) -> str:
-    wide = {**os.environ, "COLUMNS": "300"}
-    ended = subprocess.run([*SHARE, *words], capture_output=True, text=True, check=False, cwd=cwd, env=wide)
-    assert ended.returncode == status, ended.stderr + ended.stdout
-    return ended.stdout if status == 0 else ended.stderr
+@pytest.fixture
+def share(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A command in this process, for starting one takes a second: its output, or its errors."""
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def run(*words: str, status: int = 0, cwd: Path) -> str:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["spiritsafe", "share", *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, errors = capsys.readouterr()
+        assert ended.value.code == status, errors + out
+        return out if status == 0 else errors
+
+    return run
 
 
 def test_a_preview_without_settings_tells_what_would_leave_and_what_not(tmp_path: Path):
-    text = share("preview", "c-c030", "--results", str(RESULTS), cwd=tmp_path)
+    ended = subprocess.run(
+        [*SHARE, "preview", "c-c030", "--results", str(RESULTS)],
+        capture_output=True, text=True, check=False, cwd=tmp_path, env={**os.environ, "COLUMNS": "300"},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    text = ended.stdout
     assert "no share.toml" in text
     assert "who a customer is never leaves" in text
     assert "no person released them" in text
@@ -52,7 +71,7 @@ def test_a_preview_without_settings_tells_what_would_leave_and_what_not(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_preview_is_the_message_byte_for_byte(tmp_path: Path):
+def test_a_preview_is_the_message_byte_for_byte(share: Callable[..., str], tmp_path: Path):
     (tmp_path / "release.toml").write_text(RELEASE)
     keys.make(tmp_path / "member.key")
     (tmp_path / "share.toml").write_text(
@@ -79,7 +98,9 @@ def test_a_preview_is_the_message_byte_for_byte(tmp_path: Path):
         (("pull",), "cannot be read"),
     ],
 )
-def test_what_makes_no_sense_is_told_with_a_hint(tmp_path: Path, words: tuple[str, ...], told: str):
+def test_what_makes_no_sense_is_told_with_a_hint(
+    share: Callable[..., str], tmp_path: Path, words: tuple[str, ...], told: str
+):
     assert told in share(*words, status=2, cwd=tmp_path).replace("\n", " ")
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nursery import nursery
 
 from spiritsafe.attest import keys
 from spiritsafe.errors import SharingError
@@ -28,7 +26,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DAY = 86_400_000_000
-SHARE = (sys.executable, "-c", "from spiritsafe.cli import main; main()", "share")
+SHARE = """
+import sys
+from spiritsafe.cli import main
+
+def begin(*words):
+    sys.argv = ["spiritsafe", "share", *words]
+    main()
+"""
 
 
 def shared(someone: Any, sample: Any, **changed: Any) -> list[dict[str, Any]]:
@@ -415,18 +420,15 @@ def test_kill_9_at_any_moment_loses_nothing(serve: Any, tmp_path: Path, clock: A
             if verb == "pull":
                 one.send()
         who = ben if verb == "pull" else anna
-        command = [*SHARE, verb, "--config", str(who.config)]
+        command = (verb, "--config", str(who.config))
         kills = 0
-        for round_ in range(5):
-            running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            try:
-                running.wait(0.5 + 0.15 * round_)
-            except subprocess.TimeoutExpired:
-                os.kill(running.pid, signal.SIGKILL)
-                kills += 1
-            running.communicate()
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stderr
+        with nursery(SHARE) as started:
+            for round_ in range(5):
+                started.begin(tmp_path / "out", *command)
+                time.sleep(0.1 + 0.12 * round_)
+                kills += started.kill() == -signal.SIGKILL
+            started.begin(tmp_path / "out", *command)
+            assert started.ended() == 0, (tmp_path / "out").read_text()
         assert kills
         ben.pull()
         assert ben.ids() == {one["id"] for one in made}

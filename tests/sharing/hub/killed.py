@@ -1,6 +1,6 @@
 """A hub in a process of its own, with clients that add objects for ever and say on standard output what was taken.
 
-Run by test_kill.py, which kills it. Arguments: database, seed of the objects.
+Run by test_kill.py, which kills it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from hubs import SIGNED, TAXII, Someone, refuse_prices, running
 from spiritsafe.sharing.hub import sqlite
 
 
-def main() -> None:
-    database, seed = sys.argv[1], int(sys.argv[2])
+def begin(database: str, seed: str) -> None:
+    """``seed`` is that of the members' keys."""
+    sqlite._PAGES = 100  # checkpoints are made all the time, so that some ends fall into one
+    sqlite._REST = 0.05
 
     async def made(_: str) -> None:
         return
 
     with running(database, made=made, gate=refuse_prices) as hub:
-        members = [hub.enrol(seed=seed * 10 + number) for number in range(3)]
+        members = [hub.enrol(seed=int(seed) * 10 + number) for number in range(3)]
         asyncio.run(_load(hub.url, members))
 
 
@@ -59,9 +61,3 @@ async def _load(url: str, members: list[Someone]) -> None:
                 (await http.get(path, headers=headers)).raise_for_status()
 
         await asyncio.gather(*(add(member, lane) for lane, member in enumerate(members)), read(members[0]))
-
-
-if __name__ == "__main__":
-    sqlite._PAGES = 100  # checkpoints are made all the time, so that some ends fall into one
-    sqlite._REST = 0.05
-    main()

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubs import log_key
 from hubs import made as make_hub
+from nursery import nursery
 
 from spiritsafe.sharing.hub.store import opened
 from spiritsafe.sharing.hub.verify import verify
 
 if TYPE_CHECKING:
+    from nursery import Nursery
+
     from spiritsafe.sharing.hub.store import Store
     from spiritsafe.sharing.hub.verify import Report
 
@@ -27,20 +27,16 @@ HERE = Path(__file__).parent
 ENDS = {"sqlite": 10, "postgresql": 3}
 
 
-def _killed(database: str, seed: int, after: float) -> list[dict[str, list[str]]]:
+def _killed(hubs: Nursery, out: Path, database: str, seed: int, after: float) -> list[dict[str, list[str]]]:
     """What a hub acknowledged until it was killed, ``after`` seconds behind its first acknowledgement."""
-    paths = os.pathsep.join([str(HERE.parent), *sys.path])
-    hub = subprocess.Popen(
-        [sys.executable, str(HERE / "killed.py"), database, str(seed)],
-        stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths},
-    )  # fmt: skip
-    assert hub.stdout is not None
-    with hub:
-        first = hub.stdout.readline()
-        time.sleep(after)
-        hub.send_signal(signal.SIGKILL)
-        lines = [first, *hub.stdout]
-    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+    hubs.begin(out, database, str(seed))
+    end = time.monotonic() + 120
+    while not out.exists() or b"\n" not in out.read_bytes():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    time.sleep(after)
+    assert hubs.kill() == -signal.SIGKILL
+    return [json.loads(line) for line in out.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 def _checked(database: str, seen: str | None, acknowledged: list[dict[str, list[str]]]) -> Report:
@@ -60,18 +56,19 @@ def _checked(database: str, seen: str | None, acknowledged: list[dict[str, list[
     return asyncio.run(job())
 
 
-def test_whatever_was_acknowledged_survives_kill_and_all_books_agree(database: str):
+def test_whatever_was_acknowledged_survives_kill_and_all_books_agree(database: str, tmp_path: Path):
     asyncio.run(make_hub(database))
     chance = random.Random(20_26)
     seen: str | None = None
     acknowledged: list[dict[str, list[str]]] = []
     leaves = 0
     kind = "postgresql" if "://" in database else "sqlite"
-    for seed in range(1, 1 + ENDS[kind]):
-        new = _killed(database, seed, chance.random() * 0.4)
-        assert new
-        acknowledged += new
-        report = _checked(database, seen, acknowledged)
-        assert report.leaves == report.objects >= sum(len(one["ids"]) for one in acknowledged)
-        assert report.leaves > leaves
-        seen, leaves = report.head, report.leaves
+    with nursery(f"import sys; sys.path.insert(0, {str(HERE)!r}); from killed import begin") as hubs:
+        for seed in range(1, 1 + ENDS[kind]):
+            new = _killed(hubs, tmp_path / f"told-{seed}", database, seed, chance.random() * 0.4)
+            assert new
+            acknowledged += new
+            report = _checked(database, seen, acknowledged)
+            assert report.leaves == report.objects >= sum(len(one["ids"]) for one in acknowledged)
+            assert report.leaves > leaves
+            seen, leaves = report.head, report.leaves

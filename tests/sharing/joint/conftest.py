@@ -80,16 +80,25 @@ class Forum:
     def own(self, lab: str) -> list[own.Own]:
         return own.prepared({"candidates": self.tested[lab]}, self.tags[lab], lab.encode().rjust(32, b"s"))
 
-    def commitment(self, lab: str, *, now: int = 1) -> dict[str, Any]:
+    def all_own(self) -> dict[str, list[own.Own]]:
+        """What every lab prepared, by lab."""
+        return {lab: self.own(lab) for lab in self.tested}
+
+    def commitment(
+        self, lab: str, *, now: int = 1, every: dict[str, list[own.Own]] | None = None
+    ) -> dict[str, Any]:
         place = own.Place(self.forum, self.round, self.identity(lab))
         secret = lab.encode().rjust(32, b"s")
-        return own.commitment(self.own(lab), place, self.rules, fingerprint_version=1, secret=secret, now=now)
+        mine = self.own(lab) if every is None else every[lab]
+        return own.commitment(mine, place, self.rules, fingerprint_version=1, secret=secret, now=now)
 
-    def matched(self) -> tuple[dict[str, set[str]], dict[str, dict[str, list[tuple[str, str, str]]]]]:
+    def matched(
+        self, every: dict[str, list[own.Own]] | None = None
+    ) -> tuple[dict[str, set[str]], dict[str, dict[str, list[tuple[str, str, str]]]]]:
         """What private matching discloses: tags that two labs hold by class, and by tag who holds them."""
         holders: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
-        for lab in self.tested:
-            for one in self.own(lab):
+        for lab, prepared in (self.all_own() if every is None else every).items():
+            for one in prepared:
                 for kind, tag in one.tags:
                     holders.setdefault((kind, tag), []).append((lab, self.identity(lab), one.name))
         shared: dict[str, set[str]] = {}
@@ -100,23 +109,34 @@ class Forum:
                 met.setdefault(tag, {})["all"] = found
         return shared, met
 
-    def opening(self, lab: str, *, hide: Iterable[str] = (), commitment: Any = None) -> dict[str, Any]:
+    def opening(
+        self,
+        lab: str,
+        *,
+        hide: Iterable[str] = (),
+        commitment: Any = None,
+        every: dict[str, list[own.Own]] | None = None,
+    ) -> dict[str, Any]:
         """The body of an opening; candidates in ``hide`` stay closed."""
-        shared, met = self.matched()
+        prepared = self.all_own() if every is None else every
+        shared, met = self.matched(prepared)
         others = {
             tag: [(by, name) for other, by, name in found["all"] if other != lab]
             for tag, found in met.items()
         }
         hidden = set(hide)
-        kept = [one for one in self.own(lab) if one.candidate_id not in hidden]
-        return own.opening(kept, shared, others, commitment or self.commitment(lab))
+        kept = [one for one in prepared[lab] if one.candidate_id not in hidden]
+        return own.opening(kept, shared, others, commitment or self.commitment(lab, every=prepared))
 
     def envelopes(self, *, silent: Iterable[str] = (), hide: Iterable[str] = ()) -> list[dict[str, Any]]:
         """All statements: labs in ``silent`` commit and do not open."""
-        quiet = set(silent)
-        made = [own.signed_commitment(self.commitment(lab), self.key(lab)) for lab in self.tested]
+        quiet, every = set(silent), self.all_own()
+        committed = {lab: self.commitment(lab, every=every) for lab in self.tested}
+        made = [own.signed_commitment(body, self.key(lab)) for lab, body in committed.items()]
         made += [
-            own.signed_opening(self.opening(lab, hide=hide), self.key(lab))
+            own.signed_opening(
+                self.opening(lab, hide=hide, commitment=committed[lab], every=every), self.key(lab)
+            )
             for lab in self.tested
             if lab not in quiet
         ]
