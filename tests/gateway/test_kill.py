@@ -119,6 +119,7 @@ def test_a_complete_answer_is_a_record_whatever_kills_the_gateway(tmp_path: Path
                 end = time.monotonic() + 60
                 while len(complete) == before:
                     assert time.monotonic() < end
+                    assert started.alive()
                     time.sleep(0.01)
                 time.sleep(rng.random() * 0.7)
                 assert started.kill() == -signal.SIGKILL

@@ -97,7 +97,7 @@ def test_a_copy_is_told_from_a_stranger(scheme: str):
 
 def natural() -> list[str]:
     """Prompts of the simulator's corpus, with the repetition that such texts have, and some said many times over."""
-    texts = [str(text) for pool in load_corpus().pools.values() for text in pool.prompts.to_pylist()[:8]]
+    texts = [str(text) for pool in load_corpus().pools.values() for text in pool.prompts.to_pylist()[:15]]
     return texts + texts[:20] * 10 + ["I am sorry, but I cannot help with that request. " * 5] * 100
 
 

@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
 # Forks while there is no thread, one child at a time, and says its number; once asked, its status. It buries none
 # before, so that the number stays that of the child.
@@ -52,6 +52,10 @@ class Nursery:
     def begin(self, out: Path, *words: str) -> None:
         """Start one that writes to the file ``out``; the one before has ended."""
         self._child = int(self._asked(json.dumps([str(out), *words])))
+
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return Path(f"/proc/{self._child}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
     def kill(self) -> int:
         """Kill -9. Returns the status: -9, unless it had ended before."""

@@ -30,9 +30,8 @@ ENDS = {"sqlite": 10, "postgresql": 3}
 def _killed(hubs: Nursery, out: Path, database: str, seed: int, after: float) -> list[dict[str, list[str]]]:
     """What a hub acknowledged until it was killed, ``after`` seconds behind its first acknowledgement."""
     hubs.begin(out, database, str(seed))
-    end = time.monotonic() + 120
     while not out.exists() or b"\n" not in out.read_bytes():
-        assert time.monotonic() < end
+        assert hubs.alive()
         time.sleep(0.005)
     time.sleep(after)
     assert hubs.kill() == -signal.SIGKILL
