@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import random
@@ -232,3 +233,20 @@ def test_what_was_acknowledged_outlives_every_kill(tmp_path: Path, tmp_path_fact
         assert seen[name] == list(range(len(seen[name])))
         assert count <= len(seen[name]) <= count + 1
     assert not list(tmp_path.glob("*.open"))
+
+
+def test_a_gateway_that_starts_beside_a_new_segment_takes_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real, done = fcntl.flock, list[int]()
+
+    def flock(handle: int, how: int) -> None:
+        if not done:
+            done.append(1)
+            recover(tmp_path)  # between the new file and its lock
+        real(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    log = Segments(tmp_path, "w1", on_failure="closed")
+    assert log.append(b"x\n") is not None
+    assert log.figures.failures == 0

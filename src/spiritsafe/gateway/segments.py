@@ -28,6 +28,7 @@ __all__ = ["Figures", "Recovered", "Segments", "recover", "writer"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVERY = 0.5  # seconds between two background syncs
+_TRIES = 3
 _PATIENCE = (0.5, 30.0)  # seconds until the next try after a failure: first, longest
 
 
@@ -201,6 +202,13 @@ class Segments:
             self._short, self.figures.failure, self._wait = False, None, _PATIENCE[0]
 
     def _begin(self) -> _Segment:
+        # Another gateway that starts may take the file for a dead writer's before it is locked: then make another.
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError, BlockingIOError):
+                return self._make()
+        return self._make()
+
+    def _make(self) -> _Segment:
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         handle, made = -1, ""
         try:
