@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
-from contextlib import ExitStack
+import sys
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,6 +35,28 @@ def start() -> Generator[Callable[..., subprocess.Popen[Any]]]:
             return process
 
         yield begin
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``spiritsafe`` in this process, by the function that the program calls: starting another takes seconds.
+
+    What came is what ``subprocess.run`` would give. Where the process itself is what is tested, start one.
+    """
+    from spiritsafe.cli import main  # noqa: PLC0415 - most tests need no command
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        said = ["spiritsafe", *map(str, words)]
+        out, errors = io.StringIO(), io.StringIO()
+        with monkeypatch.context() as here, redirect_stdout(out), redirect_stderr(errors):
+            here.setattr(sys, "argv", said)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        code = ended.value.code
+        assert code is None or isinstance(code, int)
+        return subprocess.CompletedProcess(said, code or 0, out.getvalue(), errors.getvalue())
+
+    return run
 
 
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from spiritsafe import pipeline
 from spiritsafe.attest import keys
-from spiritsafe.cli import app
-from spiritsafe.errors import SpiritsafeError
 from spiritsafe.features.inline import Sketch
 from spiritsafe.features.lookup import Index, token
 from spiritsafe.gateway.state import Buckets
@@ -90,7 +87,7 @@ def test_a_batch_is_matched_as_its_rows_are(batches: list[pa.RecordBatch]):
 
 
 def test_the_report_counts_what_the_book_says_of_each_exchange(  # noqa: PLR0915 - one log, one story
-    tmp_path: Path, batches: list[pa.RecordBatch]
+    tmp_path: Path, batches: list[pa.RecordBatch], ran: Any
 ):
     rows = [row for batch in batches for row in batch.to_pylist()]
     known = indicators_of(batches)
@@ -200,18 +197,16 @@ def test_the_report_counts_what_the_book_says_of_each_exchange(  # noqa: PLR0915
     assert 0 < report["indicators"]["matched"] < len(listed)
     assert not (tmp_path / "log").exists()
 
-    # The same as text; in this process, for starting one takes seconds.
-    shown = CliRunner().invoke(app, ["gateway", "check", str(policy), LOGS])
-    assert shown.exit_code == 0, shown.exception
-    assert f"{any_touched:,} of {len(rows):,} requests" in " ".join(shown.stdout.split())
-    assert "Withheld: o-4 (suspend)" in shown.stdout
+    done = ran("gateway", "check", policy, LOGS)
+    assert done.returncode == 0, done.stderr
+    assert f"{any_touched:,} of {len(rows):,} requests" in " ".join(done.stdout.split())
+    assert "Withheld: o-4 (suspend)" in done.stdout
 
     # What the gateway would not believe is no basis for a dry run.
     text = (tmp_path / "orders.json").read_text()
     (tmp_path / "orders.json").write_text(text.replace('"desk"', '"disk"'))
-    refused = CliRunner().invoke(app, ["gateway", "check", str(policy), LOGS]).exception
-    assert isinstance(refused, SpiritsafeError)
-    assert (refused.exit_code, "the signature does not fit" in str(refused)) == (2, True)
+    done = ran("gateway", "check", policy, LOGS)
+    assert (done.returncode, "the signature does not fit" in done.stderr) == (2, True)
 
 
 UNTOUCHED = ("distillation-licence", "evaluation", "research")

@@ -6,9 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from typer.testing import CliRunner
 
-from spiritsafe.cli import app
 from spiritsafe.gateway.record import Decided, key_id, key_secret, record
 from spiritsafe.schema import NAMES
 
@@ -104,7 +102,7 @@ def test_a_key_is_told_by_a_keyed_hash(tmp_path: Path):
         key_secret(tmp_path / "other")
 
 
-def test_scan_reads_what_the_gateway_writes(tmp_path: Path):
+def test_scan_reads_what_the_gateway_writes(tmp_path: Path, ran: Any):
     log = tmp_path / "log"
     log.mkdir()
     with (log / "a.jsonl").open("wb") as file:
@@ -114,7 +112,7 @@ def test_scan_reads_what_the_gateway_writes(tmp_path: Path):
                 now=NOW + number, status=200, content="full", decided=DECIDED,
             ))  # fmt: skip
     (log / "a.jsonl.torn").write_bytes(b'{"acc')
-    ended = CliRunner().invoke(app, ["scan", str(log), "--strict", "--out", str(tmp_path / "out")])
-    assert ended.exit_code == 0, ended.exception
+    ended = ran("scan", log, "--strict", "--out", tmp_path / "out")
+    assert ended.returncode == 0, ended.stderr
     scanned = json.loads((tmp_path / "out" / "campaigns.json").read_text("utf-8"))["scanned"]
     assert scanned["records"] == 50

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from spiritsafe.cli import main
 from spiritsafe.gateway import policy as policies
 from spiritsafe.gateway.admin import Health, Worker
 from spiritsafe.gateway.metrics import FAMILIES, PREFIX, Gathered, exposition
@@ -164,24 +163,6 @@ def living(house: House, *options: str) -> Generator[House]:
         if house.process.poll() is None:
             os.killpg(house.process.pid, signal.SIGKILL)
             house.process.wait(20)
-
-
-@pytest.fixture
-def here(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """A command that serves nothing, in this process: status, output and errors. Starting one takes a second."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["spiritsafe", "gateway", *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert isinstance(ended.value.code, int)
-        out, errors = capsys.readouterr()
-        return ended.value.code, out, errors
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -389,7 +370,7 @@ def test_a_unix_socket_serves_and_one_left_behind_is_replaced(tmp_path: Path, mo
     ],
 )
 def test_what_cannot_run_says_why_with_status_2(
-    here: Callable[..., tuple[int, str, str]],
+    ran: Any,
     tmp_path: Path,
     model: int,
     change: str,
@@ -398,8 +379,8 @@ def test_what_cannot_run_says_why_with_status_2(
 ):
     house = House(tmp_path, model)
     house.write(change)
-    status, _, told = here("run", "--policy", str(house.policy), *options)
-    assert (status, words in told) == (2, True), told
+    ended = ran("gateway", "run", "--policy", house.policy, *options)
+    assert (ended.returncode, words in ended.stderr) == (2, True), ended.stderr
 
 
 def test_an_address_that_is_taken_ends_the_process_with_status_2(tmp_path: Path, model: int):
@@ -425,15 +406,13 @@ def test_workers_that_cannot_start_end_the_gateway_with_the_reason(tmp_path: Pat
     assert "the log folder cannot be used" in done.stderr
 
 
-def test_keys_are_made_shown_and_rotated_and_no_secret_is_told(
-    here: Callable[..., tuple[int, str, str]], tmp_path: Path
-):
+def test_keys_are_made_shown_and_rotated_and_no_secret_is_told(ran: Any, tmp_path: Path):
     path = tmp_path / "keys.json"
     told = ""
     for words in (("make",), ("rotate", "--lifetime", "7d"), ("show", "--json")):
-        status, out, errors = here("keys", words[0], str(path), *words[1:])
-        assert status == 0, errors
-        told += out
+        ended = ran("gateway", "keys", words[0], path, *words[1:])
+        assert ended.returncode == 0, ended.stderr
+        told += ended.stdout
     found = json.loads(told.splitlines()[-1])["keys"]
     assert [one["state"] for one in found] == ["current", "future"]
     assert all(one["secret"] not in told for one in json.loads(path.read_text())["keys"])

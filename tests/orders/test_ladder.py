@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spiritsafe import ledger, pipeline
-from spiritsafe.cli import main
 from spiritsafe.errors import OrderError, UsageError
 from spiritsafe.model import Caller
 from spiritsafe.orders import policy, snapshot
@@ -98,19 +97,14 @@ def test_what_is_no_result_is_refused():
 
 
 @pytest.fixture
-def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., str]:
-    """``spiritsafe orders`` in a folder, in this process, where all is imported: what it says."""
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: Any) -> Callable[..., str]:
+    """``spiritsafe orders`` in a folder: what it says."""
+    monkeypatch.chdir(tmp_path)
 
     def run(*words: str, status: int = 0) -> str:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["spiritsafe", "orders", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, told = capsys.readouterr()
-        assert ended.value.code == status, told
-        return told if status else out
+        ended = ran("orders", *words)
+        assert ended.returncode == status, ended.stderr
+        return ended.stderr if status else ended.stdout
 
     return run
 

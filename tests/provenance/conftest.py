@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
 import subprocess
 import sys
 import threading
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spiritsafe import registry
-from spiritsafe.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -217,30 +214,12 @@ def extension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path
         sys.modules.pop(name, None)
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended and what it said."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
-def command(extension: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """Runs ``spiritsafe …`` here, by the function that the program calls: no second start of everything it imports."""
-
-    def run(*words: Any) -> Ended:
-        out, err = io.StringIO(), io.StringIO()
-        with monkeypatch.context() as here, redirect_stdout(out), redirect_stderr(err):
-            here.setattr(sys, "argv", ["spiritsafe", *map(str, words)])
-            with pytest.raises(SystemExit) as ended:
-                main()
-        code = ended.value.code
-        assert code is None or isinstance(code, int)
-        return Ended(code or 0, out.getvalue(), err.getvalue())
-
-    return run
+def command(
+    extension: Path, ran: Callable[..., subprocess.CompletedProcess[str]]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs ``spiritsafe …`` here, with the extension."""
+    return ran
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,14 +21,10 @@ import pytest
 import zstandard
 
 from spiritsafe import schema
-from spiritsafe.cli import main
 from spiritsafe.registry import extensions
 from spiritsafe.simulate import Corpus, Plan, Population, read_plan, simulate
 from spiritsafe.simulate._knobs import LIMITS
 from spiritsafe.simulate._write import behind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "plan.toml"
@@ -47,27 +43,11 @@ def command(*arguments: Any, **more: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, check=False, **more)
 
 
-@pytest.fixture
-def ran(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[Any, str, str]]:
-    """The same in this process, where all is imported: status, output, errors."""
-
-    def run(*arguments: Any) -> tuple[Any, str, str]:
-        monkeypatch.setattr(sys, "argv", ["spiritsafe", "simulate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, told = capsys.readouterr()
-        return ended.value.code, out, told
-
-    return run
-
-
 def test_it_writes_a_log_a_truth_and_a_record_and_the_same_bytes_again(tmp_path: Path, ran: Any):
     (tmp_path / "plan.toml").write_text(PLAN)
     # Once in this process and once in another: nothing may hang on what differs between two.
     words = ("--plan", tmp_path / "plan.toml", "--seed", 3, "--json", "--out")
-    assert ran(*words, tmp_path / "a")[0] == 0
+    assert ran("simulate", *words, tmp_path / "a").returncode == 0
     ended = command(*words, tmp_path / "b")
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout)
@@ -87,9 +67,9 @@ def test_it_writes_a_log_a_truth_and_a_record_and_the_same_bytes_again(tmp_path:
 def test_a_fault_in_the_plan_is_one_message_and_status_2(tmp_path: Path, ran: Any):
     plan = tmp_path / "plan.toml"
     plan.write_text(PLAN + "acounts = 3\n")
-    status, _, told = ran("--plan", plan, "--out", tmp_path / "out")
-    assert status == 2
-    assert told == (
+    ended = ran("simulate", "--plan", plan, "--out", tmp_path / "out")
+    assert ended.returncode == 2
+    assert ended.stderr == (
         f"spiritsafe: {plan}:8: reasoning_harvest has no knob 'acounts'\n  hint: did you mean 'accounts'?\n"
     )
     assert not (tmp_path / "out").exists()
@@ -117,7 +97,7 @@ def test_a_run_that_is_killed_leaves_nothing_that_looks_finished(form: str, tmp_
     assert len(left) == 1
     assert left[0].startswith(".out.partial-")
     (tmp_path / "plan.toml").write_text(PLAN)
-    assert ran("--plan", tmp_path / "plan.toml", "--out", tmp_path / "out")[0] == 0
+    assert ran("simulate", "--plan", tmp_path / "plan.toml", "--out", tmp_path / "out").returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "plan.toml"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,11 @@ import pytest
 import zstandard
 
 from spiritsafe import pipeline
-from spiritsafe.cli import main
 from spiritsafe.settings import Settings
 from spiritsafe.simulate import Plan, Population, load_corpus, simulate
 from spiritsafe.watch.follow import Rhythm, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 FILES = (
@@ -122,22 +119,6 @@ class Field:
 @pytest.fixture
 def field(tmp_path: Path) -> Field:
     return Field(tmp_path)
-
-
-@pytest.fixture
-def ran(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[Any, str, str]]:
-    """Run ``spiritsafe`` in this process, where all is imported: status, output, errors."""
-
-    def run(*words: Any) -> tuple[Any, str, str]:
-        monkeypatch.setattr(sys, "argv", ["spiritsafe", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, told = capsys.readouterr()
-        return ended.value.code, out, told
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -42,10 +42,10 @@ def test_once_takes_what_is_there_tells_it_as_json_and_exits_with_3(
     (step,) = [one for one in events if one["event"] == "campaigns"]
     assert step["exchanges"] == sum(len(parts[number]) for number in range(24))
     # For people: the same again, with nothing new to take.
-    status, out, told = ran("watch", *words(field, "--once"))
-    assert (status, out) == (0, "")
-    assert "campaign step (once): 1 campaigns" in told
-    assert "taken: " not in told
+    done = ran("watch", *words(field, "--once"))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "campaign step (once): 1 campaigns" in done.stderr
+    assert "taken: " not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_once_takes_what_is_there_tells_it_as_json_and_exits_with_3(
 )
 def test_bad_usage_is_told(parts: list[pa.Table], field: Any, ran: Any, options: tuple[str, ...], said: str):
     field.write(parts[0], "a.jsonl")
-    status, _, told = ran("watch", *words(field, *options))
-    assert (status, said in told) == ((0 if "set aside" in said else 2), True), told
+    done = ran("watch", *words(field, *options))
+    assert (done.returncode, said in done.stderr) == ((0 if "set aside" in said else 2), True), done.stderr
 
 
 def test_a_running_watch_takes_what_comes_by_the_wall_clock(

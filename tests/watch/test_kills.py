@@ -175,6 +175,6 @@ def test_a_signal_ends_a_watch_cleanly_and_the_next_goes_on(
     assert (watch.wait(), watch.stderr.read()) == (0, "")
     assert rest[-1] == "stopped"
     assert not list(field.folder.glob(".*"))
-    events = [json.loads(line) for line in ran(*words, "--once")[1].splitlines()]
+    events = [json.loads(line) for line in ran(*words, "--once").stdout.splitlines()]
     assert events[-1]["event"] == "ended"
     assert result(field.out)["scanned"]["accepted"] == sum(len(part) for part in parts[:3])

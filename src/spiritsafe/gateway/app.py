@@ -157,7 +157,7 @@ class Gateway:
         known = fields(headers)
         now = time.time_ns() // 1_000
         try:
-            dialect, caller = await self._admitted(method, path, scope, known, now)
+            dialect, caller = await self._admitted(path, scope, headers, known, now)
         except bodies.Refused as refused:
             refused.unread = bodies.has_body(known)
             raise
@@ -193,13 +193,13 @@ class Gateway:
         return Outgoing(method, target, [*onward, *extra], content), exchange
 
     async def _admitted(
-        self, method: str, path: str, scope: Scope, known: Fields, now: int
+        self, path: str, scope: Scope, headers: Pairs, known: Fields, now: int
     ) -> tuple[Any, Caller]:
         """What is asked for, and by whom: all that is judged by a request's head."""
         if b"websocket" in known.get(b"upgrade", b""):
             raise bodies.Refused(426, "websocket", "websockets are not served here")
-        dialect = self._route(method, path)
-        caller = await self._named(scope, list(scope["headers"]), now)
+        dialect = self._route(scope["method"], path)
+        caller = await self._named(scope, headers, now)
         if dialect is not None and dialect.makes and not self.works.ready():
             raise bodies.Refused(503, "log_unavailable", "this service cannot take requests now")
         return dialect, caller

@@ -41,8 +41,7 @@ def _start(path: str) -> bytes:
     except FileNotFoundError as error:
         raise InputChanged("the file vanished before it was read", where=path) from error
     except OSError as error:
-        if _buckets.from_store(path, error):
-            raise _buckets.failed(path, error) from error
+        _buckets.blame(path, error)
         raise InputError(f"cannot read: {error.strerror}", where=path) from error
 
 
@@ -68,8 +67,7 @@ def blocks(path: str, size: int = BLOCK, span: Span | None = None) -> Iterator[t
     except FileNotFoundError as error:
         raise InputChanged("the file vanished before it was read", where=path) from error
     except OSError as error:
-        if _buckets.from_store(path, error):
-            raise _buckets.failed(path, error) from error
+        _buckets.blame(path, error)
         ends_early = "runcated" in str(error)
         raise InputError(
             f"the {packed} data end early" if ends_early else f"cannot read the {packed or ''} data: {error}",

@@ -69,9 +69,10 @@ def failed(path: str, error: Exception) -> InputUnreachable:
     )
 
 
-def from_store(path: str, error: Exception) -> bool:
-    """Whether an error while reading is the store's or the network's, not one of the object's content."""
-    return remote(path) and "AWS Error" in str(error)
+def blame(path: str, error: Exception) -> None:
+    """Raise InputUnreachable if an error while reading is the store's or the network's, not one of the file's content."""
+    if remote(path) and "AWS Error" in str(error):
+        raise failed(path, error) from error
 
 
 def find(given: str) -> list[Stored]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 UNFINISHED = (".open", ".partial", ".tmp", ".torn")
 """Ends of the names of files that are still being written: renamed when they are whole."""
+_HIDDEN = (".", "_")
+"""Beginnings of the names of files and folders that are no log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,8 @@ def facts(path: str) -> tuple[int, int]:
 
 
 def identity(path: str) -> str:
-    """A file's path whatever links lead to it; an address in object storage as it is."""
-    return path if _buckets.remote(path) else os.path.realpath(path)
+    """A path whatever links lead to it; an address in object storage as it is, without a slash at its end."""
+    return path.rstrip("/") if _buckets.remote(path) else os.path.realpath(path)
 
 
 def expand(inputs: Sequence[str | Path]) -> tuple[list[LogFile], list[str]]:
@@ -103,9 +105,7 @@ def _stored(given: str) -> tuple[list[LogFile], list[str]]:
                 where=given,
                 hint="copy the table, or name the data files of its newest state",
             )
-        if any(step.startswith((".", "_")) for step in steps) or (
-            one.below and one.below.endswith(UNFINISHED)
-        ):
+        if any(step.startswith(_HIDDEN) for step in steps) or one.below.endswith(UNFINISHED):
             skipped.append(printable(one.path))
         else:
             files.append(LogFile(one.path, one.size, one.modified, named=not one.below))
@@ -142,10 +142,10 @@ def listing(folder: str) -> tuple[list[str], list[str]]:
     skipped: list[str] = []
     for root, folders, names in os.walk(folder, onerror=fail):
         folders.sort()
-        hidden = [name for name in folders if name.startswith((".", "_"))]
+        hidden = [name for name in folders if name.startswith(_HIDDEN)]
         folders[:] = [name for name in folders if name not in hidden]
         for name in sorted(names):
-            if name.startswith((".", "_")) or name.endswith(UNFINISHED):
+            if name.startswith(_HIDDEN) or name.endswith(UNFINISHED):
                 hidden.append(name)
             else:
                 listed.append(str(Path(root, name)))

@@ -51,8 +51,7 @@ def rows(path: str, size: int, span: Span | None = None) -> Iterator[tuple[int, 
         try:
             batch = next(batches, None)
         except (pa.ArrowException, OSError) as error:
-            if _buckets.from_store(path, error):
-                raise _buckets.failed(path, error) from error
+            _buckets.blame(path, error)
             raise InputError(
                 "the Parquet file cannot be read: " + str(error).partition("\n")[0],
                 where=f"{path}:{first}",

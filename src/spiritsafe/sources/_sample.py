@@ -106,8 +106,7 @@ def parquet(path: str) -> pq.ParquetFile:
             return pq.ParquetFile(_buckets.opened(path), pre_buffer=False, buffer_size=_FAR)
         return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
     except (pa.ArrowException, OSError) as error:
-        if _buckets.from_store(path, error):
-            raise _buckets.failed(path, error) from error
+        _buckets.blame(path, error)
         raise InputError(
             "the Parquet file cannot be read: " + str(error).partition("\n")[0],
             where=path,

@@ -82,7 +82,7 @@ def gone(
 
     Of a file that was taken twice the later one counts.
     """
-    roots = {sources.identity(one.rstrip("/") if sources.remote(one) else one): one for one in folders}
+    roots = {sources.identity(one): one for one in folders}
     known: dict[str, dict[int, Part]] = {}
     for one in sorted(state.all(), key=lambda one: one.taken):
         if one.path not in there and one.format == asked["format"]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spiritsafe.attest import keys
-from spiritsafe.cli import app, main
+from spiritsafe.cli import app
 from spiritsafe.errors import UsageError
 from spiritsafe.features.inline import Inline
 from spiritsafe.sharing import scope
@@ -40,19 +40,15 @@ text = "Seen since September, growing."
 
 
 @pytest.fixture
-def share(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """A command in this process, for starting one takes a second: its output, or its errors."""
+def share(monkeypatch: pytest.MonkeyPatch, ran: Any) -> Callable[..., str]:
+    """``spiritsafe share`` in a folder: its output, or its errors."""
     monkeypatch.setenv("COLUMNS", "300")
 
     def run(*words: str, status: int = 0, cwd: Path) -> str:
         monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["spiritsafe", "share", *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, errors = capsys.readouterr()
-        assert ended.value.code == status, errors + out
-        return out if status == 0 else errors
+        ended = ran("share", *words)
+        assert ended.returncode == status, ended.stderr + ended.stdout
+        return ended.stdout if status == 0 else ended.stderr
 
     return run
 
