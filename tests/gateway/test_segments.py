@@ -248,5 +248,6 @@ def test_a_gateway_that_starts_beside_a_new_segment_takes_no_record(
 
     monkeypatch.setattr(fcntl, "flock", flock)
     log = Segments(tmp_path, "w1", on_failure="closed")
-    assert log.append(b"x\n") is not None
+    assert log.append(b"x\n") is True
     assert log.figures.failures == 0
+    assert [path.read_bytes().rstrip(b"\0") for path in tmp_path.glob("2*")] == [b"x\n"]
