@@ -62,5 +62,5 @@ def test_verify_imports_the_standard_library_and_cryptography_only():
 
 
 def test_import_writes_nothing_and_connects_nowhere():
-    ended = subprocess.run([sys.executable, "-c", WATCH], capture_output=True, text=True, check=False)
+    ended = subprocess.run([sys.executable, "-B", "-c", WATCH], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +59,10 @@ def lines(log: Log, heard: list[Verdict], layers: dict[str, Layer], runs: Any = 
     seen = identifiers.samples(log, heard)
     found: dict[str, list[str]] = {}
     ids, mine = naming.names(log, heard), candidates.templates(log, heard)
-    for one in identifiers.identifiers(heard, ids, mine, runs or {}, seen, layers, version=7):
+    for line in identifiers.identifiers(heard, ids, mine, runs or {}, seen, layers, version=7):
+        one = json.loads(line)
+        assert line == json.dumps(one) + "\n"
+        assert list(one) == ["candidate_id", "class", "value"]
         found.setdefault(one["class"], []).append(one["value"])
     return found
 

@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+_FEW = 64
+_HALF, _LAST = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 @njit(cache=True, nogil=True)
@@ -32,56 +34,86 @@ def count_roughly(cells, anchors):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def count_exactly(cells, least, anchors, offsets, bodies, before, keys, counts, last, seen):  # type: ignore[no-untyped-def]
-    """Add one batch to the exact table of anchors whose rough count reaches ``least``: in how many rows each occurs.
+def count_in_cells(cells, anchors):  # type: ignore[no-untyped-def]
+    """Count anchors in ``cells`` (int32, a power of two of them), one cell each."""
+    mask = np.uint64(cells.size - 1)
+    for a in anchors:
+        cells[a * _MIX >> _HALF & mask] += 1
 
-    ``before`` rows came before; ``bodies`` uint64 (rows,) tells one whole prompt from another. ``keys`` uint64 (0 = free
-    slot), ``counts`` int32, ``last`` int64: the row that counted it last, from one, since a row's texts may hold one
-    anchor twice; ``seen`` uint64: a bit for each 64th of the bodies it stood in. Returns the number of new keys; the
-    caller grows the table before it is two thirds full.
+
+@njit(cache=True, nogil=True)
+def in_cells(cells, anchors):  # type: ignore[no-untyped-def]
+    """What ``count_in_cells`` counted in the cell of each anchor, int32: never below what that one has."""
+    mask = np.uint64(cells.size - 1)
+    out = np.empty(anchors.size, np.int32)
+    for i in range(anchors.size):
+        out[i] = cells[anchors[i] * _MIX >> _HALF & mask]
+    return out
+
+
+ANCHOR, BODIES, COUNT = 0, 1, 2
+"""Columns of the exact table (uint64, a row a slot, so that a slot is one line of the processor's cache): the anchor, 0 in a
+free slot; a bit for each 64th of the bodies it stood in; the rows it stands in << 32 | the row that counted it last, from one."""
+
+
+@njit(cache=True, nogil=True)
+def _slot(anchor, table):  # type: ignore[no-untyped-def]
+    """Where an anchor is looked for first: a table may have any number of slots below 2^32."""
+    return (anchor * _MIX >> _HALF) * np.uint64(table.shape[0]) >> _HALF
+
+
+@njit(cache=True, nogil=True)
+def count_exactly(cells, least, anchors, offsets, bodies, before, begin, used, table):  # type: ignore[no-untyped-def]
+    """Add a batch from its row ``begin`` on to the exact table of anchors whose rough count reaches ``least``.
+
+    ``before`` rows came before the batch; ``bodies`` uint64 (rows,) tells one whole prompt from another. ``table``: see
+    ``COUNT``, with ``used`` anchors; it keeps the last row since a row's texts may hold one anchor twice. Up to 2^32 rows.
+    Returns the row before which the table was full (three quarters), or the number of rows, and how many anchors it has then.
     """
     mask = np.uint64(cells.size - 1)
-    slots = np.uint64(keys.size - 1)
-    added = 0
-    for row in range(offsets.size - 1):
-        number = before + row + 1
+    slots = np.uint64(table.shape[0])
+    for row in range(begin, offsets.size - 1):
+        if (used + offsets[row + 1] - offsets[row]) * 4 > table.shape[0] * 3:
+            return row, used
+        number = np.uint64(before + row + 1) & _LAST
         bit = np.uint64(1) << (bodies[row] * _MIX >> np.uint64(58))
         for i in range(offsets[row], offsets[row + 1]):
             a = anchors[i]
             q = ((a ^ (a >> np.uint64(31))) * _MIX >> np.uint64(20)) & mask
             if a == 0 or min(cells[a & mask], cells[q]) < least:
                 continue
-            s = (a * _MIX >> np.uint64(17)) & slots
-            while keys[s] != 0 and keys[s] != a:
-                s = (s + np.uint64(1)) & slots
-            if keys[s] == 0:
-                keys[s] = a
-                added += 1
-            if last[s] != number:
-                last[s] = number
-                counts[s] += 1
-                seen[s] |= bit
-    return added
+            s = _slot(a, table)
+            while table[s, ANCHOR] != 0 and table[s, ANCHOR] != a:
+                s += np.uint64(1)
+                if s == slots:
+                    s = np.uint64(0)
+            if table[s, ANCHOR] == 0:
+                table[s, ANCHOR] = a
+                used += 1
+            count = table[s, COUNT]
+            if count == 0 or count & _LAST != number:
+                table[s, COUNT] = ((count >> _HALF) + np.uint64(1)) << _HALF | number
+                table[s, BODIES] |= bit
+    return offsets.size - 1, used
 
 
 @njit(cache=True, nogil=True)
-def grow(keys, counts, last, seen):  # type: ignore[no-untyped-def]
+def grow(table):  # type: ignore[no-untyped-def]
     """The same table with twice the slots."""
-    size = keys.size * 2
-    slots = np.uint64(size - 1)
-    k2 = np.zeros(size, np.uint64)
-    c2 = np.zeros(size, np.int32)
-    l2 = np.zeros(size, np.int64)
-    s2 = np.zeros(size, np.uint64)
-    for i in range(keys.size):
-        a = keys[i]
+    larger = np.zeros((table.shape[0] * 2, 3), np.uint64)
+    slots = np.uint64(larger.shape[0])
+    for i in range(table.shape[0]):
+        a = table[i, ANCHOR]
         if a == 0:
             continue
-        s = (a * _MIX >> np.uint64(17)) & slots
-        while k2[s] != 0:
-            s = (s + np.uint64(1)) & slots
-        k2[s], c2[s], l2[s], s2[s] = a, counts[i], last[i], seen[i]
-    return k2, c2, l2, s2
+        s = _slot(a, larger)
+        while larger[s, ANCHOR] != 0:
+            s += np.uint64(1)
+            if s == slots:
+                s = np.uint64(0)
+        for column in range(3):
+            larger[s, column] = table[i, column]
+    return larger
 
 
 @njit(cache=True, nogil=True)
@@ -155,19 +187,28 @@ def vote(ranks, offsets, lengths, component, size, varied, out):  # type: ignore
     ``varied`` components (int8: 0, 1, 2), that stand in different prompts, go first: a prompt that comes back whole, or
     an item in other words, is no template.
     """
+    mine, times = np.empty(_FEW, np.int32), np.empty(_FEW, np.int64)
     for row in range(offsets.size - 1):
         out[row] = -1
         lo, hi = offsets[row], offsets[row + 1]
+        if hi - lo > mine.size:
+            mine, times = np.empty(hi - lo, np.int32), np.empty(hi - lo, np.int64)
+        kinds = 0
+        for i in range(lo, hi):
+            c = component[ranks[i]]
+            k = 0
+            while k < kinds and mine[k] != c:
+                k += 1
+            if k == kinds:
+                mine[k], times[k] = c, 0
+                kinds += 1
+            times[k] += 1
         for least in (2, 1, 0):
             best, best_n = -1, 0
-            for i in range(lo, hi):
-                c = component[ranks[i]]
+            for k in range(kinds):
+                c, n = mine[k], times[k]
                 if varied[c] < least:
                     continue
-                n = 0
-                for j in range(lo, hi):
-                    if component[ranks[j]] == c:
-                        n += 1
                 if n > best_n or (n == best_n and best >= 0 and size[c] > size[best]):
                     best, best_n = c, n
             if best_n >= 2 or (best_n == 1 and lengths[row] == 1):

@@ -1,10 +1,13 @@
-"""Distinct values of small arrays, many thousand times over: `numpy.unique` spends more on its options than on sorting."""
+"""Distinct values: `numpy.unique` spends more on its options than on sorting few, and hashes many in ten times the time."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+
+_MANY = 256
+"""Entries from which it pays to look whether the values lie close together."""
 
 
 def distinct(values: Any) -> Any:
@@ -13,14 +16,33 @@ def distinct(values: Any) -> Any:
     return ordered[first(ordered)]
 
 
+def union(one: Any, other: Any) -> Any:
+    """The distinct values of two arrays, sorted."""
+    return distinct(np.concatenate([one, other]))
+
+
 def dense(values: Any) -> tuple[Any, Any]:
     """The distinct values of a one-dimensional array of whole numbers, sorted, and the place of each entry among them (int64)."""
+    if values.size >= _MANY:
+        least, most = int(values.min()), int(values.max())
+        if most - least < values.size:
+            return _ticked(values, least, most)
     order = np.argsort(values)
     ordered = values[order]
     begins = first(ordered)
     place = np.empty(values.size, np.int64)
     place[order] = np.cumsum(begins) - 1
     return ordered[begins], place
+
+
+def _ticked(values: Any, least: int, most: int) -> tuple[Any, Any]:
+    """``dense`` by a list of all the numbers that there may be: no sorting."""
+    at = (values - values.dtype.type(least)).astype(np.intp, copy=False)
+    place = np.zeros(most - least + 1, np.int64)
+    place[at] = 1
+    found = np.flatnonzero(place)
+    place[found] = np.arange(found.size)
+    return found.astype(values.dtype) + values.dtype.type(least), place[at]
 
 
 def kinds(values: Any) -> int:

@@ -35,7 +35,7 @@ def templates(log: Log, heard: Sequence[Verdict]) -> dict[int, Any]:
 
 def every(mine: Mapping[int, Any]) -> Any:
     """All the templates of ``mine``, each once (int64)."""
-    return np.unique(np.concatenate(list(mine.values()))) if mine else np.zeros(0, np.int64)
+    return distinct(np.concatenate(list(mine.values()))) if mine else np.zeros(0, np.int64)
 
 
 def candidates(

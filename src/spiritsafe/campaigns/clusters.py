@@ -21,7 +21,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from spiritsafe.campaigns import traces
-from spiritsafe.campaigns._distinct import kinds
+from spiritsafe.campaigns._distinct import dense, distinct, kinds
 from spiritsafe.campaigns._passes import grouped, held_by_two, pieces, where
 from spiritsafe.campaigns.items import items
 from spiritsafe.campaigns.links import graph
@@ -160,7 +160,7 @@ def _by_item(log: Log, rows: Any, sent: _Sent, pool: Items, seed: int) -> Iterat
         inside = _pool_workers(log, pool.code, members, sent.by(members), scratch)
         # Items that members share; then everything of theirs that looks like it (same template or none).
         held = held_by_two(pool.code[inside], log.row_party[inside], scratch)
-        shape = np.unique(log.template[inside[held]])
+        shape = distinct(log.template[inside[held]])
         wider = inside[np.isin(log.template[inside], shape)]
         yield Candidate("items", log.shelf.keep(wider), shape[shape >= 0])
 
@@ -212,7 +212,7 @@ def _by_role(log: Log, rows: Any) -> Iterator[Candidate]:
         # Counted in the slots of the choice only: a choice by all slots would make the tested loads look even.
         early = np.bincount(log.row_party[mine[log.screening(mine)]], minlength=log.parties)
         mine = mine[early[log.row_party[mine]] >= 2]
-        yield Candidate("role", log.shelf.keep(mine), np.unique(log.template[mine]))
+        yield Candidate("role", log.shelf.keep(mine), distinct(log.template[mine]))
 
 
 def _by_topic(log: Log, rows: Any) -> Iterator[Candidate]:
@@ -235,10 +235,10 @@ def _by_topic(log: Log, rows: Any) -> Iterator[Candidate]:
         free = log.template[part] < 0
         seen = part[free & log.screening(part)]
         role = seen[log.has_role(seen)]
-        if role.size >= _MARKED * seen.size and np.unique(log.row_party[role]).size >= LEAST_PARTIES:
+        if role.size >= _MARKED * seen.size and kinds(log.row_party[role]) >= LEAST_PARTIES:
             free |= playing[log.template[part]]
         one = log.shelf.keep(part[free])
-        yield Candidate("topic", one, np.unique(log.template[one]))
+        yield Candidate("topic", one, distinct(log.template[one]))
 
 
 def _by_density(
@@ -263,7 +263,7 @@ def _by_density(
         v, p = np.divmod(pair, log.parties)
         several = np.bincount(v)[v] >= 2
         who.append(p[several])
-        what.append(np.unique(v[several], return_inverse=True)[1] + base)
+        what.append(dense(v[several])[1] + base)
         base += int(several.sum())
     if not who:
         return
@@ -285,7 +285,7 @@ def _each_role(log: Log, kind: str, inside: Any) -> Iterator[Candidate]:
         if log.extraction >> bit & 1:
             mine = _playing(log, inside, bit)
             if mine.size >= LEAST_PARTIES:
-                yield Candidate(kind, log.shelf.keep(mine), np.unique(log.template[mine]))
+                yield Candidate(kind, log.shelf.keep(mine), distinct(log.template[mine]))
 
 
 def _by_crossing(log: Log, sent: _Sent, seed: int) -> Iterator[Candidate]:
@@ -297,7 +297,7 @@ def _by_crossing(log: Log, sent: _Sent, seed: int) -> Iterator[Candidate]:
         inside = sent.by(members)
         role = log.has_role(inside)
         if role.any():
-            yield Candidate("tied", inside[role], np.unique(log.template[inside[role]]), crossed=True)
+            yield Candidate("tied", inside[role], distinct(log.template[inside[role]]), crossed=True)
 
 
 class _Sent:

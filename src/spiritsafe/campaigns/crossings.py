@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from spiritsafe.campaigns._distinct import dense
 from spiritsafe.campaigns._passes import where
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def bodies(engine: Engine) -> Bodies:
     crossed = (other >= 0) & (other != party) & (later - time <= SOON) & ~declared
     body = found.column("body").to_numpy()
     return Bodies(
-        np.unique(body, return_inverse=True)[1].astype(np.int64),
+        dense(body)[1].astype(np.int64),
         party,
         time,
         _ints(found, "row"),

@@ -62,10 +62,7 @@ class View:
 
 def view(log: Log, candidate: Candidate) -> View:
     """Split a candidate's exchanges by hour; the parties come from the screening half only."""
-    # Within one tick of a coarse clock the order of a file says nothing (it may be sorted by account): it is mixed.
-    tie = candidate.rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    tie = (tie ^ (tie >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
-    rows = candidate.rows[np.lexsort((tie, log.time[candidate.rows]))]
+    rows = _in_time(log, candidate.rows)
     early = log.screening(rows)
     parties = distinct(log.row_party[rows[early]])
     test = rows[~early]
@@ -74,6 +71,18 @@ def view(log: Log, candidate: Candidate) -> View:
     test = test[member[log.row_party[test]]]
     keep = log.shelf.keep
     return View(keep(rows), keep(rows[early]), keep(test), parties)
+
+
+def _in_time(log: Log, rows: Any) -> Any:
+    """``rows`` by time; mixed within a tick of a coarse clock, where a file may be in the order of accounts."""
+    time = log.time[rows]
+    order = np.argsort(time)
+    ordered = time[order]
+    if (ordered[1:] != ordered[:-1]).all():
+        return rows[order]
+    tie = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    tie = (tie ^ (tie >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    return rows[np.lexsort((tie, time))]
 
 
 def tests(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spiritsafe.campaigns._distinct import distinct, kinds
 from spiritsafe.campaigns._passes import where
 from spiritsafe.campaigns.log import HOUR
 
@@ -73,7 +74,7 @@ def skeletons(
             "title": "Shared text; what differs from exchange to exchange is a slot",
             "text": body,
             "slots": slots,
-            "accounts": int(np.unique(log.acc[mine]).size),
+            "accounts": kinds(log.acc[mine]),
             "exchanges": int(mine.size),
         }
         if show_text:
@@ -195,7 +196,7 @@ def _matrix(log: Log, verdict: Verdict) -> dict[str, object]:
     mine = where(log.live.size, lambda part: log.live[part] & inside[log.row_party[part]])
     stream = log.stream(mine) & 0xFFFFFFFF
     keys = [key for key, _ in Counter(stream.tolist()).most_common(10)]
-    wanted = set(np.unique(log.stream(verdict.rows) & 0xFFFFFFFF).tolist())
+    wanted = set(distinct(log.stream(verdict.rows) & 0xFFFFFFFF).tolist())
     keys.sort(key=lambda key: key not in wanted)
     row, known = np.argsort(top)[np.searchsorted(np.sort(top), log.row_party[mine])], np.isin(stream, keys)
     order = np.argsort(keys)

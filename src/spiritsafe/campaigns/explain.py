@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import grounds, intent
+from spiritsafe.campaigns._distinct import distinct, kinds
 from spiritsafe.campaigns.exhibits import exhibits, iso, mask, shared_values, span_words
 from spiritsafe.campaigns.verdicts import stands
 
@@ -39,7 +40,7 @@ def record(
 ) -> dict[str, Any]:
     """The plain dict of one campaign, pool or reseller."""
     rows = verdict.rows
-    accounts = np.unique(log.acc[rows])
+    accounts = distinct(log.acc[rows])
     probability = np.zeros(log.parties)
     probability[verdict.parties] = verdict.probability
     names = sorted((log.accounts[a], round(float(probability[log.party[a]]), 4)) for a in accounts)
@@ -53,7 +54,7 @@ def record(
         "label": verdict.label,
         "headline": _headline(verdict, len(names), rows.size, last - first, found),
         "accounts": [{"account_id": name, "membership": p} for name, p in names],
-        "streams": int(np.unique(log.stream(rows)).size),
+        "streams": kinds(log.stream(rows)),
         "exchanges": int(rows.size),
         "tokens": tokens,
         "first_seen": iso(first),
@@ -145,7 +146,7 @@ def _identifier(names: list[tuple[str, float]], log: Log, verdict: Verdict) -> s
     digest = hashlib.sha256(verdict.label.encode())
     for name, _ in names:
         digest.update(name.encode() + b"\0")
-    digest.update(np.sort(np.unique(log.exact[verdict.rows])).tobytes())
+    digest.update(distinct(log.exact[verdict.rows]).tobytes())
     return f"c-{digest.hexdigest()[:10]}"
 
 
@@ -201,7 +202,7 @@ def _layer(log: Log, verdict: Verdict, layer: Layer) -> dict[str, Any]:
     inside, holders = layer.held_by(verdict.parties)
     several = holders > 1
     test = next((t for t in verdict.tests if grounds.kind(t) == layer.name), None)
-    linked = np.unique(layer.party[inside & several[layer.value]])
+    linked = distinct(layer.party[inside & several[layer.value]])
     return {
         "layer": layer.name,
         "accounts": int(linked.size),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import coordination, evidence
+from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns.clusters import BY_TIES
 from spiritsafe.campaigns.evidence import View
 
@@ -214,8 +215,9 @@ def without_hub(log: Log, seen: View, layer: Layer) -> tuple[str, View] | None:
     if holders[hub] < 2:
         return None
     gone = layer.party[layer.value == hub]
-    everybody = np.setdiff1d(log.row_party[seen.rows], gone)
-    return layer.names[hub], of_parties(log, seen, np.setdiff1d(seen.parties, gone), everybody)
+    party = distinct(log.row_party[seen.rows])
+    everybody = party[~np.isin(party, gone)]
+    return layer.names[hub], of_parties(log, seen, seen.parties[~np.isin(seen.parties, gone)], everybody)
 
 
 def of_parties(log: Log, seen: View, parties: Any, everybody: Any) -> View:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spiritsafe.campaigns._distinct import dense, distinct
 from spiritsafe.campaigns.exhibits import mask
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def holdings(
 def _of(
     log: Log, verdict: Verdict, layers: Mapping[str, Layer], accounts: pa.Array, campaign: str
 ) -> Iterator[pa.RecordBatch]:
-    members = np.unique(log.acc[verdict.rows])
+    members = distinct(log.acc[verdict.rows])
     members = members[np.argsort(log.party[members], kind="stable")]
     party = log.party[members]
     for layer in layers.values():
@@ -70,7 +71,7 @@ def _of(
         value = np.repeat(layer.value[kept], many)
         within = np.arange(value.size) - np.repeat(np.cumsum(many) - many, many)
         account = members[np.repeat(first, many) + within]
-        shared, place = np.unique(value, return_inverse=True)
+        shared, place = dense(value)
         masked = pa.array([mask(layer.names[v]) for v in shared.tolist()], pa.string())
         columns = [
             pa.repeat(campaign, value.size).cast(pa.string()),

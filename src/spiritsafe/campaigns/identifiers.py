@@ -7,12 +7,13 @@ candidate's parties hold it and no more others do, so that no line is one custom
 
 from __future__ import annotations
 
+import json
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns._distinct import dense
+from spiritsafe.campaigns._distinct import dense, distinct
 from spiritsafe.campaigns.candidates import outward
 from spiritsafe.campaigns.log import SLOT
 
@@ -39,22 +40,23 @@ def identifiers(
     layers: Mapping[str, Layer],
     *,
     version: int,
-) -> Iterator[dict[str, str]]:
+) -> Iterator[str]:
     """The lines of ``identifiers.jsonl``: candidate, class and value, in the order of the candidates.
 
     ``ids``: names by ``id`` of a verdict (``naming.names``); ``mine``: templates by ``id`` (``candidates.templates``);
     ``runs``: skeletons by template; ``samples``: see there.
     """
+    strong = [_Holders(layers[name]) for name in ("payment", "device", "network") if name in layers]
     for one in filter(outward, heard):
         shared = [runs[key] for key in mine[id(one)].tolist() if key in runs]
-        prints = np.unique(np.concatenate([*shared, samples[id(one)]]))
-        found = [("skeleton", f"fp{version}:{int(value):016x}") for value in prints]
-        for name in ("payment", "device", "network"):
-            if name in layers:
-                found += [(_class(name, value), value) for value in _held(layers[name], one.view.parties)]
-        for kind, value in found:
-            if matched(kind, value):
-                yield {"candidate_id": ids[id(one)], "class": kind, "value": value}
+        prints = distinct(np.concatenate([*shared, samples[id(one)]]))
+        # There are many lines of few forms: put together, not encoded one by one.
+        begin = f'{{"candidate_id": {json.dumps(ids[id(one)])}, "class": '
+        for value in prints.tolist():
+            yield f'{begin}"skeleton", "value": "fp{version}:{value:016x}"}}\n'
+        for holders in strong:
+            for end in holders.lines(one.view.parties):
+                yield f"{begin}{end}\n"
 
 
 def matched(kind: str, value: str) -> bool:
@@ -78,7 +80,7 @@ def samples(log: Log, heard: Sequence[Verdict]) -> dict[int, Any]:
             rows = one.view.screen
             slot = (log.time[rows] // SLOT).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
             mixed = (log.exact[rows] ^ slot) * np.uint64(0xC2B2AE3D27D4EB4F)
-            found[id(one)] = np.unique(mixed ^ (mixed >> np.uint64(32)))[:_SAMPLE]
+            found[id(one)] = distinct(mixed ^ (mixed >> np.uint64(32)))[:_SAMPLE]
     return found
 
 
@@ -92,10 +94,33 @@ def _class(layer: str, value: str) -> str:
         return layer
 
 
-def _held(layer: Layer, parties: Any) -> list[str]:
-    """The values that at least three of ``parties`` hold and no more others do, at most ``_MOST``, the most held ones."""
-    held, place = dense(layer.value[layer.pairs_of(parties)])
-    holders = np.bincount(place, minlength=held.size)
-    own = np.flatnonzero((holders >= _LEAST_HOLDERS) & (2 * holders >= layer.population[held]))
-    most = own[np.argsort(-holders[own], kind="stable")][:_MOST]
-    return sorted(layer.names[value] for value in held[most].tolist())
+class _Holders:
+    """Who holds what of one layer, and what a line says of each value."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer, self._begins = layer, layer.begins()
+        self._said: dict[int, tuple[str, str]] = {}
+
+    def lines(self, parties: Any) -> list[str]:
+        """The ends of the lines of the values that stand for ``parties`` (sorted), in the order of the values."""
+        said = sorted(map(self._told, self._most_held(parties).tolist()))
+        return [end for _, end in said if end]
+
+    def _most_held(self, parties: Any) -> Any:
+        """The values that at least three of ``parties`` hold and no more others do, at most ``_MOST``, the most held ones."""
+        first = self._begins[parties]
+        many = self._begins[parties + 1] - first
+        pairs = np.repeat(first - np.cumsum(many) + many, many) + np.arange(int(many.sum()))
+        held, place = dense(self._layer.value[pairs])
+        holders = np.bincount(place, minlength=held.size)
+        own = np.flatnonzero((holders >= _LEAST_HOLDERS) & (2 * holders >= self._layer.population[held]))
+        return held[own[np.argsort(-holders[own], kind="stable")][:_MOST]]
+
+    def _told(self, number: int) -> tuple[str, str]:
+        """A value, and the end of its line: empty if it is not matched."""
+        if number not in self._said:
+            value = self._layer.names[number]
+            kind = _class(self._layer.name, value)
+            end = f'{json.dumps(kind)}, "value": {json.dumps(value)}}}' if matched(kind, value) else ""
+            self._said[number] = value, end
+        return self._said[number]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spiritsafe.campaigns._distinct import dense, kinds
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -84,7 +86,7 @@ def _uses(log: Log) -> Any:
 def _worded(log: Log, skeletons: Any, verdict: Verdict, entry: dict[str, Any]) -> list[dict[str, Any]]:
     """One indicator of all skeletons in which at least three members asked and nobody else did, or none."""
     rows = verdict.rows[skeletons[verdict.rows] != 0]
-    distinct, of = np.unique(skeletons[rows], return_inverse=True)
+    distinct, of = dense(skeletons[rows])
     if not distinct.size:
         return []
     pairs = np.unique(np.stack([of.reshape(-1), log.row_party[rows]]), axis=1)
@@ -129,7 +131,7 @@ def _held(kind: str, layer: Layer, parties: Any, entry: dict[str, Any]) -> list[
             "kind": kind,
             "values": values,
             "least": 1,
-            "parties": int(np.unique(layer.party[np.isin(layer.value, most)]).size),
+            "parties": kinds(layer.party[np.isin(layer.value, most)]),
             "elsewhere": 0,
             "valid_from": entry["first_seen"],
         }

@@ -43,11 +43,9 @@ class Layer:
     designations: Any
     designated_parties: int
 
-    def pairs_of(self, parties: Any) -> Any:
-        """Int64: the pairs of ``parties``, at the cost of what those hold. ``party`` is sorted, as ``layers`` gives it."""
-        first = np.searchsorted(self.party, parties)
-        many = np.searchsorted(self.party, parties, side="right") - first
-        return np.repeat(first - np.cumsum(many) + many, many) + np.arange(int(many.sum()))
+    def begins(self) -> Any:
+        """Int64 (parties + 1,): where the pairs of each party begin. ``party`` is sorted, as ``layers`` gives it."""
+        return np.searchsorted(self.party, np.arange(self.designated.size + 1))
 
     def held_by(self, parties: Any) -> tuple[Any, Any]:
         """Which pairs of party and value are of ``parties`` (bool, by pair), and how many of them hold each value (int64)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spiritsafe.campaigns import candidates, identifiers, naming, skeletons
@@ -43,4 +42,4 @@ def write(folder: Path, taken: Ingest, result: Outcome, settings: Settings, *, v
     )
     (folder / "candidates.json").write_text(candidates.text(tested), "utf-8")
     lines = identifiers.identifiers(heard, ids, mine, runs, seen, result.layers, version=version)
-    (folder / "identifiers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8")
+    (folder / "identifiers.jsonl").write_text("".join(lines), "utf-8")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import expit, gammaln, logit
 
-from spiritsafe.campaigns._distinct import distinct
+from spiritsafe.campaigns._distinct import dense, distinct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +70,7 @@ def membership(
     ``by_role``: False where their roles are to tell nobody from anybody. ``turns``: float by party, log-likelihood ratio of
     being dealt to in turn (``coordination.rotates``).
     """
-    parties, index = np.unique(log.row_party[rows], return_inverse=True)
+    parties, index = dense(log.row_party[rows])
     count = np.bincount(index).astype(float)
     hits = np.bincount(index, weights=log.has_role(rows).astype(float))
     if parties.size < 3:
@@ -157,7 +157,7 @@ class _Text:
         near = log.near[rows].astype(np.int64)
         kind = np.where(log.template[rows] >= 0, log.template[rows], log.template_key.size + near)
         own = (log.template[rows] < 0) & (near < 0)
-        _, self._kind = np.unique(kind, return_inverse=True)
+        _, self._kind = dense(kind)
         self._kind[own] = self._kind.max(initial=-1) + 1 + np.arange(own.sum())
         self._party = index
         pair = self._kind.astype(np.int64) * (int(index.max()) + 1) + index

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from spiritsafe.campaigns._distinct import dense, distinct, kinds
+from spiritsafe.campaigns._distinct import dense, distinct, kinds, union
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +149,7 @@ def greatest(weight: Any, null: Family, *, enough: float = np.inf) -> tuple[floa
     the tangents at both bound it: the maximum is over all theta, not over the grid.
     """
     own = np.searchsorted(null.mean, null.counts).clip(max=_GRID - 1)
-    support = np.union1d(np.arange(0, _GRID, _FITTED), own)
+    support = union(np.arange(0, _GRID, _FITTED), own)
     chances = np.concatenate([null.ends.astype(float), np.exp(null.logs[support])])
     mass = np.full(chances.shape[0], 1 / chances.shape[0])
     total = weight.sum()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spiritsafe.campaigns._distinct import distinct
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -37,7 +39,7 @@ class Projections:
         rows = np.asarray(rows, np.int64)
         out = np.empty((rows.size, POINTS), np.int8)
         of = np.searchsorted(self._begins, rows, side="right") - 1
-        for index in np.unique(of).tolist():
+        for index in distinct(of).tolist():
             mine = of == index
             out[mine] = self._mapped(index)[rows[mine] - self._begins[index]]
         return out

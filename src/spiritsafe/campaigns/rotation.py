@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from spiritsafe.campaigns import coordination, evidence, members
+from spiritsafe.campaigns._distinct import dense
 from spiritsafe.campaigns.grounds import UNNAMED
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def dealt(log: Log, rows: Any) -> tuple[Any, Any]:
 
     ``rows``: all that tied parties sent, so that neither text nor role nor what ties them tells who is beside them.
     """
-    parties, label = np.unique(log.row_party[rows], return_inverse=True)
+    parties, label = dense(log.row_party[rows])
     shown = turns(log, rows)
     count = np.bincount(label).astype(float)
     return parties, expit(_NO_ROLE + shown + members.by_load(count, expit(shown)))
@@ -41,7 +42,7 @@ def dealt(log: Log, rows: Any) -> tuple[Any, Any]:
 def turns(log: Log, rows: Any) -> Any:
     """Float by party of ``rows``, sorted: log-likelihood ratio of being dealt to in turn among all of them."""
     rows = rows[np.argsort(log.time[rows], kind="stable")]
-    return coordination.rotates(np.unique(log.row_party[rows], return_inverse=True)[1], log.time[rows])
+    return coordination.rotates(dense(log.row_party[rows])[1], log.time[rows])
 
 
 def joined(log: Log, seen: View, known: Any, layers: Mapping[str, Layer]) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import intent, members, rotation
+from spiritsafe.campaigns._distinct import dense, distinct, union
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _spare(
     explained by them, not by its work.
     """
     among = np.zeros(log.acc.size, bool)
-    _, index = np.unique(log.row_party[home.rows], return_inverse=True)
+    _, index = dense(log.row_party[home.rows])
     for verdict in (one for one in excused if not one.candidate.tied):
         among[verdict.view.rows] = True
         crowd = np.bincount(index, weights=among[home.rows]) > _MOSTLY * np.bincount(index)
@@ -187,7 +188,7 @@ def _spare(
             continue
         home.parties, home.probability = home.parties[~crowd], home.probability[~crowd]
         home.rows = home.rows[np.isin(log.row_party[home.rows], home.parties)]
-        _, index = np.unique(log.row_party[home.rows], return_inverse=True)
+        _, index = dense(log.row_party[home.rows])
 
 
 def _face(log: Log, verdict: Verdict) -> str | None:
@@ -245,13 +246,13 @@ def _absorb(log: Log, homes: list[Verdict], home: Verdict, verdict: Verdict) -> 
     home.parties, home.probability = parties[order], probability[order]
     if verdict.joined is not None:
         mine = np.intersect1d(verdict.joined, verdict.parties[new])
-        home.joined = mine if home.joined is None else np.union1d(home.joined, mine)
+        home.joined = mine if home.joined is None else union(home.joined, mine)
     rows = verdict.rows[np.isin(log.row_party[verdict.rows], parties)]
     if verdict.candidate.kind == "items" and home.candidate.kind != "items":
-        text = np.unique(log.template[home.rows])
+        text = distinct(log.template[home.rows])
         mine = log.has_role(rows) | np.isin(log.template[rows], text[text >= 0])
         rows = rows[mine | ~np.isin(log.row_party[rows], known)]
-    home.rows = np.union1d(home.rows, rows)
+    home.rows = union(home.rows, rows)
 
 
 def _widen(log: Log, homes: list[Verdict], verdict: Verdict) -> None:
@@ -261,7 +262,7 @@ def _widen(log: Log, homes: list[Verdict], verdict: Verdict) -> None:
     """
     for home in homes:
         inside = np.isin(log.row_party[verdict.rows], home.parties)
-        home.rows = np.union1d(home.rows, verdict.rows[inside])
+        home.rows = union(home.rows, verdict.rows[inside])
     verdict.label = "insufficient"
 
 
@@ -271,7 +272,7 @@ def _found(log: Log, homes: list[Verdict], verdict: Verdict) -> None:
     new = ~np.isin(verdict.parties, held)
     for home in homes:
         inside = np.isin(log.row_party[verdict.rows], home.parties) & log.has_role(verdict.rows)
-        home.rows = np.union1d(home.rows, verdict.rows[inside])
+        home.rows = union(home.rows, verdict.rows[inside])
     if new.sum() >= max(LEAST_PARTIES, _MOSTLY * new.size):
         verdict.parties, verdict.probability = verdict.parties[new], verdict.probability[new]
         verdict.rows = verdict.rows[np.isin(log.row_party[verdict.rows], verdict.parties)]
@@ -317,14 +318,14 @@ def _join_by_turns(
     order = np.argsort(everybody, kind="stable")
     verdict.parties = everybody[order]
     verdict.probability = np.concatenate([verdict.probability, sure])[order]
-    verdict.rows = np.union1d(verdict.rows, seen.rows[np.isin(log.row_party[seen.rows], joined)])
-    verdict.joined = joined if verdict.joined is None else np.union1d(verdict.joined, joined)
+    verdict.rows = union(verdict.rows, seen.rows[np.isin(log.row_party[seen.rows], joined)])
+    verdict.joined = joined if verdict.joined is None else union(verdict.joined, joined)
 
 
 def _withdraw(log: Log, verdict: Verdict) -> None:
     """Tell all of a candidate's parties; of an accusation is left that the evidence does not carry one."""
     verdict.label = "insufficient" if verdict.label == "campaign" else verdict.label
-    verdict.parties = np.unique(log.row_party[verdict.view.rows])
+    verdict.parties = distinct(log.row_party[verdict.view.rows])
     verdict.probability = np.ones(verdict.parties.size)
     verdict.rows = np.sort(verdict.view.rows)
 
@@ -363,8 +364,8 @@ def _members(
 def _working(log: Log, rows: Any) -> Any:
     """Of everything that tied parties sent: what plays a role, what stands in a template that does, what pure ones send."""
     role = log.has_role(rows)
-    _, party = np.unique(log.row_party[rows], return_inverse=True)
+    _, party = dense(log.row_party[rows])
     pure = (np.bincount(party, weights=role) / np.bincount(party) >= _PURE)[party]
-    _, template = np.unique(log.template[rows], return_inverse=True)
+    _, template = dense(log.template[rows])
     played = (np.bincount(template, weights=role) / np.bincount(template) >= _OF_TEMPLATE)[template]
     return rows[role | pure | (played & (log.template[rows] >= 0))]

@@ -8,11 +8,12 @@ slots on which coordination is tested.
 
 from __future__ import annotations
 
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns import templates
+from spiritsafe.campaigns import _anchors, templates
 from spiritsafe.campaigns._distinct import dense, distinct, first
 from spiritsafe.campaigns._passes import where
 
@@ -34,7 +35,7 @@ def skeletons(taken: Ingest, log: Log, wanted: Any) -> dict[int, Any]:
 
     ``taken`` is what stage A left. A template seen in no slot of the choice has none.
     """
-    chosen = _sample(log, np.unique(np.asarray(wanted, np.int64)))
+    chosen = _sample(log, distinct(np.asarray(wanted, np.int64)))
     if not chosen.size:
         return {}
     prompts = np.bincount(log.template[chosen], minlength=int(log.template[chosen].max()) + 1)
@@ -71,19 +72,30 @@ def _counted(taken: Ingest, log: Log, rows: Any, least: Any) -> tuple[Any, Any, 
 
     Pairs that fewer than ``least`` (float by template) prompts have may be left out.
     """
-    found = [
-        (flat, np.repeat(here, np.diff(offsets)))
-        for batch, here in taken.some(templates.COLUMNS, rows)
-        for flat, offsets, _ in templates.each([batch])
-    ]
-    flat, row = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    # Most anchors are of one prompt's own words. Counts by cell, never below an anchor's, spare these the sorting.
-    cell = ((flat * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _CELLS)).astype(np.int64)
-    often = np.bincount(cell)[cell] >= least[log.template[row]]
-    anchor, place = dense(flat[often])
-    sent, prompt = dense(row[often])
+    # Most anchors are of one prompt's own words. Counts by cell, never below an anchor's, spare these the room and the sorting.
+    cells, parts = np.zeros(1 << _CELLS, np.int32), 0
+    with TemporaryFile(dir=taken.work) as held:
+        for batch, here in taken.some(templates.COLUMNS, rows):
+            for flat, offsets, _ in templates.each([batch]):
+                row = np.repeat(here, np.diff(offsets))
+                _anchors.count_in_cells(cells, flat)
+                for one in (flat, row):
+                    np.save(held, one, allow_pickle=False)
+                parts += 1
+        held.seek(0)
+        found = [_often(cells, held, least, log.template) for _ in range(parts)]
+    flat, row = (np.concatenate(part) for part in zip(*found, strict=True))
+    anchor, place = dense(flat)
+    sent, prompt = dense(row)
     # A run that stands twice in one prompt, in its system text as well, is in one prompt.
     pair = distinct(prompt << 32 | place)
     of = np.sort(log.template[sent].astype(np.int64)[pair >> 32] << 32 | (pair & 0xFFFFFFFF))
     begin = np.flatnonzero(first(of))
     return of[begin] >> 32, anchor[of[begin] & 0xFFFFFFFF], np.diff(np.append(begin, of.size))
+
+
+def _often(cells: Any, held: Any, least: Any, template: Any) -> tuple[Any, Any]:
+    """The next anchors of the file ``held``, and their exchanges, but for those that fewer prompts than ``least`` can have."""
+    anchors, row = (np.load(held, allow_pickle=False) for _ in range(2))
+    often = _anchors.in_cells(cells, anchors) >= least[template[row]]
+    return anchors[often], row[often]

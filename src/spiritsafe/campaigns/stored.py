@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from spiritsafe import registry
 from spiritsafe.campaigns import streams, templates, traces
+from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns._passes import pieces, where
 from spiritsafe.campaigns.log import Log
 from spiritsafe.campaigns.projections import Projections
@@ -302,7 +303,7 @@ def texts(engine: Engine, files: list[tuple[Path, int]]) -> Callable[[Any], dict
         found: dict[int, str] = {}
         rows = np.asarray(rows, np.int64)
         file = np.searchsorted(begins, rows, side="right") - 1
-        for index in np.unique(file).tolist():
+        for index in distinct(file).tolist():
             path, first = files[index]
             numbers = ", ".join(str(row - first) for row in rows[file == index].tolist())
             kept = engine.table(

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from spiritsafe.campaigns._distinct import dense
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -93,7 +95,7 @@ def _kinds(log: Log) -> pa.Array:
 
 def _streams(log: Log, rows: slice, accounts: pa.Array, kinds: pa.Array) -> pa.Array:
     """The names of the streams of ``rows``: an account's exchanges of one template or one kind of own text."""
-    distinct, stream = np.unique(log.stream(rows), return_inverse=True)
+    distinct, stream = dense(log.stream(rows))
     account, kind = accounts.take(pa.array(distinct >> 32)), kinds.take(pa.array(distinct & 0xFFFFFFFF))
     return pc.binary_join_element_wise(account, kind, "/").take(pa.array(stream))
 

@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from spiritsafe.campaigns import _anchors
 from spiritsafe.campaigns._ahead import ahead
-from spiritsafe.campaigns._distinct import first
+from spiritsafe.campaigns._distinct import distinct, first
 from spiritsafe.campaigns._passes import pieces
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ LEAST = 4
 VARIED = (4, 24)
 """Different prompts that a template stands in. What stands in fewer than the first is an item that comes back; what stands
 in fewer than the second may be one that comes back in other words."""
+_ROOM = 1 << 12
+"""Slots that a table of anchors begins with at least."""
 _CHUNK, _BUCKETS = 4_000_000, 64
 """Pairs that are counted at once, and files for what was counted: a power of two."""
-_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(slots=True)
@@ -46,6 +47,13 @@ class Counter:
     def add(self, anchors: Any) -> None:
         """Count the flat anchors of one batch (uint64)."""
         _anchors.count_roughly(self.cells, anchors)
+
+    def reaching(self, least: int) -> int:
+        """About how many anchors reach ``least``, by linear counting (Whang et al. 1990) of two cells each; 0: cannot be told."""
+        share = sum(int(np.count_nonzero(self.cells[part] >= least)) for part in pieces(self.cells.size))
+        return (
+            int(-np.log1p(-share / self.cells.size) * self.cells.size / 2) if share < self.cells.size else 0
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +115,23 @@ def templates(
 
 
 def _frequent(batches: Iterable[Batch], counter: Counter, least: int) -> tuple[Any, Any, Any]:
-    size = 1 << 18
-    table = tuple(np.zeros(size, kind) for kind in (np.uint64, np.int32, np.int64, np.uint64))
+    table = np.zeros((max(_ROOM, 3 * counter.reaching(least) // 2), 3), np.uint64)
     used, row = 0, 0
     for anchors, offsets, bodies in batches:
-        while (used + anchors.size) * 3 > table[0].size * 2 and used + anchors.size < 1 << 30:
-            table = _anchors.grow(*table)
-        used += _anchors.count_exactly(counter.cells, least, anchors, offsets, bodies, row, *table)
-        row += offsets.size - 1
-    keep = table[1] >= least
-    return table[0][keep], table[1][keep], table[3][keep]
+        begin = 0
+        while True:
+            begin, used = _anchors.count_exactly(
+                counter.cells, least, anchors, offsets, bodies, row, begin, used, table
+            )
+            if begin == offsets.size - 1:
+                break
+            table = _anchors.grow(table)
+        row += begin
+    keep = table[:, _anchors.COUNT] >= max(1, least) << 32
+    anchors, seen, support = (
+        table[keep, column] for column in (_anchors.ANCHOR, _anchors.BODIES, _anchors.COUNT)
+    )
+    return anchors, (support >> np.uint64(32)).astype(np.int32), seen
 
 
 def _index(ranked: Any) -> tuple[Any, Any]:
@@ -134,7 +149,8 @@ class _Pairs:
         self._support, self._folder = support, folder
         self._files: list[Any] = []
         self._held: list[Any] = []
-        self._size = 0
+        self._bounds: Any = None
+        self._size = self._spilt = 0
 
     def add(self, ranks: Any, offsets: Any) -> None:
         buffer = np.empty(ranks.size + 1, np.int64)
@@ -153,28 +169,30 @@ class _Pairs:
         for file in self._files:
             with file:
                 file.seek(0)
-                found = np.frombuffer(file.read(), np.int64).reshape(-1, 2)
-            found = found[np.argsort(found[:, 0])]
-            if found.size:
-                begin = np.flatnonzero(first(found[:, 0]))
-                yield found[begin, 0], np.add.reduceat(found[:, 1], begin)
+                held = [np.load(file, allow_pickle=False) for _ in range(2 * self._spilt)]
+            keys, counts = np.concatenate(held[::2]), np.concatenate(held[1::2])
+            if keys.size:
+                order = np.argsort(keys)
+                keys, counts = keys[order], counts[order]
+                begin = np.flatnonzero(first(keys))
+                yield keys[begin], np.add.reduceat(counts, begin)
 
     def _count(self) -> tuple[Any, Any]:
         held, self._held, self._size = self._held, [], 0
-        return np.unique(np.concatenate([np.zeros(0, np.int64), *held]), return_counts=True)
+        keys = np.sort(np.concatenate([np.zeros(0, np.int64), *held]))
+        begin = np.flatnonzero(first(keys))
+        return keys[begin], np.diff(np.append(begin, keys.size))
 
     def _spill(self) -> None:
-        self._files = self._files or [TemporaryFile(dir=self._folder) for _ in range(_BUCKETS)]  # noqa: SIM115 - closed when read
         keys, counts = self._count()
-        bucket = (keys.view(np.uint64) * _MIX >> np.uint64(64 - _BUCKETS.bit_length() + 1)).astype(np.uint8)
-        order = np.argsort(bucket, kind="stable")
-        table = np.stack([keys, counts], axis=1)[order]
-        for file, part in zip(
-            self._files,
-            np.split(table, np.searchsorted(bucket[order], np.arange(1, _BUCKETS))),
-            strict=True,
-        ):
-            file.write(part.tobytes())
+        if not self._files:  # a bucket is a range of keys, as many in each as there are of these
+            self._bounds = keys[:: -(-keys.size // _BUCKETS)][1:]
+            self._files = [TemporaryFile(dir=self._folder) for _ in range(self._bounds.size + 1)]  # noqa: SIM115 - closed when read
+        ends = np.searchsorted(keys, self._bounds)
+        for file, *parts in zip(self._files, np.split(keys, ends), np.split(counts, ends), strict=True):
+            for part in parts:
+                np.save(file, part, allow_pickle=False)
+        self._spilt += 1
 
 
 def _components(counted: Iterable[tuple[Any, Any]], support: Any) -> Any:
@@ -305,7 +323,7 @@ def grouped(ranking: Ranking, counted: Iterable[tuple[Any, Any]]) -> Groups:
 
 def chosen(used: Any, ranking: Ranking, groups: Groups) -> tuple[Any, Templates]:
     """Int32 by component: its template or -1, and the templates (without ``of_row``) of the components ``used``."""
-    used = np.unique(used[used >= 0]).astype(np.int32)
+    used = distinct(used[used >= 0]).astype(np.int32)
     number = np.full(groups.size.size, -1, np.int32)
     number[used] = np.arange(used.size, dtype=np.int32)
     return number, _compact(used, groups.component, ranking.anchors)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spiritsafe.campaigns import adoption, crossed, crossings, grids, migration, morphology
+from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns.links import Layer, layer_of
 from spiritsafe.campaigns.log import screening
 
@@ -80,7 +81,7 @@ def layers(engine: Engine, log: Log) -> dict[str, Layer]:
 def _crossed(name: str, column: str, events: Crossings, log: Log) -> Layer:
     """One value for each pair of parties with a crossing. Nothing is ``designated``: crossings have tests of their own."""
     low, high = np.minimum(events.source, events.target), np.maximum(events.source, events.target)
-    pair = np.unique(low * log.parties + high)
+    pair = distinct(low * log.parties + high)
     low, high = np.divmod(pair, log.parties)
     account = np.zeros(log.parties, np.int64)
     account[log.party] = np.arange(log.party.size)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import evidence, grounds, hypotheses, intent
+from spiritsafe.campaigns._distinct import kinds
 from spiritsafe.campaigns._processes import Pool, shared_out
 from spiritsafe.campaigns.alone import Readings
 from spiritsafe.campaigns.clusters import LEAST_PARTIES, MANY_PARTIES
@@ -291,5 +292,5 @@ def _pool(log: Log, verdict: Verdict, settings: Settings) -> None:
     if verdict.view.parties.size < 2 * LEAST_PARTIES or not grounds.pooled(verdict.tests, fdr=settings.fdr):
         return
     rows = verdict.view.rows
-    templates = np.unique(log.template[rows]).size
+    templates = kinds(log.template[rows])
     verdict.label = "reseller" if templates > verdict.view.parties.size // 2 else "pool"

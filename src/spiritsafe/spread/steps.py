@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spiritsafe.campaigns import streams, templates
+from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns.projections import Projections
 from spiritsafe.campaigns.stored import roles
 from spiritsafe.engine import quoted
@@ -78,7 +79,7 @@ def columns(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
             "roles": mask,
         },
     )
-    yield from _numbers(USED, np.unique(component))
+    yield from _numbers(USED, distinct(component))
 
 
 def near(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
