@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.evidence import view
@@ -233,3 +234,22 @@ def test_another_try_with_the_memberships_of_an_earlier_one_tells_the_same(make_
     (again,) = settle(log, [verdict], read=read)
     assert (again.parties.tolist(), again.probability.tolist(), again.rows.tolist()) == told
     assert read[id(verdict), True] is found
+
+
+@pytest.mark.parametrize("holding", ["nothing", "a card", "the text"])
+def test_who_came_with_all_that_it_sends_has_something_of_what_the_members_send(
+    make_log: MakeLog, make_layer: MakeLayer, holding: str
+):
+    members, beside = 20, 2
+    who = np.tile(np.arange(members + beside), EACH)
+    text = (who < members) | ((holding == "the text") & (np.arange(who.size) // (members + beside) % 2 == 0))
+    log = make_log(who, template=np.where(text, 0, -1), roles=np.where(who < members, 1, 0))
+    cards = [(party, "one card") for party in ((0, members) if holding == "a card" else (0, 1))]
+    layers = {"payment": make_layer("payment", cards, 500)}
+    whole = accused(log, "swept", np.arange(who.size))
+    told = settle(log, [accused(log, "template", np.flatnonzero(who < members)), whole], layers)
+    assert [one.label for one in told] == ["campaign"]
+    inside = {"nothing": [], "a card": [members], "the text": [members, members + 1]}[holding]
+    assert told[0].parties.tolist() == [*range(members), *inside]
+    assert set(log.acc[told[0].rows]) == set(told[0].parties.tolist())
+    assert told[0].probability.size == told[0].parties.size

@@ -124,9 +124,16 @@ def membership(
     return parties, weight
 
 
-def tied(layers: Mapping[str, Layer], parties: Any, *, to: Any) -> Any:
-    """Boolean by party: it holds a card, device or address that one of those marked in ``to`` (boolean) holds."""
-    return _Holding(layers, parties).tied(to.astype(float))
+def in_common(log: Log, rows: Any) -> tuple[Any, Any, Any]:
+    """Parties (int64) of ``rows``; whether each plays a role in them; how many exchanges of others have its most common text."""
+    parties, index = dense(log.row_party[rows])
+    role = np.bincount(index, weights=log.has_role(rows)) > 0
+    return parties, role, _Text(log, rows, index).common(np.ones(parties.size))
+
+
+def tied(layers: Mapping[str, Layer], parties: Any, *, to: Any, rare: bool = False) -> Any:
+    """Boolean by party: it holds a card, device or address (``rare``: no address) that one marked in ``to`` (boolean) holds."""
+    return _Holding(layers, parties, _RARE if rare else _TIES).tied(to.astype(float))
 
 
 def by_holdings(layers: Mapping[str, Layer], parties: Any, weight: Any) -> Any:

@@ -104,10 +104,30 @@ def _homes(
         # Who looked like a member of a small part may not look like one of the whole.
         _members(log, home, home.rows, layers, by_role=home.by_role, kept=home.joined)
     # Of these all is brought that they send: beside those with a text alone, loads and turns would tell nobody from anybody.
-    _gathered(log, homes, swept, accused, face)
+    before = {id(home): home.parties for home in homes}
+    for home in {id(home): home for home in _gathered(log, homes, swept, accused, face)}.values():
+        if id(home) in before:
+            _strange(log, home, before[id(home)], layers)
     for verdict in (one for one in accused if one.candidate.alike):
         _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
     return homes
+
+
+def _strange(log: Log, home: Verdict, known: Any, layers: Mapping[str, Layer] | None) -> None:
+    """Take out of a home whose members have a text in common who came with all that it sends and has none of that.
+
+    ``known``: its parties before. Turns of few exchanges show little, and an address is shared by many: neither makes a member of
+    one whose texts no other member has, who plays no role and holds no member's card or device.
+    """
+    parties, role, common = members.in_common(log, home.rows)
+    if parties.size != home.parties.size or 2 * (common > 1).sum() < parties.size:
+        return
+    strange = (common <= 1) & ~role & ~np.isin(parties, known)
+    if layers is not None:
+        strange &= ~members.tied(layers, parties, to=~strange, rare=True)
+    if strange.any():
+        home.parties, home.probability = home.parties[~strange], home.probability[~strange]
+        home.rows = home.rows[np.isin(log.row_party[home.rows], home.parties)]
 
 
 def _gathered(
