@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from spiritsafe import schema
 from spiritsafe.campaigns import _anchors
-from spiritsafe.campaigns.templates import Counter, Templates, each, templates
+from spiritsafe.campaigns.templates import Counter, Templates, counted, each, templates
 from spiritsafe.features import sketch
 
 if TYPE_CHECKING:
@@ -380,3 +380,35 @@ def test_rough_counts_of_a_full_table_lose_no_template():
     for flat, _, _ in each([one]):
         crowded.add(flat)
     assert same(templates(lambda: each([one]), 40, crowded), found([one]))
+
+
+def test_a_table_that_is_too_small_grows_in_mid_batch_and_counts_all():
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(1, 40_000, 15, np.uint64) * np.uint64(0x9E3779B97F4A7C15) for _ in range(20_000)]
+    bodies = rng.integers(0, 2**64, len(rows), np.uint64)
+    cuts = (0, 1, 1, 13_000, 20_000)  # one batch is empty
+    parts = [
+        (np.concatenate(rows[a:b] or [rows[0][:0]]), np.arange(0, (b - a) * 15 + 1, 15), bodies[a:b])
+        for a, b in pairwise(cuts)
+    ]
+    anchors, support, seen = counted(iter(parts))
+    told = dict(zip(anchors.tolist(), support.tolist(), strict=True))
+    assert len(told) == anchors.size
+    assert told == Tally(anchor for row in rows for anchor in set(row.tolist()))
+    bits = (bodies * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(58)).tolist()
+    stands: dict[int, int] = {}
+    for row, bit in zip(rows, bits, strict=True):
+        for anchor in row.tolist():
+            stands[anchor] = stands.get(anchor, 0) | 1 << bit
+    assert dict(zip(anchors.tolist(), seen.tolist(), strict=True)) == stands
+
+
+def test_how_many_anchors_come_back_is_told_from_the_rough_counts():
+    rng = np.random.default_rng(1)
+    often, once = np.split(rng.integers(1, 2**64, 900_000, np.uint64), [100_000])
+    counter = Counter(np.zeros(1 << 22, np.uint8))
+    for anchors in (often, once, often, often, often):
+        counter.add(anchors)
+    assert counter.reaching(4) == pytest.approx(100_000, rel=0.1)
+    assert counter.reaching(1) == pytest.approx(900_000, rel=0.1)
+    assert Counter(np.full(256, 255, np.uint8)).reaching(4) == 0
