@@ -19,13 +19,33 @@ if TYPE_CHECKING:
 NAME, PATH = 255, 4_000
 """Longest name and path in bytes that file systems take; paths with some room for what is inside."""
 
+_STORES = frozenset(
+    {
+        "s3:",
+        "s3a:",
+        "gs:",
+        "gcs:",
+        "az:",
+        "abfs:",
+        "abfss:",
+        "wasb:",
+        "wasbs:",
+        "hdfs:",
+        "http:",
+        "https:",
+        "file:",
+    }
+)
+"""How addresses begin that are no folders here, as ``Path`` has them."""
+
 
 @contextmanager
 def staging(out: Path) -> Generator[Path]:
     """A fresh folder beside ``out``, removed at the end whatever happens.
 
-    A full or failing disk inside the block becomes a StorageError that names the folder.
+    A full or failing disk inside the block becomes a StorageError that names the folder. Raises UsageError for an address.
     """
+    check_local(out, "the output")
     out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that the user meant to keep
     work = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
@@ -54,6 +74,19 @@ def recover(out: Path) -> None:
             if (old / "replaced").exists() and not out.exists():
                 (old / "replaced").rename(out)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def check_local(folder: Path, name: str) -> None:
+    """Raise UsageError for an address where a folder of this machine is needed, as the option or argument ``name``.
+
+    It would be taken for a folder of that name. It is not repeated: there may be a key in it.
+    """
+    scheme = folder.parts[0] if folder.parts else ""
+    if scheme in _STORES:
+        raise UsageError(
+            f"{name} must be a folder of this machine, and this is an address that begins with {scheme}//",
+            hint="name a folder here; only logs are read from object storage (docs/object-storage.md)",
+        )
 
 
 def check_place(out: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from spiritsafe.errors import StorageError
+from spiritsafe.staging import check_local
 from spiritsafe.state import parts
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Folder:
     """
 
     def __init__(self, root: Path) -> None:
+        check_local(root, "the state")
         self.root = root.absolute()
         self.parts = self.root / "parts"
         self.damaged: list[str] = []

@@ -73,9 +73,9 @@ class Watch:
         progress: pipeline.Progress = pipeline.silent,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
+        state_folder.apart(folder, out, state)
         if not folder.is_dir():
             raise InputError("there is no such folder", where=str(folder), hint="name the folder of segments")
-        state_folder.apart(folder, out, state)
         recover(out)
         check_target(out, "campaigns.json")
         self.folder, self.out, self.state = folder, out, state

@@ -10,7 +10,7 @@ from pathlib import Path
 from spiritsafe import __version__
 from spiritsafe.errors import StorageError, UsageError
 from spiritsafe.features import FINGERPRINT_VERSION
-from spiritsafe.staging import sync
+from spiritsafe.staging import check_local, sync
 from spiritsafe.state.folder import stored
 
 
@@ -21,8 +21,10 @@ def beside(out: Path) -> Path:
 
 
 def apart(folder: Path, out: Path, state: Path) -> None:
-    """Raises UsageError when one of the three folders lies in another: results are replaced as a whole."""
+    """Raises UsageError when one of the three is no folder here, or lies in another: results are replaced as a whole."""
     named = {"the watched folder": folder, "--out": out, "--state": state}
+    for name, path in named.items():
+        check_local(path, name)
     real = {name: os.path.realpath(path) for name, path in named.items()}
     for inner, path in real.items():
         for outer, other in real.items():
