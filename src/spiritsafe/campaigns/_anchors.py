@@ -52,7 +52,7 @@ def in_cells(cells, anchors):  # type: ignore[no-untyped-def]
 
 
 ANCHOR, BODIES, COUNT = 0, 1, 2
-"""Columns of the exact table (uint64, a row a slot, so that a slot is one line of the processor's cache): the anchor, 0 in a
+"""Columns of the exact table (uint64, a row a slot, so that a slot lies in one line of the cache or two): the anchor, 0 in a
 free slot; a bit for each 64th of the bodies it stood in; the rows it stands in << 32 | the row that counted it last, from one."""
 
 
@@ -91,7 +91,7 @@ def count_exactly(cells, least, anchors, offsets, bodies, before, begin, used, t
                 table[s, ANCHOR] = a
                 used += 1
             count = table[s, COUNT]
-            if count == 0 or count & _LAST != number:
+            if count & _LAST != number:
                 table[s, COUNT] = ((count >> _HALF) + np.uint64(1)) << _HALF | number
                 table[s, BODIES] |= bit
     return offsets.size - 1, used

@@ -100,12 +100,12 @@ def _homes(
     homes: list[Verdict] = []
     swept = [one for one in accused if one.candidate.kind == "swept"]
     grown = _gathered(log, homes, [one for one in accused if one.candidate.kind != "swept"], accused, face)
-    for home in {id(home): home for home in grown}.values():
+    for home in grown:
         # Who looked like a member of a small part may not look like one of the whole.
         _members(log, home, home.rows, layers, by_role=home.by_role, kept=home.joined)
     # Of these all is brought that they send: beside those with a text alone, loads and turns would tell nobody from anybody.
     before = {id(home): home.parties for home in homes}
-    for home in {id(home): home for home in _gathered(log, homes, swept, accused, face)}.values():
+    for home in _gathered(log, homes, swept, accused, face):
         if id(home) in before:
             _strange(log, home, before[id(home)], layers)
     for verdict in (one for one in accused if one.candidate.alike):
@@ -126,8 +126,13 @@ def _strange(log: Log, home: Verdict, known: Any, layers: Mapping[str, Layer] | 
     if layers is not None:
         strange &= ~members.tied(layers, parties, to=~strange, rare=True)
     if strange.any():
-        home.parties, home.probability = home.parties[~strange], home.probability[~strange]
-        home.rows = home.rows[np.isin(log.row_party[home.rows], home.parties)]
+        _take_out(log, home, strange)
+
+
+def _take_out(log: Log, home: Verdict, gone: Any) -> None:
+    """Take the parties that are ``gone`` (boolean by party) out of a home, with their exchanges."""
+    home.parties, home.probability = home.parties[~gone], home.probability[~gone]
+    home.rows = home.rows[np.isin(log.row_party[home.rows], home.parties)]
 
 
 def _gathered(
@@ -137,8 +142,8 @@ def _gathered(
     accused: list[Verdict],
     face: dict[int, str | None],
 ) -> list[Verdict]:
-    """Let ``some`` of the ``accused`` join the homes, or found one. Returns the homes that grew."""
-    grown: list[Verdict] = []
+    """Let ``some`` of the ``accused`` join the homes, or found one. Returns the homes that grew, each once."""
+    grown: dict[int, Verdict] = {}
     for verdict in some:
         if (
             verdict.candidate.alike
@@ -151,10 +156,10 @@ def _gathered(
         share, home = max(same, key=lambda pair: pair[0], default=(0.0, None))
         if home is not None and share > _MOSTLY:
             _absorb(log, homes, home, verdict)
-            grown.append(home)
+            grown[id(home)] = home
         else:
             _found(log, homes, verdict)
-    return grown
+    return list(grown.values())
 
 
 def _rotate(log: Log, homes: list[Verdict], told: list[Verdict], layers: Mapping[str, Layer] | None) -> None:
@@ -206,8 +211,7 @@ def _spare(
             crowd &= ~members.tied(layers, home.parties, to=~crowd)
         if not crowd.any() or not explains(verdict, home.parties[crowd]):
             continue
-        home.parties, home.probability = home.parties[~crowd], home.probability[~crowd]
-        home.rows = home.rows[np.isin(log.row_party[home.rows], home.parties)]
+        _take_out(log, home, crowd)
         _, index = dense(log.row_party[home.rows])
 
 
