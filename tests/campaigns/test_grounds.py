@@ -233,6 +233,35 @@ def test_camouflaged_loads_are_overruled_by_ties_of_the_lightest_or_a_steady_who
     assert carried_unnamed(found, log_e=BAR, through=through) is holds
 
 
+@pytest.mark.parametrize(
+    ("load", "tie", "holds"),
+    [
+        (UNNAMED, "shared_device", True),
+        (UNNAMED - 0.1, "shared_device", False),
+        (UNNAMED, "shared_network", False),  # a class in its school, each with a subject of its own
+    ],
+)
+def test_own_topics_are_overruled_where_even_loads_show_that_no_crowd_is_around_tied_accounts(
+    load: float, tie: str, holds: bool
+):
+    found = [*cases("swept_items", tie), case("even_load", load), case("exchangeable_topics", -10 * UNNAMED)]
+    assert carried_unnamed(found, log_e=BAR) is holds
+
+
+@pytest.mark.parametrize("against", sorted(grounds.MARGINAL))
+@pytest.mark.parametrize(("steady", "holds"), [(grounds.STEADY, True), (grounds.STEADY + 0.01, False)])
+def test_ties_that_chose_the_accounts_overrule_beside_a_steady_stream(
+    steady: float, holds: bool, against: str
+):
+    found = [
+        case("taken_in_turn", 500.0),
+        replace(case("even_arrivals", 500.0), value=steady),
+        case(against, -10 * UNNAMED),
+        case("shared_payment", 500.0, weight=0.0),
+    ]
+    assert grounds.stands(found, bar=BAR, named=False, kind="swept", through=False) is holds
+
+
 @pytest.mark.parametrize(("crowd", "goes"), [(0, True), (120, False)])
 def test_ties_of_a_campaign_inside_a_crowd_do_not_go_through(
     make_log: Callable[..., Log], make_layer: Callable[..., Layer], crowd: int, goes: bool

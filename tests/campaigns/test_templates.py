@@ -14,7 +14,19 @@ from hypothesis import strategies as st
 
 from spiritsafe import schema
 from spiritsafe.campaigns import _anchors
-from spiritsafe.campaigns.templates import Counter, Templates, counted, each, templates
+from spiritsafe.campaigns.company import Company, Together
+from spiritsafe.campaigns.templates import (
+    LEAST,
+    Counter,
+    Lookup,
+    Ranking,
+    Templates,
+    chosen,
+    counted,
+    each,
+    grouped,
+    templates,
+)
 from spiritsafe.features import sketch
 
 if TYPE_CHECKING:
@@ -192,6 +204,44 @@ def test_items_that_come_back_in_other_words_of_the_instruction_are_no_templates
     assert np.unique(found([batch(prompts)]).of_row).size == 1
 
 
+def question(kind: int, rng: np.random.Generator) -> str:
+    """A question of more anchors than an instruction has, of which there are variants in other numbers."""
+    words = np.random.default_rng([7, kind]).choice(LANGUAGES["English"][2].split(), 50)
+    return f"{' '.join(words)} of {rng.integers(10**6)} and {rng.integers(10**6)}, and how many of these are left?"
+
+
+RULES = " Answer with the number alone, in digits, without a unit and without a word before or after it."
+
+
+@pytest.mark.parametrize("rules", ["", RULES], ids=["plain", "with rules common to all questions"])
+@pytest.mark.parametrize("kinds", [12, 40])
+def test_an_instruction_around_questions_that_many_ask_in_other_numbers_is_one_template(
+    kinds: int, rules: str
+):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        asked = [question(i % kinds, rng) + rules for i in range(60 * kinds)]
+        planted = [f"{one}\n\n{LANGUAGES['English'][0]}" for one in asked[: 10 * kinds]]
+        bare = asked[10 * kinds :]
+        made = found([batch([*planted, *bare])])
+        mine, others = np.split(made.of_row, [len(planted)])
+        assert np.unique(mine).size == 1
+        assert mine[0] >= 0
+        assert not np.isin(others, mine).any(), "who asks them bare is told by the question"
+
+
+def test_an_instruction_in_variants_is_one_template():
+    # Variants stand in the instruction alone, around which any item may be: they are its parts, not its items.
+    tails = [question(20 + i, np.random.default_rng(0)) for i in range(3)]
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        prompts = [
+            f"{LANGUAGES['English'][0]} {' '.join(tails[i % 3].split()[:9])}. {one}"
+            for i, one in enumerate(items(rng, "English", 90))
+        ]
+        assert np.unique(found([batch(prompts)]).of_row).size == 1
+
+
 @pytest.mark.parametrize(
     "tokens",
     [
@@ -331,6 +381,45 @@ def test_each_row_of_a_template_holds_its_anchors_and_keys_are_their_smallest(mi
             assert rows[row] & set(anchors.tolist())
     together = np.concatenate(made.anchors)
     assert np.unique(together).size == together.size, "no anchor belongs to two templates"
+
+
+def test_parts_that_are_added_up_give_the_templates_of_the_whole():
+    rng = np.random.default_rng(5)
+    prompts = [f"{question(i % 6, rng)}\n\n{LANGUAGES['English'][i % 2]}" for i in range(120)]
+    whole = batch([prompts[i] for i in rng.permutation(120)] + [question(i % 6, rng) for i in range(120)])
+    parts = [whole.slice(0, 70), whole.slice(70, 0), whole.slice(70)]
+    tables = [pa.table(dict(zip("asb", counted(each([one])), strict=True))) for one in parts]
+    known = pa.concat_tables(tables).to_pydict()
+    support: dict[int, int] = {}
+    seen: dict[int, int] = {}
+    for anchor, count, bits in zip(*known.values(), strict=True):
+        support[anchor] = support.get(anchor, 0) + count
+        seen[anchor] = seen.get(anchor, 0) | bits
+    often = np.array([one for one, count in support.items() if count >= LEAST], np.uint64)
+    ranking = Ranking.of(
+        often,
+        np.array([support[one] for one in often.tolist()]),
+        np.array([seen[one] for one in often.tolist()], np.uint64),
+    )
+    lookup = Lookup(ranking)
+
+    def added(found: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+        keys, at = np.unique(np.concatenate([one for one, _ in found]), return_inverse=True)
+        return keys, np.bincount(at, np.concatenate([count for _, count in found]), keys.size).astype(
+            np.int64
+        )
+
+    groups = grouped(ranking, [added([lookup.pairs(each([one])) for one in parts])])
+    told = [lookup.together(each([one]), groups) for one in parts]
+    near = Together(
+        np.sum([one.rows for one in told], axis=0), *added([(one.keys, one.count) for one in told])
+    )
+    parent = near.parents()
+    alone = np.sum([lookup.alone(each([one]), groups, parent) for one in parts], axis=0)
+    company = Company.of(near, parent, alone)
+    votes = np.concatenate([vote for one in parts for vote in lookup.votes(each([one]), groups, company)])
+    number, made = chosen(votes, ranking, groups)
+    assert same(Templates(number[votes], made.key, made.anchors), found([whole]))
 
 
 LISTS = st.lists(st.lists(st.integers(1, 12), max_size=6, unique=True), max_size=12)

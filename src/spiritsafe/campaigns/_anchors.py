@@ -180,12 +180,101 @@ def neighbours(ranks, offsets, support, pairs):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def vote(ranks, offsets, lengths, component, size, varied, out):  # type: ignore[no-untyped-def]
+def _tally(ranks, lo, hi, component, mine, times):  # type: ignore[no-untyped-def]
+    """Write which components the anchors lo … hi of a row are of, and how many each has; return how many components."""
+    kinds = 0
+    for i in range(lo, hi):
+        c = component[ranks[i]]
+        k = 0
+        while k < kinds and mine[k] != c:
+            k += 1
+        if k == kinds:
+            mine[k], times[k] = c, 0
+            kinds += 1
+        times[k] += 1
+    return kinds
+
+
+@njit(cache=True, nogil=True)
+def _kept(kinds, varied, mine, times):  # type: ignore[no-untyped-def]
+    """Move to the front who of a row's components is fully ``varied`` and stands there by two anchors; return how many."""
+    kept = 0
+    for k in range(kinds):
+        if varied[mine[k]] == 2 and times[k] >= 2:
+            mine[kept], times[kept] = mine[k], times[k]
+            kept += 1
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def together(ranks, offsets, component, varied, rows, pairs):  # type: ignore[no-untyped-def]
+    """Write the pairs of fully varied components that stand in a row together, both ways; return how many.
+
+    Adds to ``rows`` (int64 by component) how many each stands in. ``pairs`` int64: without room for all, -1 is returned.
+    """
+    n = 0
+    total = np.int64(rows.size)
+    mine, times = np.empty(_FEW, np.int32), np.empty(_FEW, np.int64)
+    for row in range(offsets.size - 1):
+        lo, hi = offsets[row], offsets[row + 1]
+        if hi - lo > mine.size:
+            mine, times = np.empty(hi - lo, np.int32), np.empty(hi - lo, np.int64)
+        kept = _kept(_tally(ranks, lo, hi, component, mine, times), varied, mine, times)
+        if kept * kept > pairs.size - n:
+            return -1
+        for k in range(kept):
+            rows[mine[k]] += 1
+            for j in range(kept):
+                if j != k:
+                    pairs[n] = mine[k] * total + mine[j]
+                    n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _related(a, b, parent):  # type: ignore[no-untyped-def]
+    """Whether one of two components is a part of the other, or of a part of it."""
+    one, other = a, b
+    while one >= 0 and one != b:
+        one = parent[one]
+    while other >= 0 and other != a:
+        other = parent[other]
+    return one == b or other == a
+
+
+@njit(cache=True, nogil=True)
+def alone(ranks, offsets, lengths, component, varied, parent, rows):  # type: ignore[no-untyped-def]
+    """Add to ``rows`` (int64 by component) in how many each stands with little else.
+
+    Half of the row's anchors or more are its, its parts' (``parent`` int32 by component, -1 for none) and those of what it is a
+    part of; and no other fully varied component stands there.
+    """
+    mine, times = np.empty(_FEW, np.int32), np.empty(_FEW, np.int64)
+    for row in range(offsets.size - 1):
+        lo, hi = offsets[row], offsets[row + 1]
+        if hi - lo > mine.size:
+            mine, times = np.empty(hi - lo, np.int32), np.empty(hi - lo, np.int64)
+        kept = _kept(_tally(ranks, lo, hi, component, mine, times), varied, mine, times)
+        held = 0
+        for k in range(kept):
+            held += times[k]
+        if 2 * held < lengths[row]:
+            continue
+        for k in range(kept):
+            by_itself = True
+            for j in range(kept):
+                by_itself = by_itself and _related(mine[k], mine[j], parent)
+            rows[mine[k]] += by_itself
+
+
+@njit(cache=True, nogil=True)
+def vote(ranks, offsets, lengths, component, size, varied, alike, parent, out):  # type: ignore[no-untyped-def]
     """For each row the component with most of its anchors (ties: the larger one), or -1.
 
     A row joins only with two anchors, or with all it has: one shared five-word phrase is a coincidence. The more
     ``varied`` components (int8: 0, 1, 2), that stand in different prompts, go first: a prompt that comes back whole, or
-    an item in other words, is no template.
+    an item in other words, is no template. Of fully varied ones that are no parts of each other (``parent`` int32) those go
+    first whose company is ``alike`` (float32) half as often as another's, or less: see ``company.Company``.
     """
     mine, times = np.empty(_FEW, np.int32), np.empty(_FEW, np.int64)
     for row in range(offsets.size - 1):
@@ -193,23 +282,25 @@ def vote(ranks, offsets, lengths, component, size, varied, out):  # type: ignore
         lo, hi = offsets[row], offsets[row + 1]
         if hi - lo > mine.size:
             mine, times = np.empty(hi - lo, np.int32), np.empty(hi - lo, np.int64)
-        kinds = 0
-        for i in range(lo, hi):
-            c = component[ranks[i]]
-            k = 0
-            while k < kinds and mine[k] != c:
-                k += 1
-            if k == kinds:
-                mine[k], times[k] = c, 0
-                kinds += 1
-            times[k] += 1
+        kinds = _tally(ranks, lo, hi, component, mine, times)
         for least in (2, 1, 0):
             best, best_n = -1, 0
             for k in range(kinds):
                 c, n = mine[k], times[k]
                 if varied[c] < least:
                     continue
-                if n > best_n or (n == best_n and best >= 0 and size[c] > size[best]):
+                beaten = False
+                if least == 2 and n >= 2:
+                    for j in range(kinds):
+                        d = mine[j]
+                        beaten = beaten or (
+                            varied[d] == 2
+                            and times[j] >= 2
+                            and 2 * alike[d] <= alike[c]
+                            and alike[c] > 0
+                            and not _related(c, d, parent)
+                        )
+                if not beaten and (n > best_n or (n == best_n and best >= 0 and size[c] > size[best])):
                     best, best_n = c, n
             if best_n >= 2 or (best_n == 1 and lengths[row] == 1):
                 out[row] = best

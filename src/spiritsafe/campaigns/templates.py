@@ -2,8 +2,9 @@
 
 A template shows as a run of tokens that recurs. The kernel leaves fingerprints of such runs ("anchors": winnowed
 shingles, Schleimer et al., SIGMOD 2003). Anchors that occur in the same exchanges (Jaccard at least one half) form a
-component; a component is a template; an exchange belongs to the template that holds most of its anchors. Whole-prompt
-similarity would miss a short instruction around a long item (ADR 3).
+component; a component is a template; an exchange belongs to the template that holds most of its anchors, to an instruction
+before the question that it stands around (``company``, ADR 26). Whole-prompt similarity would miss a short instruction around
+a long item (ADR 3).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from spiritsafe.campaigns import _anchors
 from spiritsafe.campaigns._ahead import ahead
 from spiritsafe.campaigns._distinct import distinct, first
 from spiritsafe.campaigns._passes import pieces
+from spiritsafe.campaigns.company import Company, Together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 Batch = tuple[Any, Any, Any]
 """Flat anchors (uint64), row offsets (int64) and whole-prompt hashes (uint64) of one batch."""
+Entry = tuple[Any, Any, Any]
+"""Flat ranks of frequent anchors (int32), row offsets (int64), and how many anchors each exchange has (int32), of one batch."""
 
 LEAST = 4
 VARIED = (4, 24)
@@ -99,11 +103,19 @@ def templates(
             count += 1
         groups = grouped(ranking, pairs.counted())
         del pairs
-        held.seek(0)
+
+        def entries() -> Iterator[Entry]:
+            held.seek(0)
+            for _ in range(count):
+                ranks, offsets, lengths = (np.load(held, allow_pickle=False) for _ in range(3))
+                yield ranks, offsets, lengths
+
+        near = groups.together(entries(), folder)
+        parent = near.parents()
+        company = Company.of(near, parent, groups.alone(entries(), parent))
         at, used = 0, np.zeros(groups.size.size, bool)
-        for _ in range(count):
-            ranks, offsets, lengths = (np.load(held, allow_pickle=False) for _ in range(3))
-            votes = _votes((ranks, offsets, lengths), groups.component, groups.size, groups.varied)
+        for entry in entries():
+            votes = _votes(entry, groups, company)
             used[votes[votes >= 0]] = True
             of_row[at : at + votes.size] = votes
             at += votes.size
@@ -155,8 +167,11 @@ class _Pairs:
     def add(self, ranks: Any, offsets: Any) -> None:
         buffer = np.empty(ranks.size + 1, np.int64)
         n = _anchors.neighbours(ranks, offsets, self._support, buffer)
-        self._held.append(buffer[:n].copy())
-        self._size += n
+        self.put(buffer[:n])
+
+    def put(self, keys: Any) -> None:
+        self._held.append(keys.copy())
+        self._size += keys.size
         if self._size > _CHUNK:
             self._spill()
 
@@ -206,10 +221,20 @@ def _components(counted: Iterable[tuple[Any, Any]], support: Any) -> Any:
     return connected_components(graph, directed=False)[1].astype(np.int32)
 
 
-def _votes(entry: tuple[Any, Any, Any], component: Any, size: Any, varied: Any) -> Any:
+def _votes(entry: Entry, groups: Groups, company: Company) -> Any:
     ranks, offsets, lengths = entry
     out = np.empty(lengths.size, np.int32)
-    _anchors.vote(ranks, offsets, lengths, component, size, varied, out)
+    _anchors.vote(
+        ranks,
+        offsets,
+        lengths,
+        groups.component,
+        groups.size,
+        groups.varied,
+        company.alike,
+        company.parent,
+        out,
+    )
     return out
 
 
@@ -276,6 +301,30 @@ class Groups:
     size: Any
     varied: Any
 
+    def together(self, entries: Iterable[Entry], folder: Path | None = None) -> Together:
+        """Which components stand together, in exchanges told by the ranks of their anchors."""
+        rows = np.zeros(self.size.size, np.int64)
+        pairs = _Pairs(None, folder)
+        for ranks, offsets, _ in entries:
+            room = 2 * ranks.size + 1
+            while True:
+                buffer, known = np.empty(room, np.int64), rows.copy()
+                n = _anchors.together(ranks, offsets, self.component, self.varied, known, buffer)
+                if n >= 0:
+                    break
+                room *= 2
+            rows = known
+            pairs.put(buffer[:n])
+        keys, count = zip(*pairs.counted(), strict=True)
+        return Together(rows, np.concatenate(keys), np.concatenate(count))
+
+    def alone(self, entries: Iterable[Entry], parent: Any) -> Any:
+        """Int64 by component: in how many exchanges it stands with little else. ``parent``: see ``Together.parents``."""
+        rows = np.zeros(self.size.size, np.int64)
+        for ranks, offsets, lengths in entries:
+            _anchors.alone(ranks, offsets, lengths, self.component, self.varied, parent, rows)
+        return rows
+
 
 def counted(batches: Iterable[Batch]) -> tuple[Any, Any, Any]:
     """All anchors of one part: distinct uint64, exchanges each stands in (int32), and the bits of their bodies (uint64)."""
@@ -289,8 +338,8 @@ class Lookup:
         self.ranking = ranking
         self._slots, self._ranks = _index(ranking.anchors)
 
-    def ranks(self, batches: Iterable[Batch]) -> Iterator[tuple[Any, Any, Any]]:
-        """By batch: flat ranks (int32), their offsets (int64), and how many anchors each exchange has (int32)."""
+    def ranks(self, batches: Iterable[Batch]) -> Iterator[Entry]:
+        """What is known of each batch."""
         for anchors, offsets, _ in batches:
             out, out_offsets = np.empty(anchors.size + 1, np.int32), np.empty(offsets.size, np.int64)
             end = _anchors.look_up(self._slots, self._ranks, anchors, offsets, out, out_offsets)
@@ -304,10 +353,18 @@ class Lookup:
         found = list(pairs.counted())
         return np.concatenate([keys for keys, _ in found]), np.concatenate([counts for _, counts in found])
 
-    def votes(self, batches: Iterable[Batch], groups: Groups) -> Iterator[Any]:
+    def together(self, batches: Iterable[Batch], groups: Groups) -> Together:
+        """Which components stand together in a part."""
+        return groups.together(self.ranks(batches))
+
+    def alone(self, batches: Iterable[Batch], groups: Groups, parent: Any) -> Any:
+        """Int64 by component: in how many exchanges of a part it stands with little else."""
+        return groups.alone(self.ranks(batches), parent)
+
+    def votes(self, batches: Iterable[Batch], groups: Groups, company: Company) -> Iterator[Any]:
         """By batch: the component of each exchange (int32), -1 for none."""
         for entry in self.ranks(batches):
-            yield _votes(entry, groups.component, groups.size, groups.varied)
+            yield _votes(entry, groups, company)
 
 
 def grouped(ranking: Ranking, counted: Iterable[tuple[Any, Any]]) -> Groups:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from spiritsafe.campaigns import streams, templates
 from spiritsafe.campaigns._distinct import distinct
+from spiritsafe.campaigns.company import Company
 from spiritsafe.campaigns.projections import Projections
 from spiritsafe.campaigns.stored import roles
 from spiritsafe.engine import quoted
@@ -54,10 +55,31 @@ def pairs(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     yield from _numbers(PAIRS, *_lookup(item["ranking"]).pairs(_anchors(item)))
 
 
+def together(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    """Which components stand together in a part's exchanges and in how many, each pair once; as ``-1 - one`` its own."""
+    found = _lookup(item["ranking"]).together(_anchors(item), _groups(item["groups"]))
+    own = np.flatnonzero(found.rows)
+    yield from _numbers(
+        PAIRS, np.concatenate([-1 - own, found.keys]), np.concatenate([found.rows[own], found.count])
+    )
+
+
+def alone(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    """In how many exchanges of a part components stand with little else, those that do."""
+    (parent,) = _arrays(item["parents"], 1)
+    rows = _lookup(item["ranking"]).alone(_anchors(item), _groups(item["groups"]), parent)
+    some = np.flatnonzero(rows)
+    yield from _numbers(PAIRS, some, rows[some])
+
+
 def columns(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """Write account, time, prompt, component and roles of each exchange; yield the components that occur."""
     found = (
-        list(_lookup(item["ranking"]).votes(_anchors(item), _groups(item["groups"])))
+        list(
+            _lookup(item["ranking"]).votes(
+                _anchors(item), _groups(item["groups"]), Company(*_arrays(item["company"], 2))
+            )
+        )
         if item["groups"]
         else []
     )
