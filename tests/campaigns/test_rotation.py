@@ -84,3 +84,48 @@ def test_accounts_that_send_when_they_like_are_dealt_to_by_nobody(make_log: Call
         log = make_log(who, time=np.sort(rng.random(who.size) * 24 * HOUR).astype(np.int64))
         found += (rotation.dealt(log, np.arange(who.size))[1] >= 0.5).tolist()
     assert np.mean(found) <= 0.05
+
+
+def test_who_shares_an_address_alone_must_take_turns_as_those_do_who_hold_a_card(
+    make_log: Callable[..., Log], make_layer: Callable[..., Layer]
+):
+    dealt, beside, each = 300, 40, 4
+    everybody = dealt + beside
+    cards = {
+        "payment": make_layer("payment", [(p, f"card {p % 20}") for p in range(0, dealt, 2)], everybody),
+        "network": make_layer("network", [(p, "address") for p in range(everybody)], everybody),
+    }
+    lost, came, came_before = [], [], []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        who = np.concatenate(
+            [np.tile(rng.permutation(dealt), each), np.repeat(dealt + np.arange(beside), each)]
+        )
+        time = np.concatenate([np.sort(rng.random(dealt * each)), rng.random(beside * each)])
+        order = np.argsort(time, kind="stable")
+        log = make_log(who[order], time=(time[order] * 24 * HOUR).astype(np.int64))
+        before = rotation.dealt(log, np.arange(who.size))[1] >= 0.5
+        after = rotation.dealt(log, np.arange(who.size), cards)[1] >= 0.5
+        assert not (after & ~before).any(), "nobody comes by it"
+        assert np.array_equal(after[:dealt:2], before[:dealt:2]), "who holds a card is as before"
+        lost.append((before & ~after)[1:dealt:2].mean())
+        came.append(after[dealt:].mean())
+        came_before.append(before[dealt:].mean())
+    assert np.mean(lost) <= 0.03
+    assert np.mean(came) < np.mean(came_before) / 2
+    assert np.mean(came_before) > 0.02, "otherwise this shows nothing"
+
+
+def test_few_who_hold_cards_show_too_little_to_take_anybody_out(
+    make_log: Callable[..., Log], make_layer: Callable[..., Layer]
+):
+    log, seen = pool(make_log, np.random.default_rng(0), in_turn=True)
+    before = rotation.dealt(log, seen.rows)[1]
+    for holders, same in (
+        (40, True),
+        (50, False),
+    ):  # of 41 the last is above two of a hundred, of 51 it is not
+        cards = {
+            "payment": make_layer("payment", [(p, f"card {p % 10}") for p in range(holders)], before.size)
+        }
+        assert np.array_equal(rotation.dealt(log, seen.rows, cards)[1], before) is same

@@ -24,19 +24,29 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
 
 _SURE = 0.9
+_UNLIKE = 0.02
 _NO_ROLE = float(np.log(0.1))
 """Log-likelihood ratio of playing no role that is recognised: by account, since a wording is an account's."""
 
 
-def dealt(log: Log, rows: Any) -> tuple[Any, Any]:
+def dealt(log: Log, rows: Any, layers: Mapping[str, Layer] | None = None) -> tuple[Any, Any]:
     """Parties (int64, sorted) of ``rows`` and how probable it is that one hand deals to each, by its turns and its load.
 
-    ``rows``: all that tied parties sent, so that neither text nor role nor what ties them tells who is beside them.
+    ``rows``: all that tied parties sent, so that neither text nor role nor what ties them tells who is beside them. But an
+    address is shared by many: who holds no member's card or device must take turns as members do who hold one (a conformal
+    p-value of its turns among theirs above ``_UNLIKE``, so that at most as many members are lost).
     """
     parties, label = dense(log.row_party[rows])
     shown = turns(log, rows)
     count = np.bincount(label).astype(float)
-    return parties, expit(_NO_ROLE + shown + members.by_load(count, expit(shown)))
+    probability = expit(_NO_ROLE + shown + members.by_load(count, expit(shown)))
+    if layers is not None:
+        likely = probability >= 0.5  # noqa: PLR2004 - more likely than not
+        bound = members.tied(layers, parties, to=likely, rare=True)
+        theirs = np.sort(shown[bound & likely])
+        rank = (1 + np.searchsorted(theirs, shown, side="right")) / (1 + theirs.size)
+        probability = np.where(~bound & (rank <= _UNLIKE), np.minimum(probability, _UNLIKE), probability)
+    return parties, probability
 
 
 def turns(log: Log, rows: Any) -> Any:

@@ -367,7 +367,7 @@ def _members(
     whole, key = verdict.candidate.kind == "infrastructure", (id(verdict), by_role)
     found = read.get(key) if read is not None else None
     if found is None and verdict.candidate.kind == "swept":
-        found = rotation.dealt(log, rows)
+        found = rotation.dealt(log, rows, layers)
     elif found is None:
         # Of a home's exchanges some parties' are all that they sent and others' are one text's: that is no order to read.
         turns = None if whole or read is None else rotation.turns(log, rows)
