@@ -8,84 +8,62 @@ import numpy as np
 import pytest
 
 from spiritsafe.campaigns import _anchors
-from spiritsafe.campaigns.company import Company, Together
+from spiritsafe.campaigns.company import LEAST_TOGETHER, Company, Wholes, added
 
 SIZE = 8
 
 
-def together(rows: dict[int, int], pairs: dict[tuple[int, int], int]) -> Together:
-    """``pairs`` both ways."""
+def wholes(rows: dict[int, int], pairs: dict[tuple[int, int], int]) -> list[list[int]]:
+    """What the first components are parts of. ``pairs`` both ways."""
     count = np.zeros(SIZE, np.int64)
     count[list(rows)] = list(rows.values())
     both = pairs | {(other, one): many for (one, other), many in pairs.items()}
     keys = np.array([one * SIZE + other for one, other in both], np.int64)
-    return Together(count, keys, np.array(list(both.values()), np.int64))
+    found = Wholes.among(count, [(keys, np.array(list(both.values()), np.int64))])
+    return [found.of[a:b].tolist() for a, b in zip(found.start[:-1], found.start[1:], strict=True)][
+        : len(rows)
+    ]
 
 
-def alike(found: Together, alone: dict[int, int]) -> list[float]:
-    rows = np.zeros(SIZE, np.int64)
-    rows[list(alone)] = list(alone.values())
-    return Company.of(found, found.parents(), rows).alike.tolist()
+def test_what_stands_in_nearly_all_of_its_exchanges_is_its_whole():
+    assert wholes({0: 100, 1: 50, 2: 50}, {(0, 1): 45, (0, 2): 44}) == [[], [0], []]
+
+
+def test_a_component_may_be_a_part_of_several_and_two_of_each_other():
+    assert wholes({0: 500, 1: 900, 2: 100}, {(2, 0): 100, (2, 1): 95}) == [[], [], [0, 1]]
+    assert wholes({0: 100, 1: 100}, {(0, 1): 95}) == [[1], [0]]
+
+
+def test_few_exchanges_do_not_tell_what_a_component_is_a_part_of():
+    assert wholes({0: 500, 1: 23}, {(0, 1): 23}) == [[], []]
+    assert wholes({0: 500, 1: 24}, {(0, 1): LEAST_TOGETHER}) == [[], [0]]
+    assert wholes({0: 500, 1: 24}, {(0, 1): LEAST_TOGETHER - 1}) == [[], []], (
+        "so that none fewer need be told"
+    )
 
 
 def test_how_alike_company_is_follows_simpsons_index():
-    # Component 0: a third of its exchanges bare, a third with 1, and each of the last with text of its own.
-    found = together({0: 30, 1: 40}, {(0, 1): 10})
-    assert alike(found, {0: 10})[:2] == pytest.approx([2 / 9, 1 / 16])
-    assert found.parents().tolist() == [-1] * SIZE
+    nothing = Wholes.among(np.zeros(3, np.int64), [])
+    # Component 0: half bare, a quarter with one other and with another; component 1: always the same; 2: hardly seen.
+    keys = np.array([0 << 32, 0 << 32 | 5, 0 << 32 | 6, 1 << 32 | 7, 2 << 32], np.int64)
+    seen, squares = added([(keys, np.array([50, 25, 25, 40, 23]))], 3)
+    assert seen.tolist() == [100, 40, 23]
+    assert Company.of(nothing, seen, squares).alike.tolist() == pytest.approx([0.375, 1, 1])
+    squares[2] = 1
+    assert Company.of(nothing, seen, squares).alike[2] == 1, "too few to tell"
+    assert Company.of(nothing, np.zeros(3, np.int64), np.zeros(3, np.int64)).alike.tolist() == [1, 1, 1]
 
 
-def test_what_stands_in_nearly_all_of_its_exchanges_is_its_parent_and_no_company():
-    found = together({0: 100, 1: 50, 2: 50}, {(0, 1): 45, (0, 2): 44})
-    assert found.parents()[:3].tolist() == [-1, 0, -1]
-    assert alike(found, {})[:3] == pytest.approx([0.44**2, 0, 0.88**2])
-
-
-def test_of_two_that_always_stand_together_the_one_in_more_exchanges_is_the_parent():
-    assert together({3: 96, 4: 100}, {(3, 4): 95}).parents()[3:5].tolist() == [4, -1]
-    even = together({3: 100, 4: 100}, {(3, 4): 95})
-    assert even.parents()[3:5].tolist() == [-1, 3], "the first where they are even"
-
-
-def test_the_parent_is_the_smallest_of_several_so_that_all_are_reached():
-    found = together(
-        {0: 1000, 1: 200, 2: 100, 3: 100},
-        {(2, 1): 99, (2, 0): 99, (1, 0): 199, (3, 1): 95, (3, 0): 95, (2, 3): 40},
-    )
-    assert found.parents()[:4].tolist() == [-1, 0, 1, 1]
-    # Two parts of one text are company to each other, and none to what they are parts of.
-    assert alike(found, {})[:4] == pytest.approx([0, 0, 0.16, 0.16])
-
-
-def test_the_order_in_which_counts_come_changes_no_bit():
+def test_the_order_in_which_counts_come_changes_nothing():
     rng = np.random.default_rng(0)
-    size = 40
-    rows = rng.integers(500, 1000, size)
-    one, other = np.triu_indices(size, 1)
-    some = rng.permutation(one.size)[:500]
-    many = np.where(
-        rng.random(500) < 0.05, np.minimum(rows[one[some]], rows[other[some]]), rng.integers(1, 400, 500)
-    )
-    keys = np.concatenate([one[some] * size + other[some], other[some] * size + one[some]])
-    count = np.concatenate([many, many])
-    alone = rng.integers(0, 100, size)
-    whole = Together(rows, keys, count)
-    told = Company.of(whole, whole.parents(), alone)
-    assert (told.parent >= 0).sum() > 5
+    keys = np.unique(rng.integers(0, 5, 300) << 32 | rng.integers(0, 1000, 300))
+    count = rng.integers(1, 400, keys.size)
+    whole = added([(keys, count)], 5)
     for _ in range(20):
         order = rng.permutation(keys.size)
-        mixed = Together(rows, keys[order], count[order])
-        made = Company.of(mixed, mixed.parents(), alone)
-        assert np.array_equal(made.alike.view(np.uint32), told.alike.view(np.uint32))
-        assert np.array_equal(made.parent, told.parent)
-
-
-def test_nothing_has_no_company():
-    none = np.zeros(0, np.int64)
-    found = Together(np.zeros(3, np.int64), none, none)
-    made = Company.of(found, found.parents(), np.zeros(3, np.int64))
-    assert made.alike.tolist() == [0, 0, 0]
-    assert made.parent.tolist() == [-1, -1, -1]
+        parts = np.split(order, np.sort(rng.integers(0, keys.size, 2)))
+        made = added([(keys[part], count[part]) for part in parts], 5)
+        assert np.array_equal(made, whole)
 
 
 def exchanges(entries: list[list[int]]) -> tuple[Any, Any]:
@@ -102,19 +80,23 @@ def stand_together(entries: list[list[int]], varied: list[int], room: int = 64) 
     return n, rows.tolist(), sorted(divmod(int(key), len(varied)) for key in pairs[: max(n, 0)])
 
 
-def stand_alone(entries: list[list[int]], lengths: list[int], parent: list[int]) -> list[int]:
+def stand_around(entries: list[list[int]], lengths: list[int], parts: dict[int, list[int]], many: int) -> Any:
+    """By exchange that counts: its components, each with the number of the kind of company that it has there."""
     flat, offsets = exchanges(entries)
-    rows, many = np.zeros(len(parent), np.int64), len(parent)
-    _anchors.alone(
+    lists = [parts.get(one, []) for one in range(many)]
+    start = np.concatenate([[0], np.cumsum([len(one) for one in lists])])
+    keys = np.empty(flat.size // 2 + 1, np.int64)
+    n = _anchors.around(
         flat,
         offsets,
         np.array(lengths, np.int32),
         np.arange(many, dtype=np.int32),
         np.full(many, 2, np.int8),
-        np.array(parent, np.int32),
-        rows,
+        start,
+        np.array([whole for one in lists for whole in one], np.int32),
+        keys,
     )
-    return rows.tolist()
+    return [(int(key) >> 32, int(key) & 0xFFFFFFFF) for key in keys[:n]]
 
 
 def test_pairs_are_told_both_ways_of_what_stands_there_by_two_anchors():
@@ -130,7 +112,23 @@ def test_where_there_is_no_room_for_all_pairs_that_is_said():
     assert (n, rows, len(set(pairs))) == (18, [3, 3, 3], 6)
 
 
-def test_a_component_stands_alone_with_little_else_or_with_its_own_parts_and_wholes():
-    entries = [[0, 0], [0, 0], [0, 0, 1, 1], [0, 0, 1, 1, 2, 2], [1, 1, 0, 0, 3, 3]]
-    # 1 is a part of 0 and 2 of 1; the second exchange has more anchors that nothing else has than its own.
-    assert stand_alone(entries, [4, 5, 4, 6, 6], [-1, 0, 1, -1]) == [3, 2, 1, 0]
+def test_what_is_around_a_component_is_the_set_of_the_others():
+    told = stand_around([[0, 0, 1, 1, 2, 2], [2, 2, 0, 0, 1, 1], [0, 0, 1, 1], [0, 0]], [6, 7, 4, 4], {}, 3)
+    by_row = [sorted(told[:3]), sorted(told[3:6]), sorted(told[6:8]), told[8:]]
+    assert by_row[0] == by_row[1], "in whatever order"
+    assert len({kind for one, kind in told if one == 0}) == 3
+    assert by_row[3] == [(0, 0)], "alone"
+
+
+def test_exchanges_that_are_mostly_text_of_their_own_say_nothing():
+    assert stand_around([[0, 0, 1, 1], [0, 0, 1, 1]], [9, 8], {}, 2) == stand_around(
+        [[0, 0, 1, 1]], [8], {}, 2
+    )
+
+
+def test_parts_and_wholes_are_no_company():
+    told = stand_around([[0, 0, 1, 1, 2, 2], [0, 0, 2, 2], [2, 2, 0, 0]], [6, 4, 4], {1: [0]}, 3)
+    kinds = [[kind for one, kind in told if one == which] for which in range(3)]
+    assert len(set(kinds[0])) == 1, "with its part or without"
+    assert kinds[0] == kinds[1] * 3
+    assert len(set(kinds[2])) == 2

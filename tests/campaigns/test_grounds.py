@@ -236,9 +236,10 @@ def test_camouflaged_loads_are_overruled_by_ties_of_the_lightest_or_a_steady_who
 @pytest.mark.parametrize(
     ("load", "tie", "holds"),
     [
-        (UNNAMED, "shared_device", True),
-        (UNNAMED - 0.1, "shared_device", False),
-        (UNNAMED, "shared_network", False),  # a class in its school, each with a subject of its own
+        (UNNAMED, "shared_payment", True),
+        (UNNAMED - 0.1, "shared_payment", False),
+        (UNNAMED, "shared_device", False),  # a class in its laboratory, each with a subject of its own
+        (UNNAMED, "shared_network", False),
     ],
 )
 def test_own_topics_are_overruled_where_even_loads_show_that_no_crowd_is_around_tied_accounts(

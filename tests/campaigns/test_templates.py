@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from spiritsafe import schema
 from spiritsafe.campaigns import _anchors
-from spiritsafe.campaigns.company import Company, Together
+from spiritsafe.campaigns.company import Company, Wholes
+from spiritsafe.campaigns.company import added as sums
 from spiritsafe.campaigns.templates import (
     LEAST,
     Counter,
@@ -230,6 +231,60 @@ def test_an_instruction_around_questions_that_many_ask_in_other_numbers_is_one_t
         assert not np.isin(others, mine).any(), "who asks them bare is told by the question"
 
 
+def noise(rng: np.random.Generator, size: int) -> str:
+    syllables = ("ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo")
+    return " ".join("".join(rng.choice(syllables, 3)) for _ in range(size))
+
+
+#: Instructions that a campaign may hide behind phrases that others use, and such phrases.
+HIDDEN = noise(np.random.default_rng([1, 1]), 34)
+POPULAR = [noise(np.random.default_rng([1, 2, i]), 18) for i in range(5)]
+
+
+@pytest.mark.parametrize("size", [60, 10], ids=["long items", "short items"])
+@pytest.mark.parametrize(
+    "phrases",
+    [(0, 0, 0, 0, None), (0, 1), (0, 1, 2, 3, 4), (0, 1, None, None), (0, 0, 0, 1, 1, None)],
+    ids=["mostly one", "two", "five", "two, or none", "two uneven, or none"],
+)
+@pytest.mark.parametrize("bare", [True, False], ids=["phrases alone", "phrases around text"])
+def test_phrases_that_others_use_neither_split_an_instruction_nor_join_it_to_their_users(
+    phrases: tuple[int | None, ...], size: int, bare: bool
+):
+    rng = np.random.default_rng(0)
+
+    def led(which: int | None, rest: str) -> str:
+        return rest if which is None else f"{POPULAR[which]} {rest}"
+
+    hidden = [led(phrases[i % len(phrases)], f"{HIDDEN} {noise(rng, size)}") for i in range(300)]
+    users = [led(i % 5, noise(rng, 6 if bare else 60)) for i in range(2000)]
+    mine, others = np.split(found([batch([*hidden, *users])]).of_row, [300])
+    most = np.bincount(mine[mine >= 0]).argmax()
+    assert (mine == most).mean() >= 0.95, "as many as have more anchors of it than of a phrase"
+    assert not (others == most).any()
+
+
+@pytest.mark.parametrize("size", [60, 10], ids=["long items", "short items"])
+def test_an_instruction_between_two_popular_texts_stays_one_template(size: int):
+    rng = np.random.default_rng(0)
+    mine = [f"{POPULAR[0]} {HIDDEN} {noise(rng, size)} {POPULAR[1]}" for _ in range(300)]
+    others = [f"{POPULAR[i % 2]} {noise(rng, 60)}" for i in range(2000)]
+    rows = found([batch([*mine, *others])]).of_row
+    assert np.unique(rows[:300]).size == 1
+    assert not np.isin(rows[300:], rows[:1]).any()
+
+
+def test_an_app_that_uses_a_text_often_is_not_joined_to_those_whose_instruction_it_is():
+    rng = np.random.default_rng(0)
+    app = [
+        f"{noise(np.random.default_rng(9), 20)} {POPULAR[0] if i % 10 < 7 else ''} {noise(rng, 12)}"
+        for i in range(500)
+    ]
+    others = [f"{POPULAR[0]} {noise(rng, 60)}" for _ in range(1000)]
+    rows = found([batch([*app, *others])]).of_row
+    assert not np.isin(rows[:500], np.unique(rows[500:])).any()
+
+
 def test_an_instruction_in_variants_is_one_template():
     # Variants stand in the instruction alone, around which any item may be: they are its parts, not its items.
     tails = [question(20 + i, np.random.default_rng(0)) for i in range(3)]
@@ -411,12 +466,11 @@ def test_parts_that_are_added_up_give_the_templates_of_the_whole():
 
     groups = grouped(ranking, [added([lookup.pairs(each([one])) for one in parts])])
     told = [lookup.together(each([one]), groups) for one in parts]
-    near = Together(
-        np.sum([one.rows for one in told], axis=0), *added([(one.keys, one.count) for one in told])
+    wholes = Wholes.among(
+        np.sum([rows for rows, _ in told], axis=0), [added([p for _, part in told for p in part])]
     )
-    parent = near.parents()
-    alone = np.sum([lookup.alone(each([one]), groups, parent) for one in parts], axis=0)
-    company = Company.of(near, parent, alone)
+    around = [pair for one in parts for pair in lookup.around(each([one]), groups, wholes)]
+    company = Company.of(wholes, *sums([added(around)], groups.size.size))
     votes = np.concatenate([vote for one in parts for vote in lookup.votes(each([one]), groups, company)])
     number, made = chosen(votes, ranking, groups)
     assert same(Templates(number[votes], made.key, made.anchors), found([whole]))

@@ -232,23 +232,29 @@ def together(ranks, offsets, component, varied, rows, pairs):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def _related(a, b, parent):  # type: ignore[no-untyped-def]
-    """Whether one of two components is a part of the other, or of a part of it."""
-    one, other = a, b
-    while one >= 0 and one != b:
-        one = parent[one]
-    while other >= 0 and other != a:
-        other = parent[other]
-    return one == b or other == a
+def _among(one, start, wholes, other):  # type: ignore[no-untyped-def]
+    """Whether ``one`` is a part of the ``other``: ``wholes[start[one]:start[one + 1]]`` are those that it is a part of."""
+    for i in range(start[one], start[one + 1]):  # noqa: SIM110 - numba compiles no generator
+        if wholes[i] == other:
+            return True
+    return False
 
 
 @njit(cache=True, nogil=True)
-def alone(ranks, offsets, lengths, component, varied, parent, rows):  # type: ignore[no-untyped-def]
-    """Add to ``rows`` (int64 by component) in how many each stands with little else.
+def _related(a, b, start, wholes):  # type: ignore[no-untyped-def]
+    """Whether one of two components is a part of the other."""
+    return _among(a, start, wholes, b) or _among(b, start, wholes, a)
 
-    Half of the row's anchors or more are its, its parts' (``parent`` int32 by component, -1 for none) and those of what it is a
-    part of; and no other fully varied component stands there.
+
+@njit(cache=True, nogil=True)
+def around(ranks, offsets, lengths, component, varied, start, wholes, keys):  # type: ignore[no-untyped-def]
+    """Write for each fully varied component of a row what stands there beside it; return how many keys.
+
+    A key (int64) is the component << 32 | a hash of the set of the others but for its parts and wholes. Rows of which these
+    components hold less than half of the anchors are left out: what is around them there is text of its own. ``keys``: room
+    for half as many as there are ``ranks``.
     """
+    n = 0
     mine, times = np.empty(_FEW, np.int32), np.empty(_FEW, np.int64)
     for row in range(offsets.size - 1):
         lo, hi = offsets[row], offsets[row + 1]
@@ -261,20 +267,24 @@ def alone(ranks, offsets, lengths, component, varied, parent, rows):  # type: ig
         if 2 * held < lengths[row]:
             continue
         for k in range(kept):
-            by_itself = True
+            others = np.uint64(0)
             for j in range(kept):
-                by_itself = by_itself and _related(mine[k], mine[j], parent)
-            rows[mine[k]] += by_itself
+                if j != k and not _related(mine[k], mine[j], start, wholes):
+                    one = np.uint64(mine[j] + 1) * _MIX
+                    others += (one ^ (one >> np.uint64(29))) * _MIX
+            keys[n] = np.int64(mine[k]) << 32 | np.int64(others >> _HALF)
+            n += 1
+    return n
 
 
 @njit(cache=True, nogil=True)
-def vote(ranks, offsets, lengths, component, size, varied, alike, parent, out):  # type: ignore[no-untyped-def]
+def vote(ranks, offsets, lengths, component, size, varied, alike, start, wholes, out):  # type: ignore[no-untyped-def]
     """For each row the component with most of its anchors (ties: the larger one), or -1.
 
     A row joins only with two anchors, or with all it has: one shared five-word phrase is a coincidence. The more
     ``varied`` components (int8: 0, 1, 2), that stand in different prompts, go first: a prompt that comes back whole, or
-    an item in other words, is no template. Of fully varied ones that are no parts of each other (``parent`` int32) those go
-    first whose company is ``alike`` (float32) half as often as another's, or less: see ``company.Company``.
+    an item in other words, is no template. Of fully varied ones that are no parts of each other (``start``, ``wholes``: see
+    ``_among``) those go first whose company is ``alike`` (float32) half as often as another's, or less.
     """
     mine, times = np.empty(_FEW, np.int32), np.empty(_FEW, np.int64)
     for row in range(offsets.size - 1):
@@ -297,8 +307,7 @@ def vote(ranks, offsets, lengths, component, size, varied, alike, parent, out): 
                             varied[d] == 2
                             and times[j] >= 2
                             and 2 * alike[d] <= alike[c]
-                            and alike[c] > 0
-                            and not _related(c, d, parent)
+                            and not _related(c, d, start, wholes)
                         )
                 if not beaten and (n > best_n or (n == best_n and best >= 0 and size[c] > size[best])):
                     best, best_n = c, n

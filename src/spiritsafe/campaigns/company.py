@@ -2,82 +2,70 @@
 
 What an instruction stands around differs from exchange to exchange. An item of which there are variants (the same question in
 other numbers) comes bare, or in the frames of a few. Where both stand in one prompt the instruction is the template, or
-a campaign would fall apart by its items (ADR 26). The measure is Simpson's index (1949): how often two exchanges of a component
-have the same around it.
+a campaign would fall apart by its items (ADR 26).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _PART = 0.9
 """Share of a component's exchanges that another one stands in, too, from which it is a part of that one."""
+_SEEN = 24
+"""Exchanges that tell what a component is a part of, and what is around it, at least."""
+LEAST_TOGETHER = -(-9 * _SEEN // 10)
+"""Exchanges that a part and its whole stand in together at least: fewer need not be told."""
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
-    """In how many exchanges components stand: ``rows`` int64 by component, each alone; ``count`` int64 of two together.
+class Wholes:
+    """What each component is a part of: ``of[start[one]:start[one + 1]]`` (int32), as the variants of a frame are of it."""
 
-    ``keys`` int64: ``one * rows.size + other`` of these two, both ways, each once.
-    """
+    start: Any
+    of: Any
 
-    rows: Any
-    keys: Any
-    count: Any
-
-    @property
-    def ends(self) -> tuple[Any, Any]:
-        """Both components of each pair."""
-        one, other = np.divmod(self.keys, max(1, self.rows.size))
-        return one, other
-
-    def parents(self) -> Any:
-        """Int32 by component: the smallest of those that stand in nearly all of its exchanges, or -1.
-
-        Fixed text so stands around its own variants. Of two that always stand together the one in more exchanges is the
-        parent, so that parents lead upwards, never in a ring.
-        """
-        one, other = self.ends
-        inside = self.count >= _PART * self.rows[one]
-        inside &= (self.rows[other] > self.rows[one]) | ((self.rows[other] == self.rows[one]) & (other < one))
-        part, whole = one[inside], other[inside]
-        order = np.lexsort((whole, -self.rows[whole]))
-        parent = np.full(self.rows.size, -1, np.int32)
-        parent[part[order]] = whole[order]
-        return parent
+    @classmethod
+    def among(cls, rows: Any, pairs: Iterable[tuple[Any, Any]]) -> Wholes:
+        """From the exchanges of each component (``rows`` int64) and of two together, see ``_anchors.together``; in any order."""
+        found = [np.zeros((2, 0), np.int64)]
+        for keys, count in pairs:  # kept are few: a batch at a time
+            one, other = np.divmod(keys, max(1, rows.size))
+            found.append(np.stack([one, other])[:, (rows[one] >= _SEEN) & (count >= _PART * rows[one])])
+        one, other = np.concatenate(found, axis=1)
+        order = np.lexsort((other, one))
+        return cls(np.searchsorted(one[order], np.arange(rows.size + 1)), other[order].astype(np.int32))
 
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """By component.
+    """By component ``alike`` (float32): how often two of its exchanges have the same others around it (Simpson 1949).
 
-    ``alike`` float32: how often two of its exchanges have the same around it, be it another component or little at all;
-    ``parent`` int32: see ``Together.parents``. What is a part of the other is no company.
+    Parts and wholes are no others, and exchanges that are mostly text of their own do not count. 1 where too few are left.
     """
 
     alike: Any
-    parent: Any
+    wholes: Wholes
 
     @classmethod
-    def of(cls, found: Together, parent: Any, alone: Any) -> Company:
-        """``alone`` int64 by component: in how many exchanges it stands with little else (``_anchors.alone``)."""
-        order = np.argsort(
-            found.keys
-        )  # so that sums are the same, in whatever order parts of a log told theirs
-        one, other = (end[order] for end in found.ends)
-        apart = ~(_leads(one, other, parent) | _leads(other, one, parent))
-        share = found.count[order][apart] / found.rows[one[apart]]
-        alike = np.bincount(one[apart], share * share, found.rows.size)
-        return cls((alike + (alone / np.maximum(1, found.rows)) ** 2).astype(np.float32), parent)
+    def of(cls, wholes: Wholes, seen: Any, squares: Any) -> Company:
+        """``seen`` int64: exchanges that count; ``squares`` int64: sum of the squares of how many have the same around it."""
+        alike = squares / np.maximum(1.0, seen.astype(float)) ** 2
+        return cls(np.where(seen < _SEEN, 1.0, alike).astype(np.float32), wholes)
 
 
-def _leads(start: Any, to: Any, parent: Any) -> Any:
-    """Boolean: whether parents lead from ``start`` to ``to`` (aligned)."""
-    found, at = np.zeros(start.size, bool), start
-    while (at >= 0).any():
-        at = np.where(at >= 0, parent[at], -1)
-        found |= at == to
-    return found
+def added(counted: Iterable[tuple[Any, Any]], components: int) -> tuple[Any, Any]:
+    """``seen`` and ``squares`` of ``Company.of``, from the keys of ``_anchors.around`` and their counts, each key once.
+
+    Whole numbers, so that they are the same in whatever order parts of a log tell theirs.
+    """
+    seen, squares = np.zeros((2, components), np.int64)
+    for keys, count in counted:
+        np.add.at(seen, keys >> 32, count)
+        np.add.at(squares, keys >> 32, count * count)
+    return seen, squares

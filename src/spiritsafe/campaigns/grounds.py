@@ -113,8 +113,8 @@ def carried_unnamed(
     against clones and clocks alike, or turns and a steady stream come together: clocks that tick by themselves fall at random
     beside each other. Nothing may speak against one hand: a campaign inside a crowd gives strong tests of order, but the
     whole is not the campaign. Uneven loads and own topics can be put on, though: they are overruled where cards or devices
-    tie the accounts, and one hand shows ``through`` to the lightest third of them, the stream as a whole is steady, or loads are
-    even (a crowd is lighter than a campaign). A
+    tie the accounts and either one hand shows ``through`` to the lightest third of them or the stream as a whole is steady;
+    own topics also where cards tie accounts of even loads (a crowd around them would be lighter; a class has no cards). A
     candidate found ``by_items`` must work through its pool of items, or there is no pool; each item so many times counts only
     where it is dealt, since those who do one benchmark do that, too. Where all that accounts send is dealt, a stream more
     regular than chance stands for the pool: what customers ask through a relay comes at random, whoever deals it on. One found
@@ -133,7 +133,8 @@ def carried_unnamed(
         and (bool(chosen or names - _CROWDS) or names >= {"taken_in_turn", "even_arrivals"})
         and (
             all(test.log_e > -UNNAMED for test in decisive(tests) if test.name in MARGINAL)
-            or (bool(chosen or names & TIES) and (through or _steady(strong) or "even_load" in names))
+            or (bool(chosen or names & TIES) and (through or _steady(strong)))
+            or ("even_load" in names and ("payment" in chosen or "shared_payment" in names))
         )
         and (
             not by_items

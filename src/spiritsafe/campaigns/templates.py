@@ -9,6 +9,7 @@ a long item (ADR 3).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -21,14 +22,16 @@ from spiritsafe.campaigns import _anchors
 from spiritsafe.campaigns._ahead import ahead
 from spiritsafe.campaigns._distinct import distinct, first
 from spiritsafe.campaigns._passes import pieces
-from spiritsafe.campaigns.company import Company, Together
+from spiritsafe.campaigns.company import Company, Wholes, added
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 Batch = tuple[Any, Any, Any]
 """Flat anchors (uint64), row offsets (int64) and whole-prompt hashes (uint64) of one batch."""
+Counts = Iterator[tuple[Any, Any]]
+"""Keys and in how many exchanges they occur (int64), a batch at a time, each key once."""
 Entry = tuple[Any, Any, Any]
 """Flat ranks of frequent anchors (int32), row offsets (int64), and how many anchors each exchange has (int32), of one batch."""
 
@@ -85,7 +88,7 @@ def templates(
     """Find the templates of a log.
 
     ``batches()`` yields the anchor column of ``rows`` exchanges in row order, and may be called twice. ``out`` int32 (rows,):
-    room for ``of_row``; ``folder``: for a file of what is read twice.
+    room for ``of_row``; ``folder``: for files of what is read again.
     """
     of_row = np.empty(rows, np.int32) if out is None else out
     found = _frequent(ahead(batches()), counter, least)
@@ -93,13 +96,13 @@ def templates(
     if not ranking.anchors.size:
         of_row[:] = -1
         return Templates(of_row, np.zeros(0, np.uint64), [])
-    pairs = _Pairs(ranking.support, folder)
+    pairs = _Counts(folder)
     with TemporaryFile(dir=folder) as held:
         count = 0
         for entry in Lookup(ranking).ranks(ahead(batches())):
             for one in entry:
                 np.save(held, one, allow_pickle=False)
-            pairs.add(*entry[:2])
+            pairs.add(_neighbours(*entry[:2], ranking.support))
             count += 1
         groups = grouped(ranking, pairs.counted())
         del pairs
@@ -110,9 +113,8 @@ def templates(
                 ranks, offsets, lengths = (np.load(held, allow_pickle=False) for _ in range(3))
                 yield ranks, offsets, lengths
 
-        near = groups.together(entries(), folder)
-        parent = near.parents()
-        company = Company.of(near, parent, groups.alone(entries(), parent))
+        wholes = Wholes.among(*groups.together(entries(), folder))
+        company = Company.of(wholes, *added(groups.around(entries(), wholes, folder), groups.size.size))
         at, used = 0, np.zeros(groups.size.size, bool)
         for entry in entries():
             votes = _votes(entry, groups, company)
@@ -154,29 +156,24 @@ def _index(ranked: Any) -> tuple[Any, Any]:
     return keys, ranks
 
 
-class _Pairs:
-    """Counts neighbour pairs in bounded memory: full buffers are counted and go to files, a file a bucket of pairs."""
+class _Counts:
+    """Counts keys (int64) in bounded memory: full buffers are counted and go to files, a file a range of keys."""
 
-    def __init__(self, support: Any, folder: Path | None = None) -> None:
-        self._support, self._folder = support, folder
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
         self._files: list[Any] = []
         self._held: list[Any] = []
         self._bounds: Any = None
         self._size = self._spilt = 0
 
-    def add(self, ranks: Any, offsets: Any) -> None:
-        buffer = np.empty(ranks.size + 1, np.int64)
-        n = _anchors.neighbours(ranks, offsets, self._support, buffer)
-        self.put(buffer[:n])
-
-    def put(self, keys: Any) -> None:
+    def add(self, keys: Any) -> None:
         self._held.append(keys.copy())
         self._size += keys.size
         if self._size > _CHUNK:
             self._spill()
 
-    def counted(self) -> Iterator[tuple[Any, Any]]:
-        """All pairs and their counts (int64), each pair once: sorted, or a sorted bucket at a time where they are many."""
+    def counted(self) -> Counts:
+        """All keys and their counts (int64), each key once: sorted, or a sorted bucket at a time where they are many."""
         if not self._files:
             yield self._count()
             return
@@ -221,6 +218,11 @@ def _components(counted: Iterable[tuple[Any, Any]], support: Any) -> Any:
     return connected_components(graph, directed=False)[1].astype(np.int32)
 
 
+def _neighbours(ranks: Any, offsets: Any, support: Any) -> Any:
+    pairs = np.empty(ranks.size + 1, np.int64)
+    return pairs[: _anchors.neighbours(ranks, offsets, support, pairs)]
+
+
 def _votes(entry: Entry, groups: Groups, company: Company) -> Any:
     ranks, offsets, lengths = entry
     out = np.empty(lengths.size, np.int32)
@@ -232,7 +234,8 @@ def _votes(entry: Entry, groups: Groups, company: Company) -> Any:
         groups.size,
         groups.varied,
         company.alike,
-        company.parent,
+        company.wholes.start,
+        company.wholes.of,
         out,
     )
     return out
@@ -301,10 +304,10 @@ class Groups:
     size: Any
     varied: Any
 
-    def together(self, entries: Iterable[Entry], folder: Path | None = None) -> Together:
-        """Which components stand together, in exchanges told by the ranks of their anchors."""
+    def together(self, entries: Iterable[Entry], folder: Path | None = None) -> tuple[Any, Counts]:
+        """In how many exchanges each component stands (int64), and which two together in how many."""
         rows = np.zeros(self.size.size, np.int64)
-        pairs = _Pairs(None, folder)
+        counts = _Counts(folder)
         for ranks, offsets, _ in entries:
             room = 2 * ranks.size + 1
             while True:
@@ -314,16 +317,19 @@ class Groups:
                     break
                 room *= 2
             rows = known
-            pairs.put(buffer[:n])
-        keys, count = zip(*pairs.counted(), strict=True)
-        return Together(rows, np.concatenate(keys), np.concatenate(count))
+            counts.add(buffer[:n])
+        return rows, counts.counted()
 
-    def alone(self, entries: Iterable[Entry], parent: Any) -> Any:
-        """Int64 by component: in how many exchanges it stands with little else. ``parent``: see ``Together.parents``."""
-        rows = np.zeros(self.size.size, np.int64)
+    def around(self, entries: Iterable[Entry], wholes: Wholes, folder: Path | None = None) -> Counts:
+        """What stands around each component, in how many exchanges."""
+        counts = _Counts(folder)
         for ranks, offsets, lengths in entries:
-            _anchors.alone(ranks, offsets, lengths, self.component, self.varied, parent, rows)
-        return rows
+            keys = np.empty(ranks.size // 2 + 1, np.int64)
+            n = _anchors.around(
+                ranks, offsets, lengths, self.component, self.varied, wholes.start, wholes.of, keys
+            )
+            counts.add(keys[:n])
+        return counts.counted()
 
 
 def counted(batches: Iterable[Batch]) -> tuple[Any, Any, Any]:
@@ -347,19 +353,19 @@ class Lookup:
 
     def pairs(self, batches: Iterable[Batch]) -> tuple[Any, Any]:
         """Neighbour pairs of a part: ``first * anchors + second`` (int64), and in how many exchanges (int64)."""
-        pairs = _Pairs(self.ranking.support)
+        pairs = _Counts()
         for ranks, offsets, _ in self.ranks(batches):
-            pairs.add(ranks, offsets)
+            pairs.add(_neighbours(ranks, offsets, self.ranking.support))
         found = list(pairs.counted())
         return np.concatenate([keys for keys, _ in found]), np.concatenate([counts for _, counts in found])
 
-    def together(self, batches: Iterable[Batch], groups: Groups) -> Together:
-        """Which components stand together in a part."""
+    def together(self, batches: Iterable[Batch], groups: Groups) -> tuple[Any, Counts]:
+        """In how many exchanges of a part each component stands, and which two together."""
         return groups.together(self.ranks(batches))
 
-    def alone(self, batches: Iterable[Batch], groups: Groups, parent: Any) -> Any:
-        """Int64 by component: in how many exchanges of a part it stands with little else."""
-        return groups.alone(self.ranks(batches), parent)
+    def around(self, batches: Iterable[Batch], groups: Groups, wholes: Wholes) -> Counts:
+        """What stands around each component in a part."""
+        return groups.around(self.ranks(batches), wholes)
 
     def votes(self, batches: Iterable[Batch], groups: Groups, company: Company) -> Iterator[Any]:
         """By batch: the component of each exchange (int32), -1 for none."""

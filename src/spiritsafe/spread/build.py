@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from spiritsafe.campaigns import streams, templates
-from spiritsafe.campaigns.company import Company, Together
+from spiritsafe.campaigns.company import LEAST_TOGETHER, Company, Wholes
 from spiritsafe.campaigns.stored import Columns, assembled, doubled, own, roles
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.spread import steps
@@ -66,9 +66,7 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
         "groups": groups and steps.keep(shared / "groups", groups.component, groups.size, groups.varied),
     }
     if groups:
-        there = [item | held for item in items]
-        around = _company(spark, shared, there, groups.size.size)
-        held["company"] = steps.keep(shared / "company", around.alike, around.parent)
+        held |= _company(spark, shared, [item | held for item in items], groups.size.size)
     spark.spread("used", [item | held for item in items], steps.columns, steps.USED)
     used = spark.table("SELECT DISTINCT component FROM used").column(0).to_numpy()
     if ranking and groups:
@@ -156,36 +154,36 @@ def _grouped(
     spark.spread("pairs", [item | {"ranking": held} for item in items], steps.pairs, steps.PAIRS)
     # A Jaccard index of one half of two anchors that stand in LEAST exchanges or more needs so many common ones.
     least = -(-2 * templates.LEAST // 3)
-    groups = templates.grouped(ranking, _summed(spark, "pairs", least))
+    groups = templates.grouped(ranking, _summed(spark, "pairs", least=least))
     progress("finding templates", 2, 4)
     return ranking, groups
 
 
-def _company(spark: Spark, shared: Path, items: list[dict[str, Any]], components: int) -> Company:
-    """What stands around each component."""
+def _company(spark: Spark, shared: Path, items: list[dict[str, Any]], components: int) -> dict[str, str]:
+    """What stands around each component, and what it is a part of, as the executors find it."""
     spark.spread("together", items, steps.together, steps.PAIRS)
     rows = np.zeros(components, np.int64)
-    keys, count = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for pair, many in _summed(spark, "together"):
-        own = pair < 0
-        rows[-1 - pair[own]] = many[own]
-        keys.append(pair[~own])
-        count.append(many[~own])
-    found = Together(rows, np.concatenate(keys), np.concatenate(count))
-    parent = found.parents()
-    kept = steps.keep(shared / "parents", parent)
-    spark.spread("alone", [item | {"parents": kept} for item in items], steps.alone, steps.PAIRS)
-    alone = np.zeros(components, np.int64)
-    for component, many in _summed(spark, "alone"):
-        alone[component] = many
-    return Company.of(found, parent, alone)
+    for alone, many in _summed(spark, "together", "pair < 0"):
+        rows[-1 - alone] = many
+    wholes = Wholes.among(rows, _summed(spark, "together", "pair >= 0", LEAST_TOGETHER))
+    kept = {"wholes": steps.keep(shared / "wholes", wholes.start, wholes.of)}
+    spark.spread("around", [item | kept for item in items], steps.around, steps.PAIRS)
+    seen, squares = np.zeros((2, components), np.int64)
+    for component, many, square in _streamed(
+        spark,
+        "SELECT shiftright(pair, 32) AS component, CAST(sum(many) AS BIGINT), CAST(sum(many * many) AS BIGINT) FROM "
+        "(SELECT pair, CAST(sum(support) AS BIGINT) AS many FROM around GROUP BY pair) GROUP BY shiftright(pair, 32)",
+    ):
+        seen[component], squares[component] = many, square
+    return kept | {"company": steps.keep(shared / "company", Company.of(wholes, seen, squares).alike)}
 
 
-def _summed(spark: Spark, view: str, least: int = 0) -> Iterator[tuple[Any, ...]]:
+def _summed(spark: Spark, view: str, which: str = "true", least: int = 1) -> Iterator[tuple[Any, ...]]:
     """Pairs of a view, each once with its sum, of those that reach ``least``."""
     return _streamed(
         spark,
-        f"SELECT pair, CAST(sum(support) AS BIGINT) AS support FROM {view} GROUP BY pair HAVING sum(support) >= {least}",
+        f"SELECT pair, CAST(sum(support) AS BIGINT) AS support FROM {view} WHERE {which} "
+        f"GROUP BY pair HAVING sum(support) >= {least}",
     )
 
 

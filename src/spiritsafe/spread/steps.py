@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from spiritsafe.campaigns import streams, templates
 from spiritsafe.campaigns._distinct import distinct
-from spiritsafe.campaigns.company import Company
+from spiritsafe.campaigns.company import Company, Wholes
 from spiritsafe.campaigns.projections import Projections
 from spiritsafe.campaigns.stored import roles
 from spiritsafe.engine import quoted
@@ -57,29 +57,24 @@ def pairs(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
 
 def together(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """Which components stand together in a part's exchanges and in how many, each pair once; as ``-1 - one`` its own."""
-    found = _lookup(item["ranking"]).together(_anchors(item), _groups(item["groups"]))
-    own = np.flatnonzero(found.rows)
-    yield from _numbers(
-        PAIRS, np.concatenate([-1 - own, found.keys]), np.concatenate([found.rows[own], found.count])
-    )
+    rows, pairs = _lookup(item["ranking"]).together(_anchors(item), _groups(item["groups"]))
+    own = np.flatnonzero(rows)
+    yield from _numbers(PAIRS, -1 - own, rows[own])
+    for keys, count in pairs:
+        yield from _numbers(PAIRS, keys, count)
 
 
-def alone(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
-    """In how many exchanges of a part components stand with little else, those that do."""
-    (parent,) = _arrays(item["parents"], 1)
-    rows = _lookup(item["ranking"]).alone(_anchors(item), _groups(item["groups"]), parent)
-    some = np.flatnonzero(rows)
-    yield from _numbers(PAIRS, some, rows[some])
+def around(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    """What stands around each component in a part's exchanges, in how many."""
+    wholes = Wholes(*_arrays(item["wholes"], 2))
+    for keys, count in _lookup(item["ranking"]).around(_anchors(item), _groups(item["groups"]), wholes):
+        yield from _numbers(PAIRS, keys, count)
 
 
 def columns(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """Write account, time, prompt, component and roles of each exchange; yield the components that occur."""
     found = (
-        list(
-            _lookup(item["ranking"]).votes(
-                _anchors(item), _groups(item["groups"]), Company(*_arrays(item["company"], 2))
-            )
-        )
+        list(_lookup(item["ranking"]).votes(_anchors(item), _groups(item["groups"]), _company(item)))
         if item["groups"]
         else []
     )
@@ -159,6 +154,10 @@ def _lookup(path: str) -> templates.Lookup:
 @lru_cache(maxsize=1)
 def _groups(path: str) -> templates.Groups:
     return templates.Groups(*_arrays(path, 3))
+
+
+def _company(item: dict[str, Any]) -> Company:
+    return Company(*_arrays(item["company"], 1), Wholes(*_arrays(item["wholes"], 2)))
 
 
 @lru_cache(maxsize=1)
