@@ -109,16 +109,16 @@ def test_pairs_are_counted_in_files_as_they_are_in_memory(monkeypatch: pytest.Mo
     found: list[dict[int, int]] = []
     for chunk in (1 << 20, 100):
         monkeypatch.setattr(templates, "_CHUNK", chunk)
-        pairs = templates._Pairs(support, tmp_path)
+        pairs = templates._Counts(tmp_path)
         for ranks in batches:
-            pairs.add(ranks, ends)
+            pairs.add(templates._neighbours(ranks, ends, support))
         told = list(pairs.counted())
         found.append(
             {k: c for keys, counts in told for k, c in zip(keys.tolist(), counts.tolist(), strict=True)}
         )
         assert sum(keys.size for keys, _ in told) == len(found[-1]), "each pair once"
     assert found[0] == found[1]
-    assert [a.size for a, _ in templates._Pairs(support).counted()] == [0]
+    assert [a.size for a, _ in templates._Counts().counted()] == [0]
 
 
 def test_projections_of_files_are_those_of_one_array(tmp_path: Path):

@@ -157,7 +157,8 @@ def _groups(path: str) -> templates.Groups:
 
 
 def _company(item: dict[str, Any]) -> Company:
-    return Company(*_arrays(item["company"], 1), Wholes(*_arrays(item["wholes"], 2)))
+    (alike,) = _arrays(item["company"], 1)
+    return Company(alike, Wholes(*_arrays(item["wholes"], 2)))
 
 
 @lru_cache(maxsize=1)
