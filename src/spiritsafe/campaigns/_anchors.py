@@ -181,7 +181,12 @@ def neighbours(ranks, offsets, support, pairs):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _tally(ranks, lo, hi, component, mine, times):  # type: ignore[no-untyped-def]
-    """Write which components the anchors lo … hi of a row are of, and how many each has; return how many components."""
+    """Write which components the anchors lo … hi of a row are of, and how many each has.
+
+    Returns how many components, and ``mine`` and ``times``, which are larger ones where a row had no room in them.
+    """
+    if hi - lo > mine.size:
+        mine, times = np.empty(hi - lo, np.int32), np.empty(hi - lo, np.int64)
     kinds = 0
     for i in range(lo, hi):
         c = component[ranks[i]]
@@ -192,7 +197,7 @@ def _tally(ranks, lo, hi, component, mine, times):  # type: ignore[no-untyped-de
             mine[k], times[k] = c, 0
             kinds += 1
         times[k] += 1
-    return kinds
+    return kinds, mine, times
 
 
 @njit(cache=True, nogil=True)
@@ -216,10 +221,8 @@ def together(ranks, offsets, component, varied, rows, pairs):  # type: ignore[no
     total = np.int64(rows.size)
     mine, times = np.empty(_FEW, np.int32), np.empty(_FEW, np.int64)
     for row in range(offsets.size - 1):
-        lo, hi = offsets[row], offsets[row + 1]
-        if hi - lo > mine.size:
-            mine, times = np.empty(hi - lo, np.int32), np.empty(hi - lo, np.int64)
-        kept = _kept(_tally(ranks, lo, hi, component, mine, times), varied, mine, times)
+        kinds, mine, times = _tally(ranks, offsets[row], offsets[row + 1], component, mine, times)
+        kept = _kept(kinds, varied, mine, times)
         if kept * kept > pairs.size - n:
             return -1
         for k in range(kept):
@@ -257,10 +260,8 @@ def around(ranks, offsets, lengths, component, varied, start, wholes, keys):  # 
     n = 0
     mine, times = np.empty(_FEW, np.int32), np.empty(_FEW, np.int64)
     for row in range(offsets.size - 1):
-        lo, hi = offsets[row], offsets[row + 1]
-        if hi - lo > mine.size:
-            mine, times = np.empty(hi - lo, np.int32), np.empty(hi - lo, np.int64)
-        kept = _kept(_tally(ranks, lo, hi, component, mine, times), varied, mine, times)
+        kinds, mine, times = _tally(ranks, offsets[row], offsets[row + 1], component, mine, times)
+        kept = _kept(kinds, varied, mine, times)
         held = 0
         for k in range(kept):
             held += times[k]
@@ -289,10 +290,7 @@ def vote(ranks, offsets, lengths, component, size, varied, alike, start, wholes,
     mine, times = np.empty(_FEW, np.int32), np.empty(_FEW, np.int64)
     for row in range(offsets.size - 1):
         out[row] = -1
-        lo, hi = offsets[row], offsets[row + 1]
-        if hi - lo > mine.size:
-            mine, times = np.empty(hi - lo, np.int32), np.empty(hi - lo, np.int64)
-        kinds = _tally(ranks, lo, hi, component, mine, times)
+        kinds, mine, times = _tally(ranks, offsets[row], offsets[row + 1], component, mine, times)
         for least in (2, 1, 0):
             best, best_n = -1, 0
             for k in range(kinds):

@@ -66,15 +66,19 @@ def together(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
 
 def around(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """What stands around each component in a part's exchanges, in how many."""
-    wholes = Wholes(*_arrays(item["wholes"], 2))
-    for keys, count in _lookup(item["ranking"]).around(_anchors(item), _groups(item["groups"]), wholes):
+    found = _lookup(item["ranking"]).around(_anchors(item), _groups(item["groups"]), _wholes(item["wholes"]))
+    for keys, count in found:
         yield from _numbers(PAIRS, keys, count)
 
 
 def columns(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """Write account, time, prompt, component and roles of each exchange; yield the components that occur."""
     found = (
-        list(_lookup(item["ranking"]).votes(_anchors(item), _groups(item["groups"]), _company(item)))
+        list(
+            _lookup(item["ranking"]).votes(
+                _anchors(item), _groups(item["groups"]), _company(item["company"], item["wholes"])
+            )
+        )
         if item["groups"]
         else []
     )
@@ -156,9 +160,15 @@ def _groups(path: str) -> templates.Groups:
     return templates.Groups(*_arrays(path, 3))
 
 
-def _company(item: dict[str, Any]) -> Company:
-    (alike,) = _arrays(item["company"], 1)
-    return Company(alike, Wholes(*_arrays(item["wholes"], 2)))
+@lru_cache(maxsize=1)
+def _wholes(path: str) -> Wholes:
+    return Wholes(*_arrays(path, 2))
+
+
+@lru_cache(maxsize=1)
+def _company(path: str, wholes: str) -> Company:
+    (alike,) = _arrays(path, 1)
+    return Company(alike, _wholes(wholes))
 
 
 @lru_cache(maxsize=1)
