@@ -292,7 +292,7 @@ def test_layers_that_chose_the_candidate_are_told_and_do_not_count(make_log: Mak
     tied = evidence.tests(log, seen(log), layers, points, Margins(), tied=True, alike=False)
     assert [(t.name, t.log_e, t.value) for t in free] == [(t.name, t.log_e, t.value) for t in tied]
     silenced = [a.name for a, b in zip(free, tied, strict=True) if a.weight > 0 and b.weight == 0]
-    assert silenced == ["shared_payment", "shared_device", "shared_network"]
+    assert silenced == ["spaced_apart", "shared_payment", "shared_device", "shared_network"]
     assert all("chose the candidate" in t.note for t in tied if t.name in silenced)
 
 

@@ -37,7 +37,7 @@ def cases(*names: str, log_e: float = 30.0) -> list[Test]:
 def test_every_test_is_of_one_known_sort():
     # A new test must be put somewhere before it can accuse anybody.
     assert set(evidence.GROUPS) == {
-        *("even_load", "taken_in_turn", "even_arrivals"),
+        *("even_load", "taken_in_turn", "even_arrivals", "spaced_apart"),
         *("exchangeable_topics", "swept_items", "regular_multiplicity"),
         *traces.GROUPS,
     }
@@ -195,6 +195,10 @@ def test_without_a_role_each_kind_needs_twenty_bits_however_low_the_bar():
         (("redeemed_by_another", "shared_payment"), True),  # work that passes between accounts on one card
         (("taken_in_turn", "exchangeable_topics"), False),  # clones on a clock
         (("even_arrivals", "taken_in_turn"), True),  # clocks fall at random beside each other
+        (("spaced_apart", "taken_in_turn"), True),
+        (("spaced_apart", "even_arrivals"), False),  # one kind, and a vendor's queue gives both
+        (("spaced_apart", "even_load"), False),
+        (("spaced_apart", "shared_device"), True),
         (("taken_in_turn", "turned_together", "stepped_parameters"), False),  # clocks only
         (("even_arrivals", "turned_together", "stepped_parameters"), False),
         (("swept_items", "stepped_parameters"), False),  # one kind, the content
@@ -261,6 +265,32 @@ def test_ties_that_chose_the_accounts_overrule_beside_a_steady_stream(
         case("shared_payment", 500.0, weight=0.0),
     ]
     assert grounds.stands(found, bar=BAR, named=False, kind="swept", through=False) is holds
+
+
+@pytest.mark.parametrize(
+    ("names", "topics", "against", "holds"),
+    [
+        (("spaced_apart", "taken_in_turn"), 0.1, "even_load", True),
+        (("spaced_apart", "taken_in_turn"), 0.0, "even_load", False),  # a vendor's customers have their own
+        (("spaced_apart", "taken_in_turn"), -10 * UNNAMED, "even_load", False),
+        (("even_arrivals", "taken_in_turn"), 0.1, "even_load", False),  # a set of clocks, and unequal ones
+        (("spaced_apart", "even_arrivals"), 0.1, "even_load", False),  # one kind
+    ],
+)
+@pytest.mark.parametrize(("kind", "may"), [("template", True), ("items", False)])
+def test_uneven_loads_are_overruled_where_the_lightest_keep_apart_and_all_have_one_mix(
+    names: tuple[str, ...], topics: float, against: str, holds: bool, kind: str, may: bool
+):
+    found = [*cases(*names), case("exchangeable_topics", topics), case(against, -10 * UNNAMED)]
+    assert grounds.stands(found, bar=BAR, named=False, kind=kind, through=False) is (holds and may)
+    weak = [replace(one, log_e=UNNAMED - 0.1) if one.name == "spaced_apart" else one for one in found]
+    assert not grounds.stands(weak, bar=BAR, named=False, kind=kind, through=False)
+
+
+def test_with_a_role_one_queue_is_one_kind():
+    queue = cases("spaced_apart", "even_arrivals")
+    assert not carried(queue, log_e=BAR)
+    assert carried([*queue, case("taken_in_turn")], log_e=BAR)
 
 
 @pytest.mark.parametrize(("crowd", "goes"), [(0, True), (120, False)])

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spiritsafe.campaigns import rotation
+from spiritsafe.campaigns import rotation, spacing
+from spiritsafe.campaigns.log import HOUR
 from spiritsafe.campaigns.members import membership
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     MakeLayer = Callable[..., Layer]
 
 SEEDS = 100
+MINUTE = HOUR // 60
 
 
 def planted(
@@ -338,3 +340,45 @@ def test_turns_speak_against_nobody_where_hardly_anybody_takes_any(make_log: Mak
     rows = np.arange(who.size)
     with_turns = membership(log, rows, layers=layers, turns=rotation.turns(log, rows))[1]
     assert np.array_equal(with_turns, membership(log, rows, layers=layers)[1])
+
+
+@pytest.mark.parametrize("gap", [20, 48])
+@pytest.mark.parametrize("uses", [1, 2, 3])
+@pytest.mark.parametrize("crowd", [10, 40])
+def test_light_members_of_an_uneven_queue_stay_where_they_keep_out_of_the_way(
+    make_log: MakeLog, uses: int, crowd: int, gap: int
+):
+    """Sixty accounts of very unequal loads share one paced stream; bystanders use the text a few times, when they like."""
+    without, told, beside = [], [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        time = np.sort((np.arange(1_800) + rng.random(1_800)) * gap * MINUTE // 60)
+        weight = rng.lognormal(0, 1.5, 60)
+        who = rng.choice(60, time.size, p=weight / weight.sum())
+        who = np.concatenate([who, np.repeat(60 + np.arange(crowd), uses)])
+        time = np.concatenate([time, rng.uniform(0, time[-1], crowd * uses)]).astype(np.int64)
+        order = np.argsort(time, kind="stable")
+        log = make_log(who[order], time=time[order], template=np.zeros(who.size, np.int32))
+        rows = np.arange(who.size)
+        parties, blind = membership(log, rows)
+        shown = membership(log, rows, apart=spacing.apart(log, rows))[1]
+        member = parties < 60
+        without.append((blind[member] >= 0.5).mean())
+        told.append((shown[member] >= 0.5).mean())
+        beside.append((shown[~member] >= 0.5).mean() - (blind[~member] >= 0.5).mean())
+    assert np.mean(told) >= np.mean(without)
+    assert uses > 1 or np.mean(told) >= np.mean(without) + 0.03
+    assert np.mean(beside) <= 0.01, "hardly more of those beside than without"
+
+
+def test_who_sent_once_has_no_rhythm_and_a_little_is_chance(make_log: MakeLog):
+    who = np.repeat(np.arange(40), 10)
+    who = np.concatenate([who, [40], [41, 41]])
+    log = make_log(who, template=np.zeros(who.size, np.int32))
+    rows = np.arange(who.size)
+    blind = membership(log, rows)[1]
+    for shown in (0.0, 2.0, 4.0, -4.0):
+        told = membership(log, rows, apart=np.full(42, shown))[1]
+        assert told[40] == blind[40]
+        assert (told[41] > blind[41]) == (shown > 2)
+        assert (told[41] < blind[41]) == (shown < 0)

@@ -121,3 +121,40 @@ def shared_values(values, population, size, bets):  # type: ignore[no-untyped-de
             seen[v] = True
             known += left[v]
     return total
+
+
+@njit(cache=True, nogil=True)
+def keep_apart(first, slot, part, known, reach, bets, learn):  # type: ignore[no-untyped-def]
+    """Log e-values (parties, bets) that parties keep out of each other's way: each against itself moved on within its slots.
+
+    Exchanges stand party by party: those of party k from ``first[k]`` on. ``slot``, ``part`` int64 (n,): when. ``known`` float64
+    (slots, parts): what stands there already; each party is added once it was bet on, where ``learn`` says so. Two are near by
+    a triangle of ``reach`` parts to each side. Where the phase of party k within the slots is independent of what is known, each
+    of its moves (the same in all slots, round and round) is equally likely, so that the bet exp(-b * near) over its mean is
+    fair given all before it, for each b of ``bets``.
+    """
+    parts = known.shape[1]
+    won = np.zeros((first.size - 1, bets.size))
+    near = np.zeros(parts)
+    for k in range(first.size - 1):
+        begin, end = first[k], first[k + 1]
+        if end > begin:
+            near[:] = 0.0
+            for i in range(begin, end):
+                row = known[slot[i]]
+                at = part[i]
+                for move in range(parts - at):
+                    near[move] += row[at + move]
+                for move in range(parts - at, parts):
+                    near[move] += row[at + move - parts]
+            least = near.min()
+            for b in range(bets.size):
+                mean = 0.0
+                for move in range(parts):
+                    mean += np.exp(-bets[b] * (near[move] - least))
+                won[k, b] = -bets[b] * (near[0] - least) - np.log(mean / parts)
+        if learn:
+            for i in range(begin, end):
+                for off in range(1 - reach, reach):
+                    known[slot[i], (part[i] + off) % parts] += 1.0 - abs(off) / reach
+    return won

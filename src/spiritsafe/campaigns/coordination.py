@@ -16,6 +16,7 @@ from scipy.special import gammaln
 
 from spiritsafe.campaigns import _martingales
 from spiritsafe.campaigns._distinct import dense, distinct, kinds
+from spiritsafe.campaigns.log import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,8 @@ _LIMITS = (2.0, 1.3, 1.1)
 _CLOSE = 0.05
 """Share of a party's mean gap below which an exchange follows another one."""
 _PARTS_OF_A_TURN = (0.25, 0.5, 0.8)
+_REACHES, _REPULSIONS = (1, 3, 6, 12), (0.1, 0.3, 1.0, 3.0)
+"""Parts of a slot within which two exchanges are near, and how strongly that is bet against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +215,68 @@ def _late_turn(labels: Any, tested: Any, *, thinned: bool = False) -> float:
 
 def _slack(part: float) -> float:
     return float(1.2 * np.expm1(-_CLOSE) / np.expm1(-part))
+
+
+def spaced_apart(labels: Any, slots: Any, parts: Any, others: Any, tested: Any = None) -> float:
+    """Log e-value that parties keep out of each other's way, as the requests of one queue do.
+
+    ``labels`` int (n,): the party of each exchange, 0, 1, …; ``slots`` int (n,): its slot, a row of ``others``; ``parts`` int
+    (n,): where within the slot, a column; ``others`` float (slots, parts): exchanges of everybody else; ``tested`` bool by
+    party, None for all. Null: the phase of each party within its slots is uniform given what all others do. So it is for
+    customers of any rhythm, bursts and clocks, unless somebody arranges them; where many clocks strike round minutes they meet,
+    which lowers the value. Each party in turn, the busiest first, is compared with itself moved on by each number of parts. A
+    server that does one thing at a time keeps everybody apart: what the parties keep off strangers is taken off.
+    """
+    mine = slice(None) if tested is None else np.flatnonzero(tested[: int(labels.max(initial=-1)) + 1])
+    own = _mixed(_apart(labels, slots, parts)[:, mine].sum(axis=1))
+    return (
+        own - max(0.0, _mixed(_apart(labels, slots, parts, others)[:, mine].sum(axis=1))) if own > 0 else own
+    )
+
+
+def keeps_apart(labels: Any, slots: Any, parts: Any) -> Any:
+    """Float by party 0, 1, …: log-likelihood ratio of keeping out of the others' way, against any phase; no e-value.
+
+    Arguments as in ``spaced_apart``. By the bet that all of them together win most with.
+    """
+    found = _apart(labels, slots, parts)
+    return found[np.argmax(found.sum(axis=1))]
+
+
+def _apart(labels: Any, slots: Any, parts: Any, others: Any = None) -> Any:
+    """Float (bets, parties): ``_martingales.keep_apart`` for all reaches and bets: off each other, or off ``others``."""
+    count = np.bincount(labels)
+    order = np.argsort(-count, kind="stable")
+    rank = np.empty(order.size, np.int64)
+    rank[order] = np.arange(order.size)
+    sorting = np.argsort(rank[labels], kind="stable")
+    first = np.concatenate([[0], np.cumsum(count[order])])
+    slot, part = slots[sorting].astype(np.int64), parts[sorting].astype(np.int64)
+    bets = np.array(_REPULSIONS)
+    found = np.zeros((len(_REACHES) * bets.size, order.size))
+    for n, reach in enumerate(_REACHES):
+        known = np.zeros((int(slot.max()) + 1, PARTS)) if others is None else _blurred(others, reach)
+        won = _martingales.keep_apart(first, slot, part, known, reach, bets, others is None)
+        found[n * bets.size : (n + 1) * bets.size, order] = won.T
+    return found
+
+
+def _blurred(counts: Any, reach: int) -> Any:
+    """``counts`` (slots, parts) seen through a triangle of ``reach`` parts to each side, round and round."""
+    blurred = np.zeros(np.shape(counts))
+    for off in range(1 - reach, reach):
+        blurred += (1.0 - abs(off) / reach) * np.roll(counts, off, axis=1)
+    return blurred
+
+
+def runs(labels: Any) -> bool:
+    """Whether exchanges follow one of the same party more often than in a random order (three standard deviations).
+
+    ``labels`` int (n,): the party of each exchange, in time order.
+    """
+    count = np.bincount(labels).astype(float)
+    expected = float((count * (count - 1)).sum() / max(1, labels.size))
+    return float((np.diff(labels) == 0).sum()) > expected + 3 * np.sqrt(expected) + 3
 
 
 def swept(items: Any) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns import coordination as co
-from spiritsafe.campaigns import multiplicity, traces
+from spiritsafe.campaigns import multiplicity, spacing, traces
 from spiritsafe.campaigns._distinct import dense, distinct, kinds
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.log import HOUR, SLOT, STRONG
@@ -27,6 +27,7 @@ GROUPS = {
     "even_load": "load",
     "taken_in_turn": "load",
     "even_arrivals": "timing",
+    "spaced_apart": "timing",
     "exchangeable_topics": "content",
     "swept_items": "content",
     "regular_multiplicity": "content",
@@ -52,12 +53,16 @@ class Margins:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A candidate split for testing. ``parties`` int64: those seen in the screening slots, the units of every test."""
+    """A candidate split for testing. ``parties`` int64: those seen in the screening slots, the units of every test.
+
+    ``whole``: all of the candidate's exchanges where this view is of some of its parties.
+    """
 
     rows: Any
     screen: Any
     test: Any
     parties: Any
+    whole: Any = None
 
 
 def view(log: Log, candidate: Candidate) -> View:
@@ -97,10 +102,13 @@ def tests(
 ) -> list[Test]:
     """All coordination tests that the log's columns and the candidate's size allow.
 
-    ``tied``: shared infrastructure chose the candidate, so those layers are told but do not count. ``alike``: near
-    projections chose its exchanges, so that their mix of topics does not count.
+    ``tied``: shared infrastructure chose the candidate, so those layers are told but do not count, nor does how accounts are
+    spaced: what holds them together may have one queue. ``alike``: near projections chose its exchanges, so that their mix of
+    topics does not count.
     """
     found = [*work(log, seen, projections, margins), *traces.tests(log, seen.parties, seen.test)]
+    apart = spacing.spaced(log, seen, layers)
+    found.append(_silenced(apart) if tied else apart)
     for test in ties(seen, layers):
         chosen = tied and test.name.removeprefix("shared_") in STRONG
         found.append(_silenced(test) if chosen else test)

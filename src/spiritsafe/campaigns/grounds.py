@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 #: Tests against customers who differ by a margin: valid as far as the margin is.
 MARGINAL = frozenset({"even_load", "exchangeable_topics"})
-#: Tests of order: clocks that tick by themselves, or software that updates and steps by itself, give it too.
-ORDERLY = frozenset({"taken_in_turn", "even_arrivals", "turned_together", "stepped_parameters"})
+#: Tests of order: clocks, software that updates and steps, or a server or vendor that does one thing at a time give it too.
+ORDERLY = frozenset(
+    {"taken_in_turn", "even_arrivals", "spaced_apart", "turned_together", "stepped_parameters"}
+)
 #: Tests of how work is shared out.
 WORK = MARGINAL | ORDERLY | {"swept_items", "regular_multiplicity"}
 #: Work that passes from one account to another.
@@ -110,16 +112,18 @@ def carried_unnamed(
 
     The work must be shared out in an order (turns, timing, sweeps: a class of students with one task has even loads and one mix
     of topics, and its laboratory's devices) or pass from one account to another that is tied or alike, and one kind must hold
-    against clones and clocks alike, or turns and a steady stream come together: clocks that tick by themselves fall at random
-    beside each other. Nothing may speak against one hand: a campaign inside a crowd gives strong tests of order, but the
-    whole is not the campaign. Uneven loads and own topics can be put on, though: they are overruled where cards or devices
-    tie the accounts and either one hand shows ``through`` to the lightest third of them or the stream as a whole is steady;
-    own topics also where cards tie accounts of even loads (a crowd around them would be lighter; a class has no cards). A
-    candidate found ``by_items`` must work through its pool of items, or there is no pool; each item so many times counts only
-    where it is dealt, since those who do one benchmark do that, too. Where all that accounts send is dealt, a stream more
-    regular than chance stands for the pool: what customers ask through a relay comes at random, whoever deals it on. One found
-    ``by_ties`` has them as one of its kinds. ``in_turn``: one hand must deal the work to the parties, since they were chosen
-    whatever they send.
+    against clones and clocks alike, or turns and a steady stream, or one whose accounts keep apart, come together: clocks that
+    tick by themselves fall at random beside each other. Nothing may speak against one hand: a campaign inside a crowd gives
+    strong tests of order, but the whole is not the campaign. Uneven loads and own topics can be put on, though: they are
+    overruled where cards or devices tie the accounts and either one hand shows ``through`` to the lightest third of them or
+    the stream as a whole is steady; own topics also where cards tie accounts of even loads (a crowd around them would be
+    lighter; a class has no cards), and uneven loads where the lightest accounts keep out of the way of all and all draw from
+    one mix of topics (a vendor's customers have a queue in common, too, but topics of their own). A candidate found
+    ``by_items`` must work through its pool of items, or there is no pool; each item so many times counts only where it is
+    dealt, since those who do one benchmark do that, too. Where all that accounts send is dealt, a stream more regular than
+    chance stands for the pool: what customers ask through a relay comes at random, whoever deals it on. One found ``by_ties``
+    has them as one of its kinds. ``in_turn``: one hand must deal the work to the parties, since they were chosen whatever
+    they send.
     """
     least = max(log_e, UNNAMED)
     strong = _strong(tests, least)
@@ -127,14 +131,20 @@ def carried_unnamed(
     if not any(test.name == "taken_in_turn" and test.log_e > 0 for test in tests):
         names -= {_PRODUCT}  # loads alone: what a crowd of clones has, however large
     chosen = chose(tests, least) if by_ties else set[str]()
+    against = {test.name for test in decisive(tests) if test.name in MARGINAL and test.log_e <= -UNNAMED}
+    one_mix = any(test.name == "exchangeable_topics" and test.log_e > 0 for test in tests)
     return (
         len({kind(test) for test in strong} | chosen) > 1
         and bool(names & (WORK - MARGINAL | {_PRODUCT}) or (names & PASSED and names & (TIES | MARGINAL)))
-        and (bool(chosen or names - _CROWDS) or names >= {"taken_in_turn", "even_arrivals"})
         and (
-            all(test.log_e > -UNNAMED for test in decisive(tests) if test.name in MARGINAL)
+            bool(chosen or names - _CROWDS)
+            or ("taken_in_turn" in names and bool(names & {"even_arrivals", "spaced_apart"}))
+        )
+        and (
+            not against
             or (bool(chosen or names & TIES) and (through or _steady(strong)))
             or ("even_load" in names and ("payment" in chosen or "shared_payment" in names))
+            or ("spaced_apart" in names and one_mix)
         )
         and (
             not by_items
@@ -195,7 +205,7 @@ def goes_through(log: Log, seen: View, layers: dict[str, Layer]) -> bool:
     """
     sent = np.bincount(np.searchsorted(seen.parties, log.row_party[seen.screen]), minlength=seen.parties.size)
     light = np.sort(seen.parties[np.argsort(sent, kind="stable")[: seen.parties.size // 3]])
-    part = View(seen.rows, seen.screen, seen.test, light)
+    part = replace(seen, parties=light)
     counted = {name: layer for name, layer in layers.items() if f"shared_{layer.name}" in TIES}
     if any(test.log_e >= UNNAMED for test in evidence.ties(part, counted)):
         return True
@@ -230,7 +240,8 @@ def of_parties(log: Log, seen: View, parties: Any, everybody: Any) -> View:
     stays, flows = np.zeros(log.parties, bool), np.zeros(log.parties, bool)
     stays[parties] = flows[everybody] = True
     screen, test = (rows[stays[log.row_party[rows]]] for rows in (seen.screen, seen.test))
-    return View(seen.rows[flows[log.row_party[seen.rows]]], screen, test, parties)
+    whole = seen.rows if seen.whole is None else seen.whole
+    return View(seen.rows[flows[log.row_party[seen.rows]]], screen, test, parties, whole)
 
 
 def combined(tests: Sequence[Test]) -> float:

@@ -22,6 +22,9 @@ HOUR = 3_600_000_000
 SLOT = HOUR // 6
 """Candidates are chosen and tested in turns of ten minutes, so that a campaign can be tested in its first hour."""
 
+PARTS = 60
+"""Parts of ten seconds in a slot: how closely it is told who sends at the same time."""
+
 #: Account-level columns that can tie two parties together, and what each costs in the average over tests.
 LAYERS: dict[str, tuple[str, float]] = {
     "payment": ("payment_id", 1.0),
@@ -73,6 +76,7 @@ class Log:
     sent: Any = None
     ends: tuple[int, int] | None = None
     by_hour: Any = None
+    crowd: tuple[Any, Any] | None = None
     shelf: Shelf = field(default_factory=Shelf)
 
     def __post_init__(self) -> None:
@@ -118,6 +122,22 @@ class Log:
             for rows in self.pieces():
                 self.by_hour += np.bincount(self.time[rows] // HOUR - low, minlength=self.by_hour.size)
         return self.by_hour
+
+    def crowding(self) -> tuple[Any, Any]:
+        """The tested slots in which anybody sends (int64, sorted), and int32 (slots, ``PARTS``): exchanges in each part."""
+        if self.crowd is None:
+            found = Distinct()
+            for rows in self.pieces():
+                found.add(self.time[rows[~self.screening(rows)]] // SLOT)
+            slots = found.values()
+            sent = np.zeros(slots.size * PARTS, np.int32)
+            for rows in self.pieces():
+                time = self.time[rows[~self.screening(rows)]]
+                sent += np.bincount(
+                    np.searchsorted(slots, time // SLOT) * PARTS + part_of(time), minlength=sent.size
+                ).astype(np.int32)
+            self.crowd = slots, sent.reshape(-1, PARTS)
+        return self.crowd
 
     def whole_load(self) -> Any:
         """int64 by party: all its exchanges."""
@@ -165,6 +185,11 @@ class Log:
     def has_role(self, rows: Any) -> Any:
         """Boolean by row: any extraction role."""
         return (self.roles[rows] & np.uint64(self.extraction)) != 0
+
+
+def part_of(time: Any) -> Any:
+    """Int64 by time (int64, microseconds): the part of its slot, of ``PARTS``."""
+    return np.asarray(time, np.int64) % SLOT * PARTS // SLOT
 
 
 def screening(time: Any) -> Any:

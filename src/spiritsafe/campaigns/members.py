@@ -48,6 +48,8 @@ _MANIFEST = float(np.log(100))
 _TIES = ("payment", "device", "network")
 _RARE, _MOST = ("payment", "device"), float(np.log(100))
 """What strangers hardly ever share speaks for a party, too, up to this log-likelihood ratio."""
+_CHANCE = 2.0
+"""Taken off what a party's rhythm says for it: one stranger of seven shows as much by chance."""
 _ODD_PRIOR = 0.1
 _NAMED = 0.1
 """Share of a role below which it is not the campaign's: the few who play it may be those beside it."""
@@ -63,12 +65,14 @@ def membership(
     layers: Mapping[str, Layer] | None = None,
     by_role: bool = True,
     turns: Any = None,
+    apart: Any = None,
 ) -> tuple[Any, Any]:
     """Parties (int64) of ``rows`` and the probability (float) that each is a member.
 
     ``whole``: ``rows`` are all that the parties sent, not one text or role. ``layers``: what they may have in common.
     ``by_role``: False where their roles are to tell nobody from anybody. ``turns``: float by party, log-likelihood ratio of
-    being dealt to in turn (``coordination.rotates``).
+    being dealt to in turn (``coordination.rotates``); ``apart``: the same of keeping out of the others' way
+    (``spacing.apart``), which is not asked of who sent once.
     """
     parties, index = dense(log.row_party[rows])
     count = np.bincount(index).astype(float)
@@ -121,7 +125,16 @@ def membership(
         prior = float(np.clip(weight.mean(), 0.5, 0.99))
         if prior == was[1] and np.array_equal(weight, was[0]):
             break  # to the last bit: every further round would give the same
-    return parties, weight
+    return parties, weight if apart is None else _rhythmic(weight, count, apart)
+
+
+def _rhythmic(weight: Any, count: Any, apart: Any) -> Any:
+    """``weight`` (float by party) with what each one's own rhythm says, which tells nothing about others.
+
+    What strangers show by chance is taken off what speaks for a party; who sent once has no rhythm.
+    """
+    shown = np.clip(np.where(apart > 0, np.maximum(apart - _CHANCE, 0.0), apart), -_MOST, _MOST)
+    return expit(logit(weight) + np.where(count > 1, shown, 0.0))
 
 
 def in_common(log: Log, rows: Any) -> tuple[Any, Any, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns import intent, members, rotation
+from spiritsafe.campaigns import intent, members, rotation, spacing
 from spiritsafe.campaigns._distinct import dense, distinct, union
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 
@@ -370,8 +370,11 @@ def _members(
         found = rotation.dealt(log, rows, layers)
     elif found is None:
         # Of a home's exchanges some parties' are all that they sent and others' are one text's: that is no order to read.
-        turns = None if whole or read is None else rotation.turns(log, rows)
-        found = members.membership(log, rows, whole=whole, layers=layers, by_role=by_role, turns=turns)
+        alone = whole or read is None
+        turns, apart = (None, None) if alone else (rotation.turns(log, rows), spacing.apart(log, rows))
+        found = members.membership(
+            log, rows, whole=whole, layers=layers, by_role=by_role, turns=turns, apart=apart
+        )
     if read is not None:
         read[key] = found
     parties, probability = found

@@ -103,8 +103,9 @@ def _awake() -> None:
 
 def _without_words(log: Log) -> Log:
     """``log`` without what no test reads, so that it travels lightly."""
-    log.whole_load()  # both are kept: once, not in every process
+    log.whole_load()  # all three are kept: once, not in every process
     log.screened_play()
+    log.crowding()
     light = copy(log)
     light.accounts, light.template_anchors = [], []
     return light

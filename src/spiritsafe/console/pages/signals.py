@@ -46,6 +46,7 @@ _TEST_WORDS: Final = {
     "even_load": "Do the accounts carry more even loads than independent customers would?",
     "taken_in_turn": "Do the accounts take turns, as behind a load balancer?",
     "even_arrivals": "Do requests arrive more regularly than chance allows?",
+    "spaced_apart": "Do the accounts keep out of each other's way, as the requests of one queue do?",
     "exchangeable_topics": "Do all accounts draw their work from one and the same mix of topics?",
     "swept_items": "Is one pool of items worked through pass by pass?",
     "regular_multiplicity": "Is each item given to the same number of accounts?",

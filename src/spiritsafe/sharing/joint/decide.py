@@ -171,7 +171,8 @@ def _unnamed(
     if not names & (WORK | {PRODUCT}):
         return "no role is recognised, and the work is not shared out"
     firm = any(TESTS[name].nature == "firm" for name in names - {PRODUCT})
-    if not firm and not facts and not names >= {"taken_in_turn", "even_arrivals"}:
+    steady = "taken_in_turn" in names and names & {"even_arrivals", "spaced_apart"}
+    if not firm and not facts and not steady:
         return "no role is recognised, and clocks could give the order"
     against = [
         any(tenth <= -10 * UNNAMED for name, tenth in one["tests"].items() if not multiplies(name))

@@ -21,6 +21,7 @@ TESTS = {
     "even_load": Known("load", "marginal"),
     "taken_in_turn": Known("load", "orderly"),
     "even_arrivals": Known("timing", "orderly"),
+    "spaced_apart": Known("timing", "orderly"),
     "exchangeable_topics": Known("content", "marginal"),
     "swept_items": Known("content", "firm"),
     "regular_multiplicity": Known("content", "firm"),
