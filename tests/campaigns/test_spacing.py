@@ -25,19 +25,20 @@ DAY = 24 * HOUR
 MINUTE = HOUR // 60
 
 
-def strength(parties: list[np.ndarray], strangers: Any = ()) -> float:
-    """The log e-value of parties with these times, in the tested slots of a day, among ``strangers``."""
+def gathered(parties: list[np.ndarray]) -> tuple[Any, Any, Any]:
+    """Who sends, in which slot and in which part of it, of parties with these times, in the tested slots of a day."""
     who = np.repeat(np.arange(len(parties)), [one.size for one in parties])
     time = np.concatenate(parties).astype(np.int64) % DAY
     who, time = who[~screening(time)], time[~screening(time)]
-    if not time.size:
-        return 0.0
-    held, slot = np.unique(time // SLOT, return_inverse=True)
-    others = np.zeros((held.size, PARTS))
-    beside = np.asarray(strangers, np.int64)
-    beside = beside[np.isin(beside // SLOT, held)]
-    np.add.at(others, (np.searchsorted(held, beside // SLOT), part_of(beside)), 1.0)
-    return co.spaced_apart(np.unique(who, return_inverse=True)[1], slot, part_of(time), others)
+    _, place = np.unique(who, return_inverse=True)
+    _, slot = np.unique(time // SLOT, return_inverse=True)
+    return place, slot, part_of(time)
+
+
+def strength(parties: list[np.ndarray]) -> float:
+    """The log e-value of all of them."""
+    who, slot, part = gathered(parties)
+    return co.spaced_apart(who, slot, part, np.ones(who.max() + 1, bool)) if who.size else 0.0
 
 
 def customers(rng: Generator, *, sigma: float = 0.0, burst: float = 1.0, parties: int = 15) -> Any:
@@ -103,9 +104,7 @@ def test_the_e_value_has_mean_at_most_one_for_customers_of_any_rhythm(name: str)
 @pytest.mark.parametrize("gap", [10, 60])
 def test_a_queue_shows_however_uneven_its_accounts_are(gap: float, sigma: float):
     for seed in range(20):
-        rng = np.random.default_rng(seed)
-        stream, strangers = queue(rng, gap=gap, sigma=sigma), rng.integers(0, DAY, 20_000)
-        assert strength(stream, strangers) > grounds.UNNAMED
+        assert strength(queue(np.random.default_rng(seed), gap=gap, sigma=sigma)) > grounds.UNNAMED
 
 
 def test_two_that_never_share_a_slot_and_one_alone_are_no_evidence():
@@ -117,7 +116,7 @@ def test_two_that_never_share_a_slot_and_one_alone_are_no_evidence():
 def test_one_against_another_meets_the_closed_form():
     """Two exchanges, four parts apart: of sixty moves the second one has, how many bring it near, and how near."""
     parts = np.array([10, 14])
-    found = co.spaced_apart(np.array([0, 1]), np.zeros(2, int), parts, np.zeros((1, PARTS)))
+    found = co.spaced_apart(np.array([0, 1]), np.zeros(2, int), parts, np.ones(2, bool))
     told = []
     for reach in (1, 3, 6, 12):
         near = np.maximum(
@@ -127,28 +126,12 @@ def test_one_against_another_meets_the_closed_form():
     assert found == pytest.approx(np.log(np.mean(np.exp(told))))
 
 
-@pytest.mark.parametrize("share", [0.1, 0.45])
-def test_a_server_that_does_one_thing_at_a_time_charges_nobody(share: float):
-    """Everybody's exchanges are spaced by the server: what accounts keep off strangers, too, is no sign of a queue of theirs."""
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        time = np.cumsum(18e6 + rng.exponential(10e6, 3_000)).astype(np.int64)
-        account = rng.integers(0, 1_000, time.size)
-        mine = account < 1_000 * share
-        assert strength([time[mine & (account % 20 == k)] for k in range(20)], time[~mine]) < 0
-
-
 def test_parties_that_are_not_bet_on_only_stand_there():
-    rng = np.random.default_rng(3)
-    stream = [one for one in queue(rng, gap=60, sigma=1.0) if one.size]
-    time = np.concatenate(stream).astype(np.int64)
-    who = np.repeat(np.arange(len(stream)), [one.size for one in stream])
-    slot = np.unique(time // SLOT, return_inverse=True)[1]
-    nobody = np.zeros((slot.max() + 1, PARTS))
-    half = np.arange(len(stream)) % 2 == 0
-    parts = [co.spaced_apart(who, slot, part_of(time), nobody, one) for one in (half, ~half)]
-    assert all(part > grounds.UNNAMED for part in parts)
-    assert co.spaced_apart(who, slot, part_of(time), nobody, ~half & half) == 0.0
+    who, slot, part = gathered(queue(np.random.default_rng(3), gap=60, sigma=1.0))
+    half = np.arange(who.max() + 1) % 2 == 0
+    for tested in (half, ~half):
+        assert co.spaced_apart(who, slot, part, tested) > grounds.UNNAMED
+    assert co.spaced_apart(who, slot, part, ~half & half) == 0.0
 
 
 def test_who_follows_himself_sends_in_runs():
@@ -219,11 +202,24 @@ def test_customers_whose_jobs_a_vendor_does_one_by_one_show_no_hand(make_log: Ca
     job = np.repeat(rng.integers(0, 40, 150), 1 + rng.poisson(8, 150))
     time = (np.arange(job.size) + rng.random(job.size)) * DAY / job.size
     stream = [time[job == k] for k in range(40)]
-    assert strength(stream, rng.uniform(0, DAY, 5_000)) > grounds.UNNAMED
+    assert strength(stream) > grounds.UNNAMED
     log, mine = logged(make_log, stream, 5_000)
     seen = whole(log, mine)
     assert spacing.spaced(log, seen, {}).log_e <= 0
     assert not spacing.apart(log, seen.rows).any()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.45])
+def test_a_server_that_does_one_thing_at_a_time_charges_nobody(make_log: Callable[..., Log], share: float):
+    """Everybody's exchanges are spaced by the server: what accounts keep off strangers, too, is no sign of a queue of theirs."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        time = np.cumsum(18e6 + rng.exponential(10e6, 3_000)).astype(np.int64)
+        who = rng.integers(0, 200, time.size)
+        who[rng.random(who.size) < share] %= 20
+        who[(who < 20) & (rng.random(who.size) < 0.5 * (share < 0.2))] += 20
+        log = make_log(who, time=time)
+        assert spacing.spaced(log, whole(log, who < 20), {}).log_e < 3.1
 
 
 def waiting(rng: Generator, parties: int) -> list[np.ndarray]:
@@ -254,7 +250,9 @@ def test_senders_are_joined_by_any_device_and_by_the_address_of_most(make_layer:
     assert spacing.senders({}, parties).tolist() == [0, 1, 2, 3, 4, 5]
     assert spacing.senders({"device": device}, parties).tolist() == [0, 0, 0, 1, 2, 3]
     few = make_layer("network", [(7, "x"), (8, "x"), (9, "x")], 10)
-    most = make_layer("network", [(5, "x"), (7, "x"), (8, "x"), (9, "x")], 10)
+    most = make_layer("network", [(5, "x"), (7, "x"), (8, "x"), (9, "x"), (2, "y")], 10)
+    proxies = make_layer("network", [(p, proxy) for p in (2, 5, 7, 8, 9) for proxy in "xy"], 10)
+    assert spacing.senders({"network": proxies}, parties).tolist() == [0, 1, 2, 3, 4, 5]
     assert spacing.senders({"network": few}, parties).tolist() == [0, 1, 2, 3, 4, 5]
     assert spacing.senders({"network": most}, parties).tolist() == [0, 1, 2, 2, 2, 2]
     assert spacing.senders({"network": most, "device": device}, parties).tolist() == [0] * 6

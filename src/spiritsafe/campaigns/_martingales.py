@@ -124,21 +124,21 @@ def shared_values(values, population, size, bets):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def keep_apart(first, slot, part, known, reach, bets, learn):  # type: ignore[no-untyped-def]
+def keep_apart(first, slot, part, known, reach, bets, tested, learn):  # type: ignore[no-untyped-def]
     """Log e-values (parties, bets) that parties keep out of each other's way: each against itself moved on within its slots.
 
     Exchanges stand party by party: those of party k from ``first[k]`` on. ``slot``, ``part`` int64 (n,): when. ``known`` float64
     (slots, parts): what stands there already; each party is added once it was bet on, where ``learn`` says so. Two are near by
     a triangle of ``reach`` parts to each side. Where the phase of party k within the slots is independent of what is known, each
     of its moves (the same in all slots, round and round) is equally likely, so that the bet exp(-b * near) over its mean is
-    fair given all before it, for each b of ``bets``.
+    fair given all before it, for each b of ``bets``. ``tested`` bool by party: who is bet on; the others only stand there.
     """
     parts = known.shape[1]
     won = np.zeros((first.size - 1, bets.size))
     near = np.zeros(parts)
     for k in range(first.size - 1):
         begin, end = first[k], first[k + 1]
-        if end > begin:
+        if tested[k] and end > begin:
             near[:] = 0.0
             for i in range(begin, end):
                 row = known[slot[i]]

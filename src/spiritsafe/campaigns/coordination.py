@@ -217,21 +217,17 @@ def _slack(part: float) -> float:
     return float(1.2 * np.expm1(-_CLOSE) / np.expm1(-part))
 
 
-def spaced_apart(labels: Any, slots: Any, parts: Any, others: Any, tested: Any = None) -> float:
-    """Log e-value that parties keep out of each other's way, as the requests of one queue do.
+def spaced_apart(labels: Any, slots: Any, parts: Any, tested: Any, others: Any = None) -> float:
+    """Log e-value that parties keep out of each other's way, as the requests of one queue do, or out of that of ``others``.
 
-    ``labels`` int (n,): the party of each exchange, 0, 1, …; ``slots`` int (n,): its slot, a row of ``others``; ``parts`` int
-    (n,): where within the slot, a column; ``others`` float (slots, parts): exchanges of everybody else; ``tested`` bool by
-    party, None for all. Null: the phase of each party within its slots is uniform given what all others do. So it is for
-    customers of any rhythm, bursts and clocks, unless somebody arranges them; where many clocks strike round minutes they meet,
-    which lowers the value. Each party in turn, the busiest first, is compared with itself moved on by each number of parts. A
-    server that does one thing at a time keeps everybody apart: what the parties keep off strangers is taken off.
+    ``labels`` int (n,): the party of each exchange, 0, 1, …; ``slots`` int (n,): its slot, 0, 1, …; ``parts`` int (n,): where
+    within the slot, of ``PARTS``; ``tested`` bool by party: who is bet on; ``others`` float (slots, parts): exchanges of
+    everybody else.
+    Null: the phase of each party within its slots is uniform given what all others do. So it is for customers of any rhythm,
+    bursts and clocks, unless somebody arranges them; where many clocks strike round minutes they meet, which lowers the value.
+    Each party in turn, the busiest first, is compared with itself moved on by each number of parts.
     """
-    mine = slice(None) if tested is None else np.flatnonzero(tested[: int(labels.max(initial=-1)) + 1])
-    own = _mixed(_apart(labels, slots, parts)[:, mine].sum(axis=1))
-    return (
-        own - max(0.0, _mixed(_apart(labels, slots, parts, others)[:, mine].sum(axis=1))) if own > 0 else own
-    )
+    return _mixed(_apart(labels, slots, parts, tested, others).sum(axis=1))
 
 
 def keeps_apart(labels: Any, slots: Any, parts: Any) -> Any:
@@ -239,11 +235,11 @@ def keeps_apart(labels: Any, slots: Any, parts: Any) -> Any:
 
     Arguments as in ``spaced_apart``. By the bet that all of them together win most with.
     """
-    found = _apart(labels, slots, parts)
+    found = _apart(labels, slots, parts, np.ones(int(labels.max(initial=-1)) + 1, bool), None)
     return found[np.argmax(found.sum(axis=1))]
 
 
-def _apart(labels: Any, slots: Any, parts: Any, others: Any = None) -> Any:
+def _apart(labels: Any, slots: Any, parts: Any, tested: Any, others: Any) -> Any:
     """Float (bets, parties): ``_martingales.keep_apart`` for all reaches and bets: off each other, or off ``others``."""
     count = np.bincount(labels)
     order = np.argsort(-count, kind="stable")
@@ -252,11 +248,11 @@ def _apart(labels: Any, slots: Any, parts: Any, others: Any = None) -> Any:
     sorting = np.argsort(rank[labels], kind="stable")
     first = np.concatenate([[0], np.cumsum(count[order])])
     slot, part = slots[sorting].astype(np.int64), parts[sorting].astype(np.int64)
-    bets = np.array(_REPULSIONS)
+    bets, mine = np.array(_REPULSIONS), tested[order]
     found = np.zeros((len(_REACHES) * bets.size, order.size))
     for n, reach in enumerate(_REACHES):
         known = np.zeros((int(slot.max()) + 1, PARTS)) if others is None else _blurred(others, reach)
-        won = _martingales.keep_apart(first, slot, part, known, reach, bets, others is None)
+        won = _martingales.keep_apart(first, slot, part, known, reach, bets, mine, others is None)
         found[n * bets.size : (n + 1) * bets.size, order] = won.T
     return found
 

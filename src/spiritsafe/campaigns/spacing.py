@@ -27,31 +27,33 @@ if TYPE_CHECKING:
 _MOST_ROWS = 60_000
 MANIFEST = 20 * float(np.log(2))
 """Log-likelihood ratio of all of a group from which spacing tells members from others."""
-_ONE_PLACE = {"device": 0.0, "network": 0.5}
-"""Who shares these may wait for each other: a device has one keyboard, and an address that more than half have one server."""
+_ASKED = 3.0
+"""Log e-value from which it is asked what else could keep parties apart; below it shows nothing anyway."""
+_MOST = 0.5
+"""An address that more than this share has, and none else, is one server's."""
 
 
 def spaced(log: Log, seen: View, layers: Mapping[str, Layer]) -> co.Test:
     """Whether the third of the senders that sends least in the slots of the choice keeps out of the way of all.
 
-    A sender is a party, or all parties in one place (``senders``). Nothing is shown where parties send in runs, as
-    customers do whose jobs a vendor does one by one, nor by who sends most of a log: that may be its server's doing.
+    A sender is a party, or all parties in one place (``senders``). Nothing is shown where parties send in runs, as customers do
+    whose jobs a vendor does one by one, nor by who sends most of a log: that may be its server's doing. A server that does one
+    thing at a time keeps everybody apart: what the parties keep off strangers is taken off.
     """
     rows = seen.test[:_MOST_ROWS]
     slots, slot = dense(log.time[rows] // SLOT)
     part = part_of(log.time[rows])
     party = np.searchsorted(seen.parties, log.row_party[rows])
-    others, inside = _others(log, seen, slots)
-    log_e = 0.0
-    if others.sum() >= inside and rows.size:
+    early = np.searchsorted(seen.parties, log.row_party[seen.screen])
+    log_e = _of_the_lightest(party, early, slot, part)
+    if log_e > 0 and co.runs(party):
+        log_e = 0.0
+    if log_e > _ASKED:
         of = senders(layers, seen.parties)
-        early = np.searchsorted(seen.parties, log.row_party[seen.screen])
-        sent = np.bincount(of[early], minlength=int(of.max()) + 1)
-        light = np.zeros(sent.size, bool)
-        light[np.argsort(sent, kind="stable")[: sent.size // 3]] = True
-        log_e = co.spaced_apart(of[party], slot, part, others, light)
-        if co.runs(party):
-            log_e = min(0.0, log_e)
+        log_e = min(log_e, _of_the_lightest(of[party], of[early], slot, part))
+        others, inside = _others(log, seen, slots)
+        strangers = _of_the_lightest(of[party], of[early], slot, part, others)
+        log_e = log_e - max(0.0, strangers) if others.sum() >= inside else min(0.0, log_e)
     _, met = dense(slot * PARTS + part)
     return co.Test(
         "spaced_apart",
@@ -67,18 +69,37 @@ def spaced(log: Log, seen: View, layers: Mapping[str, Layer]) -> co.Test:
     )
 
 
+def _of_the_lightest(sender: Any, early: Any, slot: Any, part: Any, others: Any = None) -> float:
+    """``co.spaced_apart`` of the third of the senders that sends least in ``early`` (int by exchange: its sender)."""
+    if not sender.size:
+        return 0.0
+    sent = np.bincount(early, minlength=int(sender.max()) + 1)
+    light = np.zeros(sent.size, bool)
+    light[np.argsort(sent, kind="stable")[: sent.size // 3]] = True
+    return co.spaced_apart(sender, slot, part, light[: int(sender.max()) + 1], others)
+
+
 def senders(layers: Mapping[str, Layer], parties: Any) -> Any:
-    """Int by party of ``parties`` (int64, sorted): which sender it is. Who shares a device, or the address of most, is one."""
+    """Int by party of ``parties`` (int64, sorted): which sender it is. Who shares a device, or the one address of most, is one.
+
+    A keyboard has one user at a time, and a vendor's server does its customers' work one by one. Who sends from several addresses
+    is no vendor's customer.
+    """
     one, other, nodes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], int(parties.size)
-    for name, share in _ONE_PLACE.items():
-        if name not in layers:
-            continue
-        layer = layers[name]
+    for layer in (layers[name] for name in ("device", "network") if name in layers):
         inside, holders = layer.held_by(parties)
-        inside &= (holders > max(1, share * parties.size))[layer.value]
-        held, value = dense(layer.value[inside])
-        one.append(np.searchsorted(parties, layer.party[inside]))
-        other.append(nodes + value)
+        party, value = np.searchsorted(parties, layer.party[inside]), layer.value[inside]
+        if layer.name == "network":
+            lone = (np.bincount(party, minlength=parties.size) == 1)[party]
+            party, value = party[lone], value[lone]
+            holders = np.bincount(value, minlength=holders.size)
+            common = holders > _MOST * parties.size
+        else:
+            common = holders > 1
+        party, value = party[common[value]], value[common[value]]
+        held, place = dense(value)
+        one.append(party)
+        other.append(nodes + place)
         nodes += held.size
     ends = np.concatenate(one), np.concatenate(other)
     graph = coo_array((np.ones(ends[0].size, bool), ends), shape=(nodes, nodes))
