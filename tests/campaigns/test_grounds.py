@@ -291,6 +291,8 @@ def test_with_a_role_one_queue_is_one_kind():
     queue = cases("spaced_apart", "even_arrivals")
     assert not carried(queue, log_e=BAR)
     assert carried([*queue, case("taken_in_turn")], log_e=BAR)
+    for marginal in grounds.MARGINAL:
+        assert not carried(cases("spaced_apart", marginal), log_e=BAR), "one worker and equal customers"
 
 
 @pytest.mark.parametrize(("crowd", "goes"), [(0, True), (120, False)])

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from spiritsafe.campaigns import rotation, spacing
 from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.evidence import view
+from spiritsafe.campaigns.log import HOUR
+from spiritsafe.campaigns.members import membership
 from spiritsafe.campaigns.settle import settle
 from spiritsafe.campaigns.verdict import Verdict
 
@@ -253,3 +256,24 @@ def test_who_came_with_all_that_it_sends_has_something_of_what_the_members_send(
     assert told[0].parties.tolist() == [*range(members), *inside]
     assert set(log.acc[told[0].rows]) == set(told[0].parties.tolist())
     assert told[0].probability.size == told[0].parties.size
+
+
+@pytest.mark.parametrize(("kind", "told"), [("template", True), ("dense", False)])
+def test_how_accounts_are_spaced_makes_members_sure_unless_infrastructure_chose_them(
+    make_log: MakeLog, make_layer: MakeLayer, *, kind: str, told: bool
+):
+    """Sixty accounts of very unequal loads share one paced stream; what each sends keeps out of the way of the others."""
+    rng = np.random.default_rng(1)
+    time = ((np.arange(1_800) + rng.random(1_800)) * 48 * HOUR / 3_600).astype(np.int64)
+    weight = rng.lognormal(0, 1.5, 60)
+    who = rng.choice(60, time.size, p=weight / weight.sum())
+    log = make_log(who, time=time, template=np.zeros(who.size, np.int32))
+    layers = {"payment": make_layer("payment", [(p, p) for p in range(60)], 60)}
+    rows = np.arange(who.size)
+    turns = rotation.turns(log, rows)
+    blind = membership(log, rows, layers=layers, turns=turns)[1]
+    shown = membership(log, rows, layers=layers, turns=turns, apart=spacing.apart(log, rows))[1]
+    assert np.median(shown - blind) > 0.01
+    (one,) = settle(log, [accused(log, kind, rows)], layers, read={})
+    sure = shown if told else blind
+    assert np.array_equal(one.probability, sure[sure >= 0.5])

@@ -231,8 +231,8 @@ def waiting(rng: Generator, parties: int) -> list[np.ndarray]:
     return [(ends - takes)[who == party] for party in range(parties)]
 
 
-@pytest.mark.parametrize("layer", ["device", "network"])
-def test_who_waits_for_one_device_or_at_the_address_of_most_is_one_sender(
+@pytest.mark.parametrize("layer", ["device", "payment", "network"])
+def test_who_waits_for_one_device_one_card_or_at_the_address_of_most_is_one_sender(
     make_log: Callable[..., Log], make_layer: Callable[..., Layer], layer: str
 ):
     log, mine = logged(make_log, waiting(np.random.default_rng(7), 24), 5_000)
@@ -242,6 +242,10 @@ def test_who_waits_for_one_device_or_at_the_address_of_most_is_one_sender(
     each = {layer: make_layer(layer, [(p, f"own {p}") for p in everybody], log.parties)}
     assert spacing.spaced(log, seen, each).log_e > 10
     assert spacing.spaced(log, seen, one).log_e == 0.0
+    if layer == "network":  # students have telephones, too
+        both = [(p, name) for p in everybody for name in ("one" if p < 24 else "other", f"own {p}")]
+        two = {layer: make_layer(layer, both, log.parties)}
+        assert spacing.spaced(log, seen, two).log_e == 0.0
 
 
 def test_senders_are_joined_by_any_device_and_by_the_address_of_most(make_layer: Callable[..., Layer]):
@@ -256,6 +260,8 @@ def test_senders_are_joined_by_any_device_and_by_the_address_of_most(make_layer:
     assert spacing.senders({"network": few}, parties).tolist() == [0, 1, 2, 3, 4, 5]
     assert spacing.senders({"network": most}, parties).tolist() == [0, 1, 2, 2, 2, 2]
     assert spacing.senders({"network": most, "device": device}, parties).tolist() == [0] * 6
+    cards = make_layer("payment", [(8, "c"), (9, "c")], 10)
+    assert spacing.senders({"payment": cards}, parties).tolist() == [0, 1, 2, 3, 4, 4]
 
 
 def test_infrastructure_that_chose_them_silences_the_test(make_log: Callable[..., Log]):

@@ -85,12 +85,13 @@ def _strong(tests: Sequence[Test], log_e: float) -> list[Test]:
 def carried(tests: Sequence[Test], *, log_e: float) -> bool:
     """Whether two kinds of evidence, each of ``log_e`` or more alone, carry an accusation of a recognised role.
 
-    One of them must hold against a crowd of clones. Cards or devices that chose the candidate are no e-value, but they
-    are a fact of another kind beside one that was tested.
+    One of them must hold against a crowd of clones; to keep apart does not, since all do so whose work one vendor or machine
+    does in turn. Cards or devices that chose the candidate are no e-value, but they are a fact of another kind beside one that
+    was tested.
     """
     strong = _strong(tests, log_e)
     return len({kind(test) for test in strong} | chose(tests, log_e)) > 1 and any(
-        test.name not in MARGINAL | {_PRODUCT} for test in strong
+        test.name not in MARGINAL | {_PRODUCT, "spaced_apart"} for test in strong
     )
 
 

@@ -370,8 +370,8 @@ def _members(
         found = rotation.dealt(log, rows, layers)
     elif found is None:
         # Of a home's exchanges some parties' are all that they sent and others' are one text's: that is no order to read.
-        alone = whole or read is None
-        turns, apart = (None, None) if alone else (rotation.turns(log, rows), spacing.apart(log, rows))
+        turns = None if whole or read is None else rotation.turns(log, rows)
+        apart = None if verdict.candidate.tied or turns is None else spacing.apart(log, rows)
         found = members.membership(
             log, rows, whole=whole, layers=layers, by_role=by_role, turns=turns, apart=apart
         )

@@ -76,27 +76,24 @@ def _of_the_lightest(sender: Any, early: Any, slot: Any, part: Any, others: Any 
     sent = np.bincount(early, minlength=int(sender.max()) + 1)
     light = np.zeros(sent.size, bool)
     light[np.argsort(sent, kind="stable")[: sent.size // 3]] = True
-    return co.spaced_apart(sender, slot, part, light[: int(sender.max()) + 1], others)
+    return co.spaced_apart(sender, slot, part, light, others)
 
 
 def senders(layers: Mapping[str, Layer], parties: Any) -> Any:
-    """Int by party of ``parties`` (int64, sorted): which sender it is. Who shares a device, or the one address of most, is one.
+    """Int by party of ``parties`` (int64, sorted): its sender. Who shares a device, a card, or the one address of most is one.
 
-    A keyboard has one user at a time, and a vendor's server does its customers' work one by one. Who sends from several addresses
-    is no vendor's customer.
+    A keyboard has one user at a time, a customer's gateway one queue for all its keys, and a vendor's server does its customers'
+    work one by one. An address that no other of them has is a home or a telephone. Who shares several is no vendor's customer.
     """
     one, other, nodes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], int(parties.size)
-    for layer in (layers[name] for name in ("device", "network") if name in layers):
+    for layer in (layers[name] for name in ("device", "payment", "network") if name in layers):
         inside, holders = layer.held_by(parties)
+        inside &= (holders > 1)[layer.value]
         party, value = np.searchsorted(parties, layer.party[inside]), layer.value[inside]
         if layer.name == "network":
             lone = (np.bincount(party, minlength=parties.size) == 1)[party]
-            party, value = party[lone], value[lone]
-            holders = np.bincount(value, minlength=holders.size)
-            common = holders > _MOST * parties.size
-        else:
-            common = holders > 1
-        party, value = party[common[value]], value[common[value]]
+            most = (np.bincount(value[lone], minlength=holders.size) > _MOST * parties.size)[value]
+            party, value = party[lone & most], value[lone & most]
         held, place = dense(value)
         one.append(party)
         other.append(nodes + place)
@@ -132,7 +129,7 @@ def _others(log: Log, seen: View, slots: Any) -> tuple[Any, int]:
     inside = row < slots.size
     inside[inside] = slots[row[inside]] == time[inside] // SLOT
     cell = row[inside] * PARTS + part_of(time[inside])
-    return others - np.bincount(cell, minlength=others.size).reshape(others.shape), cell.size
+    return np.maximum(0.0, others - np.bincount(cell, minlength=others.size).reshape(others.shape)), cell.size
 
 
 def _by_chance(slot: Any) -> float:

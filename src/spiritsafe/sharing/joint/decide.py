@@ -155,7 +155,7 @@ def _withheld(group: Group, amount: Merged, least: float, liars: int) -> str:
     facts = {fact for fact, many in group.facts.items() if many >= least_labs}
     if len({kind(name) for name in names} | facts) < 2:
         return "fewer than two kinds of evidence are strong"
-    if not any(multiplies(name) for name in names):
+    if not any(multiplies(name) for name in names - {"spaced_apart"}):
         return "a crowd of clones could give all of it"
     if role:
         return ""
