@@ -64,11 +64,12 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> dict[str, float
 
 
 def measured(sizes: Sequence[int], rounds: int, memory: str, folder: Path) -> dict[str, Any]:
-    """All sizes in turn, ``rounds`` times."""
+    """All sizes in turn, ``rounds`` times, after a scan of the smallest that compiles what is not compiled yet."""
     logs = {size: scans.log(size, folder / f"log-{size}") for size in sizes}
     parts = {size: scans.files(path) for size, path in logs.items()}
     rows = {size: sum(pq.read_metadata(one).num_rows for one in made) for size, made in parts.items()}
     mass = {size: sum(one.stat().st_size for one in made) for size, made in parts.items()}
+    apart(logs[min(sizes)], folder / "out-first", Settings(memory=memory))
     runs: list[dict[str, Any]] = []
     for number in range(rounds):
         for size, path in logs.items():
