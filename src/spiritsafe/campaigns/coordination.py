@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+#: Exchanges of a candidate that one test reads, at most.
+MOST_ROWS = 60_000
 _LIMITS = (2.0, 1.3, 1.1)
 _CLOSE = 0.05
 """Share of a party's mean gap below which an exchange follows another one."""

@@ -36,7 +36,6 @@ GROUPS = {
 #: What an accusation may rest on. People in one place share networks, cohorts and clients; that is context only.
 DECISIVE = (*GROUPS, "shared_payment", "shared_device")
 
-_MOST_ROWS = 60_000
 _PARTS = 15
 """Parts of two minutes in the tested half of an hour."""
 _COMMON, _COMMON_SHARE = 8, 0.2
@@ -140,8 +139,8 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
     ]
     found += _topics(log, seen, projections, margins)
     found.append(turns(log, seen, seen.parties))
-    label = party[:_MOST_ROWS]
-    item = log.exact[seen.test][:_MOST_ROWS]
+    label = party[: co.MOST_ROWS]
+    item = log.exact[seen.test][: co.MOST_ROWS]
     pool = kinds(item)
     found.append(
         Test(
@@ -203,7 +202,7 @@ def _in_order(log: Log, seen: View, parties: Any) -> tuple[Any, Any, Any]:
     place = np.full(log.parties, -1, np.int64)
     place[seen.parties] = np.arange(seen.parties.size)
     label = place[log.row_party[seen.rows]]
-    mine = np.flatnonzero(label >= 0)[: 2 * _MOST_ROWS]
+    mine = np.flatnonzero(label >= 0)[: 2 * co.MOST_ROWS]
     label, rows = label[mine], seen.rows[mine]
     tested = ~log.screening(rows)
     if parties.size < seen.parties.size:
@@ -213,7 +212,7 @@ def _in_order(log: Log, seen: View, parties: Any) -> tuple[Any, Any, Any]:
 
 def turns_of_choice(log: Log, seen: View) -> float:
     """Log e-value that the parties take turns, from the slots of the choice alone: what may choose the candidate."""
-    rows = seen.screen[: 2 * _MOST_ROWS]
+    rows = seen.screen[: 2 * co.MOST_ROWS]
     return co.taken_in_turn(np.searchsorted(seen.parties, log.row_party[rows]), log.time[rows])
 
 
@@ -247,10 +246,10 @@ def _multiplicity(item: Any, party: Any) -> Test:
 
 
 def _topics(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]:
-    base = np.asarray(projections[np.sort(seen.screen[:_MOST_ROWS])], np.float64)
+    base = np.asarray(projections[np.sort(seen.screen[: co.MOST_ROWS])], np.float64)
     if base.shape[0] < 16 or seen.test.size < 16:
         return []
-    test = seen.test[:_MOST_ROWS]
+    test = seen.test[: co.MOST_ROWS]
     order = np.sort(test)
     # Whole numbers below 2^53 and axes rounded to whole numbers: sums and scores are exact in any order, on any machine,
     # and a text that lies on the cut lies on it everywhere.

@@ -132,7 +132,7 @@ def carried_unnamed(
     if not any(test.name == "taken_in_turn" and test.log_e > 0 for test in tests):
         names -= {_PRODUCT}  # loads alone: what a crowd of clones has, however large
     chosen = chose(tests, least) if by_ties else set[str]()
-    against = {test.name for test in decisive(tests) if test.name in MARGINAL and test.log_e <= -UNNAMED}
+    against = any(test.name in MARGINAL and test.log_e <= -UNNAMED for test in decisive(tests))
     one_mix = any(test.name == "exchangeable_topics" and test.log_e > 0 for test in tests)
     return (
         len({kind(test) for test in strong} | chosen) > 1

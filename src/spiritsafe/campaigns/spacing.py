@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
 
-_MOST_ROWS = 60_000
 MANIFEST = 20 * float(np.log(2))
 """Log-likelihood ratio of all of a group from which spacing tells members from others."""
 _ASKED = 3.0
 """Log e-value from which it is asked what else could keep parties apart; below it shows nothing anyway."""
 _MOST = 0.5
-"""An address that more than this share has, and none else, is one server's."""
+"""An address that more than this share has, as the only one that it shares, is one server's."""
 
 
 def spaced(log: Log, seen: View, layers: Mapping[str, Layer]) -> co.Test:
@@ -40,7 +39,7 @@ def spaced(log: Log, seen: View, layers: Mapping[str, Layer]) -> co.Test:
     whose jobs a vendor does one by one, nor by who sends most of a log: that may be its server's doing. A server that does one
     thing at a time keeps everybody apart: what the parties keep off strangers is taken off.
     """
-    rows = seen.test[:_MOST_ROWS]
+    rows = seen.test[: co.MOST_ROWS]
     slots, slot = dense(log.time[rows] // SLOT)
     part = part_of(log.time[rows])
     party = np.searchsorted(seen.parties, log.row_party[rows])
@@ -110,7 +109,7 @@ def apart(log: Log, rows: Any) -> Any:
     """
     rows = rows[np.argsort(log.time[rows], kind="stable")]
     parties, label = dense(log.row_party[rows])
-    few = slice(0, _MOST_ROWS)
+    few = slice(0, co.MOST_ROWS)
     time = log.time[rows[few]]
     found = np.zeros(parties.size)
     if rows.size and not co.runs(label):
