@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -107,6 +108,25 @@ def test_the_runner_of_every_template_merges_none(make_log: MakeLog):
     found = list(clusters._by_template(make_log(who, template=template), np.arange(900)))
     assert len(found) == 150
     assert {one.templates.size for one in found} == {1}
+
+
+def test_a_pool_that_uses_each_account_once_or_twice_is_a_candidate_by_the_values_of_one_instruction(
+    make_log: MakeLog,
+):
+    rng = np.random.default_rng(0)
+    who = np.concatenate([rng.integers(0, 200, 500), np.arange(200, 300)])
+    template = np.concatenate([rng.integers(0, 5, 500), np.full(100, 6)])
+    alone = make_log(who, template=template)
+    assert all(one.templates.size == 1 for one in candidates(alone, {}, seed=0)), "few have the same users"
+    log = replace(alone, variants=[np.arange(5, dtype=np.int32)])
+    (one,) = [one for one in candidates(log, {}, seed=0) if one.templates.size > 1]
+    assert one.kind == "template"
+    assert one.templates.tolist() == list(range(5))
+    assert one.rows.tolist() == list(range(500))
+    before = {(c.kind, tuple(c.rows.tolist())) for c in candidates(alone, {}, seed=0)}
+    after = {(c.kind, tuple(c.rows.tolist())) for c in candidates(log, {}, seed=0)}
+    assert after - before == {(one.kind, tuple(one.rows.tolist()))}, "each value is one on its own, too"
+    assert before <= after
 
 
 # Items, roles, layers, crossings.

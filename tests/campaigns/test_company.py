@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spiritsafe.campaigns import _anchors
-from spiritsafe.campaigns.company import LEAST_TOGETHER, Company, Wholes, added
+from spiritsafe.campaigns.company import LEAST_TOGETHER, Company, Wholes, added, variants
 
 SIZE = 8
 
@@ -39,6 +39,24 @@ def test_few_exchanges_do_not_tell_what_a_component_is_a_part_of():
     assert wholes({0: 500, 1: 24}, {(0, 1): LEAST_TOGETHER}) == [[], [0]]
     assert wholes({0: 500, 1: 24}, {(0, 1): LEAST_TOGETHER - 1}) == [[], []], (
         "so that none fewer need be told"
+    )
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ((40, 30, 30), True),
+        ((26, 24), True),
+        ((25, 24), False),  # they stand in less than half of its exchanges
+        ((90,), False),  # one value is no slot
+    ],
+)
+def test_a_whole_that_is_filled_by_its_parts_may_be_one_instruction(parts: tuple[int, ...], told: bool):
+    count = np.array([7, 100, *parts, 50, 50], np.int64)  # the last is in nothing
+    keys = np.array([(2 + n) * count.size + 1 for n in range(len(parts))], np.int64)
+    held = Wholes.among(count, [(keys, np.array(parts, np.int64))])
+    assert [sorted(one.tolist()) for one in variants(held, count)] == (
+        [[1, *range(2, 2 + len(parts))]] if told else []
     )
 
 

@@ -42,16 +42,21 @@ def record(*entries: tuple[str, str]) -> dict[str, Any]:
 
 
 def test_each_template_of_a_campaign_gives_one_indicator(make_log: MakeLog):
-    log = make_log([0, 0, 1, 1, 2, 3, 3], template=[0, 1, 0, -1, 0, 0, 1], live=[1, 1, 1, 1, 1, 0, 1])
+    # Two members only sent the third text: it may be an item that each of them met.
+    log = make_log(
+        [0, 0, 1, 1, 2, 2, 3, 4, 4, 0, 1],
+        template=[0, 1, 0, 1, 0, 1, 0, 0, 1, 2, 2],
+        live=[1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1],
+    )
     log.template_anchors[1] = np.array([77], np.uint64)
-    found = indicators(log, record(("c-1", "campaign")), [told([0, 1, 2, 3])], version=7)
+    found = indicators(log, record(("c-1", "campaign")), [told([0, 1, 2, 3, 4, 5, 9, 10])], version=7)
     assert (found["schema"], found["fingerprint_version"]) == (1, 7)
     first, second = found["indicators"]
     assert first["anchors"] == [f"{1000 + i:016x}" for i in (1, 2, 3)]
-    # Three live exchanges have the template: two of the campaign, one of others; a duplicate does not count.
-    assert (first["exchanges"], first["elsewhere"], first["least"]) == (2, 1, 2)
+    # Four live exchanges have the template: three of the campaign, one of others; a duplicate does not count.
+    assert (first["exchanges"], first["elsewhere"], first["least"]) == (3, 1, 2)
     assert second["anchors"] == [f"{77:016x}"]
-    assert (second["exchanges"], second["elsewhere"], second["least"]) == (1, 1, 1), (
+    assert (second["exchanges"], second["elsewhere"], second["least"]) == (3, 1, 1), (
         "all that a text has suffices"
     )
     for one in (first, second):
@@ -77,7 +82,7 @@ def test_a_campaign_without_shared_text_or_a_scan_without_rows_has_none(make_log
 def test_the_same_campaign_has_the_same_indicators_and_another_one_others(make_log: MakeLog):
     log = make_log([0, 1, 2], template=[0, 0, 0])
     first, again, other = (
-        indicators(log, record((name, "campaign")), [told([0, 1])], version=1)["indicators"][0][
+        indicators(log, record((name, "campaign")), [told([0, 1, 2])], version=1)["indicators"][0][
             "indicator_id"
         ]
         for name in ("c-1", "c-1", "c-2")
@@ -87,9 +92,9 @@ def test_the_same_campaign_has_the_same_indicators_and_another_one_others(make_l
 
 
 def test_of_a_long_template_the_smallest_anchors_stand_for_all(make_log: MakeLog):
-    log = make_log([0, 1], template=[0, 0])
+    log = make_log([0, 1, 2], template=[0, 0, 0])
     log.template_anchors[0] = np.arange(1, 500, dtype=np.uint64)
-    (one,) = indicators(log, record(("c-1", "campaign")), [told([0, 1])], version=1)["indicators"]
+    (one,) = indicators(log, record(("c-1", "campaign")), [told([0, 1, 2])], version=1)["indicators"]
     assert [int(anchor, 16) for anchor in one["anchors"]] == list(range(1, 65))
 
 

@@ -297,20 +297,46 @@ def test_an_instruction_in_variants_is_one_template():
         assert np.unique(found([batch(prompts)]).of_row).size == 1
 
 
+AREAS = ("chemistry", "law", "translation", "planning", "medicine")
+SLOTTED = "Area: {area}. Level: {level} of 5. Give an expert answer that is followed by one short worked example of your own."
+
+
+def test_templates_that_are_one_instruction_with_other_values_in_a_slot_are_told_together():
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        prompts = [
+            f"{SLOTTED.format(area=AREAS[i % 5], level=1 + i % 4)} {noise(rng, 40)}" for i in range(300)
+        ]
+        others = [f"{POPULAR[i % 5]} {noise(rng, 40)}" for i in range(300)]
+        made = found([batch([*prompts, *others])])
+        mine = np.unique(made.of_row[:300])
+        assert mine[0] >= 0, "each has a template"
+        assert mine.size == 1 or [one.tolist() for one in made.variants] == [mine.tolist()]
+        assert not np.isin(made.of_row[300:], mine).any()
+
+
+def test_the_apps_behind_a_preamble_that_anybody_may_use_are_not_told_together():
+    rng = np.random.default_rng(0)
+    apps = [noise(np.random.default_rng([3, i]), 30) for i in range(4)]
+    prompts = [f"{POPULAR[0]} {apps[i % 4]} {noise(rng, 30)}" for i in range(400)]
+    users = [f"{POPULAR[0]} {noise(rng, 40)}" for _ in range(600)]
+    made = found([batch([*prompts, *users])])
+    assert not made.variants
+    assert found([batch(prompts)]).variants, "alone, they would be: nothing tells an app from a value then"
+
+
 @pytest.mark.parametrize(
     "tokens",
     [
+        12,
+        16,
         20,
         24,
         pytest.param(
-            12,
+            9,
             marks=pytest.mark.xfail(
-                reason="a run of 12 shares one anchor for certain (ADR 3), but a row joins only with two"
+                reason="a run of 9 shares one anchor for certain (ADR 28), but a row joins only with two"
             ),
-        ),
-        pytest.param(
-            16,
-            marks=pytest.mark.xfail(reason="the same: one in five such instructions leaves one anchor only"),
         ),
     ],
 )

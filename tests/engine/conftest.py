@@ -44,6 +44,9 @@ def _lines(part: pa.Table) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
+LANGUAGES = ("Danish", "Portuguese", "Swahili")
+
+
 @pytest.fixture(scope="session")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 5,000 exchanges, a campaign, one account with a tenth of all.
@@ -71,8 +74,9 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {
             "time": 1_788_768_000_000 + 90_000 * number,
             "account_id": "firm",
-            "prompt": "Sort this ticket of our support desk into one of the five queues that we use: "
-            f"order {number * 7_919} did not arrive at house {number % 41}.",
+            "prompt": LANGUAGES[number % 3].join(("For ", " speakers, in ", " words, for our ", " desk, as "))
+            + f"{LANGUAGES[number % 3]} as can be: answer this ticket, which tells of order {number * 7_919}, "
+            f"house {number % 41}, as our handbook says.",
         }
         for number in range(700)
     ]

@@ -266,6 +266,8 @@ def test_what_stage_b_knows_of_each_exchange_is_equal(here: Scan, there: Scan):
         assert (mine == theirs).all(), name
     assert one.template_key.tolist() == many.template_key.tolist()
     assert all((a == b).all() for a, b in zip(one.template_anchors, many.template_anchors, strict=True))
+    assert one.variants, "there are some to compare"
+    assert all((a == b).all() for a, b in zip(one.variants, many.variants, strict=True))
     assert (here.taken.column("skeleton", np.uint64) == there.taken.column("skeleton", np.uint64)).all()
 
 

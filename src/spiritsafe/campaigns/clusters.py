@@ -1,6 +1,7 @@
 """Clusters: groups of parties that may be one campaign. They propose; tests decide.
 
-Nine sources of candidates: templates used by several parties (templates with the same users are merged); communities
+Nine sources of candidates: templates used by several parties (templates with the same users are merged, and those that may
+be one instruction with other values in its slots are a candidate together); communities
 of parties that work on the same items; communities tied by infrastructure; of large ones, the templates that are theirs,
 and all that they send as one pool of items; exchanges that play the same extraction role without any shared text
 (paraphrase); micro-clusters of texts without a template; dense blocks of the graph of parties and all they share;
@@ -85,6 +86,7 @@ def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candida
     sent, pool = _Sent(log, open_rows), items(log, open_rows)
     found = [
         *_by_template(log, open_rows),
+        *_by_variants(log, open_rows),
         *_by_item(log, open_rows, sent, pool, seed),
         *_by_layer(log, open_rows, sent, layers, seed),
         *_by_role(log, open_rows),
@@ -125,6 +127,20 @@ def _by_template(log: Log, rows: Any) -> Iterator[Candidate]:
     start, order = grouped(rows, lambda part: of[log.template[part]], int(group.max()) + 1, log.shelf.empty)
     for number in range(start.size - 1):
         yield Candidate("template", order[start[number] : start[number + 1]], np.flatnonzero(group == number))
+
+
+def _by_variants(log: Log, rows: Any) -> Iterator[Candidate]:
+    """Templates that may be one instruction: a pool that uses each of its accounts once or twice has few with the same users."""
+    if not log.variants:
+        return
+    mine = distinct(np.concatenate(log.variants))
+    # The last cell is for exchanges without a template (-1).
+    of = np.full(log.template_key.size + 1, -1)
+    of[mine] = np.arange(mine.size)
+    start, order = grouped(rows, lambda part: of[log.template[part]], mine.size, log.shelf.empty)
+    for one in log.variants:
+        held = [order[start[n] : start[n + 1]] for n in of[one].tolist()]
+        yield Candidate("template", log.shelf.keep(np.sort(np.concatenate(held))), one)
 
 
 def _same_users(t: Any, p: Any, users: Any, wide: Any, parties: int) -> Any:

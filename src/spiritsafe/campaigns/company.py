@@ -19,6 +19,8 @@ _PART = 0.9
 """Share of a component's exchanges that another one stands in, too, from which it is a part of that one."""
 _SEEN = 24
 """Exchanges that tell what a component is a part of, and what is around it, at least."""
+_SEVERAL = 2
+"""Values that a slot has at least."""
 LEAST_TOGETHER = -(-9 * _SEEN // 10)
 """Exchanges that a part and its whole stand in together at least: fewer need not be told."""
 
@@ -40,6 +42,27 @@ class Wholes:
         one, other = np.concatenate(found, axis=1)
         order = np.lexsort((other, one))
         return cls(np.searchsorted(one[order], np.arange(rows.size + 1)), other[order].astype(np.int32))
+
+
+def variants(wholes: Wholes, rows: Any) -> list[Any]:
+    """Components (int32) that may be one instruction whose slots take several values: a whole and its parts, a list each.
+
+    The parts stand in half of the whole's exchanges (``rows`` int64 by component), or more: a preamble has all else around it.
+    """
+    part = np.repeat(np.arange(rows.size, dtype=np.int32), np.diff(wholes.start))
+    order = np.argsort(wholes.of, kind="stable")
+    part, whole = part[order], wholes.of[order]
+    held = np.bincount(whole, weights=rows[part], minlength=rows.size)
+    several = np.bincount(whole, minlength=rows.size) >= _SEVERAL
+    framing = np.flatnonzero(several & (2 * held >= rows)).astype(np.int32)
+    begin, end = (np.searchsorted(whole, framing, side=side) for side in ("left", "right"))
+    return [np.append(part[a:b], one) for one, a, b in zip(framing, begin, end, strict=True)]
+
+
+def numbered(frames: Iterable[Any], number: Any) -> list[Any]:
+    """``variants`` as templates, those with several; ``number`` int32 by component: its template or -1."""
+    found = [np.sort(mine[mine >= 0]) for mine in (number[one] for one in frames)]
+    return [one for one in found if one.size > 1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns._distinct import dense, kinds
+from spiritsafe.campaigns._distinct import dense, distinct, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_ANCHORS = 64
 _LEAST_HOLDERS = 3
-"""Members that hold a value before it stands for the campaign and not for one of them."""
+"""Members that hold a value, or sent a text, before it stands for the campaign and not for one of them."""
 _MOST_VALUES = 1_000
 
 
@@ -46,10 +46,7 @@ def indicators(
     for entry, verdict in zip(record["campaigns"], told, strict=True):
         if log is None or total is None or entry["label"] != "campaign":
             continue
-        template, counts = np.unique(log.template[verdict.rows], return_counts=True)
-        for key, count in zip(template.tolist(), counts.tolist(), strict=True):
-            if key < 0:
-                continue
+        for key, count in _used(log, verdict.rows):
             anchors = log.template_anchors[key][:_MOST_ANCHORS]
             elsewhere = int(total[key]) - count
             if elsewhere > count:
@@ -72,6 +69,15 @@ def indicators(
             if layers is not None and kind in layers:
                 found += _held(kind, layers[kind], verdict.parties, entry)
     return {"schema": 1, "fingerprint_version": version, "indicators": found}
+
+
+def _used(log: Log, rows: Any) -> list[tuple[int, int]]:
+    """Templates that at least three members sent, with how many of ``rows`` have each. Others are items that one member met."""
+    pair = distinct(log.template[rows].astype(np.int64) * log.parties + log.row_party[rows])
+    template, holders = np.unique(pair[pair >= 0] // log.parties, return_counts=True)
+    template = template[holders >= _LEAST_HOLDERS]
+    count = np.bincount(log.template[rows] + 1, minlength=log.template_key.size + 1)[template + 1]
+    return list(zip(template.tolist(), count.tolist(), strict=True))
 
 
 def _uses(log: Log) -> Any:

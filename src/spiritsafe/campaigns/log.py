@@ -43,12 +43,13 @@ STRONG = ("payment", "device", "network")
 class Log:
     """One log after features: arrays over exchanges (``rows``), accounts and parties.
 
-    ``live`` is False for duplicates. ``template`` int32, -1 for none. ``roles`` uint64 bit mask over ``role_names``.
-    ``party`` int32 by account; ``declared`` bool by account: a relation is on record. ``near`` int32 by exchange: the
-    micro-cluster that its text is close to; ``topic`` int32: the same where it makes a stream of own text (-1 for
-    none); ``topic_key`` uint64 by micro-cluster, see ``streams``. ``combination`` int32 by exchange: a code of its
-    parameters, -1 for none; ``traces``: see ``traces.Traces``. Both are read last. ``row_party`` int32 by exchange: the
-    party that sent it. ``shelf``: where later stages put what they make by exchange.
+    ``live`` is False for duplicates. ``template`` int32, -1 for none; ``variants``: see ``templates.Templates``.
+    ``roles`` uint64 bit mask over ``role_names``. ``party`` int32 by account; ``declared`` bool by account: a relation
+    is on record. ``near`` int32 by exchange: the micro-cluster that its text is close to; ``topic`` int32: the same
+    where it makes a stream of own text (-1 for none); ``topic_key`` uint64 by micro-cluster, see ``streams``.
+    ``combination`` int32 by exchange: a code of its parameters, -1 for none; ``traces``: see ``traces.Traces``. Both
+    are read last. ``row_party`` int32 by exchange: the party that sent it. ``shelf``: where later stages put what they
+    make by exchange.
     """
 
     acc: Any
@@ -69,6 +70,7 @@ class Log:
     near: Any
     topic: Any
     topic_key: Any
+    variants: list[Any] = field(default_factory=list)
     row_party: Any = None
     combination: Any = None
     traces: Any = None

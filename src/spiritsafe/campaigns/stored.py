@@ -237,6 +237,7 @@ def assembled(
         template=found.of_row,
         template_key=found.key,
         template_anchors=found.anchors,
+        variants=found.variants,
         roles=columns.roles,
         role_names=signals[0],
         extraction=signals[1],

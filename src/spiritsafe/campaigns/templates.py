@@ -22,7 +22,7 @@ from spiritsafe.campaigns import _anchors
 from spiritsafe.campaigns._ahead import ahead
 from spiritsafe.campaigns._distinct import distinct, first
 from spiritsafe.campaigns._passes import pieces
-from spiritsafe.campaigns.company import Company, Wholes, added
+from spiritsafe.campaigns.company import Company, Wholes, added, numbered, variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -68,12 +68,14 @@ class Templates:
     """Which template each row has.
 
     ``of_row`` int32 (rows,), -1 for none; ``key`` uint64 (templates,): smallest anchor, a stable name;
-    ``anchors`` list of uint64 arrays, one a template.
+    ``anchors`` list of uint64 arrays, one a template; ``variants`` list of int32 arrays, sorted: templates that may be one
+    instruction with other values in its slots, see ``company.variants``.
     """
 
     of_row: Any
     key: Any
     anchors: list[Any]
+    variants: list[Any] = field(default_factory=list)
 
 
 def templates(
@@ -113,7 +115,9 @@ def templates(
                 ranks, offsets, lengths = (np.load(held, allow_pickle=False) for _ in range(3))
                 yield ranks, offsets, lengths
 
-        wholes = Wholes.among(*groups.together(entries(), folder))
+        held_by, counted = groups.together(entries(), folder)
+        wholes = Wholes.among(held_by, counted)
+        frames = variants(wholes, held_by)
         company = Company.of(wholes, *added(groups.around(entries(), wholes, folder), groups.size.size))
         at, used = 0, np.zeros(groups.size.size, bool)
         for entry in entries():
@@ -125,7 +129,7 @@ def templates(
     for part in pieces(rows):
         has = of_row[part] >= 0
         of_row[part][has] = number[of_row[part][has]]
-    return Templates(of_row, known.key, known.anchors)
+    return Templates(of_row, known.key, known.anchors, numbered(frames, number))
 
 
 def _frequent(batches: Iterable[Batch], counter: Counter, least: int) -> tuple[Any, Any, Any]:

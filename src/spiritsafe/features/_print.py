@@ -9,9 +9,10 @@ from spiritsafe.features._scan import mix
 
 RUN, DENSE_RUN = 5, 8
 """Tokens in an anchor's shingle; the second where it starts in an unspaced script."""
-WINDOW = 8
-EDGE = 64
-"""Anchors are winnowed from the first and the last ``EDGE`` tokens."""
+WINDOW, FINE_WINDOW = 8, 4
+"""Shingles of which the least is an anchor."""
+EDGE, FINE_EDGE = 64, 24
+"""Anchors are winnowed from the first and the last ``EDGE`` tokens, by the finer window from so many: instructions are short."""
 LOWEST = 6
 """How many of the smallest shingle hashes of the whole text are anchors too."""
 DIMENSIONS = 64
@@ -40,25 +41,39 @@ _1, _2, _3, _4, _5, _6, _7 = np.arange(1, 8, dtype=np.uint64)
 
 
 @inner
-def _winnow(prints, dense, first, low, high, buffer, chosen, many):  # type: ignore[no-untyped-def]
-    """Append to ``chosen`` the minimum of each window of shingles that lie in tokens ``low:high``; return how many."""
+def _winnow(prints, dense, first, low, high, window, buffer, chosen, many):  # type: ignore[no-untyped-def]
+    """Append to ``chosen`` the minimum of each window of shingles that lie in tokens ``low:high``; return how many.
+
+    ``window``: shingles in one, a power of two.
+    """
     size = 0
     for j in range(low, high):
         buffer[size] = prints[first + j]
         size += j + (DENSE_RUN if dense[first + j] else RUN) <= high
     if size == 0:
         return many
-    while size < WINDOW:
+    while size < window:
         buffer[size] = buffer[size - 1]
         size += 1
-    for reach in (1, 2, 4):
+    reach = 1
+    while reach < window:
         size -= reach
         for j in range(size):
             buffer[j] = min(buffer[j], buffer[j + reach])
+        reach *= 2
     for j in range(size):
         chosen[many] = buffer[j]
         many += j + 1 == size or buffer[j + 1] != buffer[j]
     return many
+
+
+@inner
+def _ends(prints, dense, first, n, edge, window, buffer, chosen, many):  # type: ignore[no-untyped-def]
+    """Winnow the first and the last ``edge`` of ``n`` tokens, or all of them where these meet."""
+    if n <= 2 * edge:
+        return _winnow(prints, dense, first, 0, n, window, buffer, chosen, many)
+    many = _winnow(prints, dense, first, 0, edge, window, buffer, chosen, many)
+    return _winnow(prints, dense, first, n - edge, n, window, buffer, chosen, many)
 
 
 @inner
@@ -83,8 +98,8 @@ def anchors(tokens, dense, heads, most, prints, out, ends):  # type: ignore[no-u
     scratch, as long as ``tokens``.
     """
     buffer = np.empty(2 * EDGE, np.uint64)
-    raw = np.empty(2 * EDGE + 8, np.uint64)
-    chosen = np.empty(2 * EDGE + LOWEST + 8, np.uint64)
+    raw = np.empty(2 * (EDGE + FINE_EDGE) + 8, np.uint64)
+    chosen = np.empty(raw.size + LOWEST, np.uint64)
     lowest = np.empty(LOWEST + 1, np.uint64)
     end = 0
     ends[0] = 0
@@ -113,11 +128,8 @@ def anchors(tokens, dense, heads, most, prints, out, ends):  # type: ignore[no-u
             chosen[0] = max(mix(x), np.uint64(1))
             many = 1
         elif n > 0:
-            if n <= 2 * EDGE:
-                found = _winnow(prints, dense, first, 0, n, buffer, raw, 0)
-            else:
-                found = _winnow(prints, dense, first, 0, EDGE, buffer, raw, 0)
-                found = _winnow(prints, dense, first, n - EDGE, n, buffer, raw, found)
+            found = _ends(prints, dense, first, n, EDGE, WINDOW, buffer, raw, 0)
+            found = _ends(prints, dense, first, n, FINE_EDGE, FINE_WINDOW, buffer, raw, found)
             for j in range(found):
                 many = _insert(chosen, many, raw[j])
             for j in range(low_many):

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from spiritsafe.campaigns import streams, templates
-from spiritsafe.campaigns.company import LEAST_TOGETHER, Company, Wholes
+from spiritsafe.campaigns.company import LEAST_TOGETHER, Company, Wholes, numbered, variants
 from spiritsafe.campaigns.stored import Columns, assembled, doubled, own, roles
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.spread import steps
@@ -65,8 +65,10 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
         "ranking": ranking and steps.keep(shared / "ranking", ranking.anchors, ranking.support, ranking.seen),
         "groups": groups and steps.keep(shared / "groups", groups.component, groups.size, groups.varied),
     }
+    frames: list[Any] = []
     if groups:
-        held |= _company(spark, shared, [item | held for item in items], groups.size.size)
+        around, frames = _company(spark, shared, [item | held for item in items], groups.size.size)
+        held |= around
     spark.spread("used", [item | held for item in items], steps.columns, steps.USED)
     used = spark.table("SELECT DISTINCT component FROM used").column(0).to_numpy()
     if ranking and groups:
@@ -91,7 +93,7 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
     spark.table("SELECT count(*) AS parts FROM near")
     _gather(there, {"near": made["near"]})
     progress("finding templates", 4, 4)
-    found = templates.Templates(template, found.key, found.anchors)
+    found = templates.Templates(template, found.key, found.anchors, numbered(frames, number))
     return assembled(engine, taken, Columns(live=live, **made), found, known, _signals(taken))
 
 
@@ -159,8 +161,10 @@ def _grouped(
     return ranking, groups
 
 
-def _company(spark: Spark, shared: Path, items: list[dict[str, Any]], components: int) -> dict[str, str]:
-    """What stands around each component, and what it is a part of, as the executors find it."""
+def _company(
+    spark: Spark, shared: Path, items: list[dict[str, Any]], components: int
+) -> tuple[dict[str, str], list[Any]]:
+    """What stands around each component, and what it is a part of, as the executors find it; and ``company.variants``."""
     spark.spread("together", items, steps.together, steps.PAIRS)
     rows = np.zeros(components, np.int64)
     for alone, many in _summed(spark, "together", "pair < 0"):
@@ -175,7 +179,8 @@ def _company(spark: Spark, shared: Path, items: list[dict[str, Any]], components
         "(SELECT pair, CAST(sum(support) AS BIGINT) AS many FROM around GROUP BY pair) GROUP BY shiftright(pair, 32)",
     ):
         seen[component], squares[component] = many, square
-    return kept | {"company": steps.keep(shared / "company", Company.of(wholes, seen, squares).alike)}
+    kept |= {"company": steps.keep(shared / "company", Company.of(wholes, seen, squares).alike)}
+    return kept, variants(wholes, rows)
 
 
 def _summed(spark: Spark, view: str, which: str = "true", least: int = 1) -> Iterator[tuple[Any, ...]]:
