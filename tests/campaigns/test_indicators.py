@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from spiritsafe.campaigns.clusters import Candidate
 from spiritsafe.campaigns.evidence import View
@@ -64,6 +65,15 @@ def test_each_template_of_a_campaign_gives_one_indicator(make_log: MakeLog):
         assert one["valid_from"] == "2026-03-01T00:00:00Z"
     assert first["indicator_id"] != second["indicator_id"]
     assert not any(name in json.dumps(found) for name in log.accounts)
+
+
+@pytest.mark.parametrize(("prompts", "told_of"), [(24, True), (23, False)])
+def test_a_wording_that_one_member_has_in_many_prompts_is_the_campaigns_too(
+    make_log: MakeLog, prompts: int, told_of: bool
+):
+    log = make_log([0] * 60, template=[0] * 60, item=np.arange(60) % prompts)
+    found = indicators(log, record(("c-1", "campaign")), [told(list(range(60)))], version=1)["indicators"]
+    assert [one["exchanges"] for one in found] == ([60] if told_of else [])
 
 
 def test_only_campaigns_give_indicators(make_log: MakeLog):

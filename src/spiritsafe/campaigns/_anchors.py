@@ -213,7 +213,7 @@ def _kept(kinds, varied, mine, times):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def together(ranks, offsets, component, varied, rows, pairs):  # type: ignore[no-untyped-def]
-    """Write the pairs of fully varied components that stand in a row together, both ways; return how many.
+    """Write the pairs of fully varied components that stand in a row together, the smaller one first; return how many.
 
     Adds to ``rows`` (int64 by component) how many each stands in. ``pairs`` int64: without room for all, -1 is returned.
     """
@@ -223,14 +223,13 @@ def together(ranks, offsets, component, varied, rows, pairs):  # type: ignore[no
     for row in range(offsets.size - 1):
         kinds, mine, times = _tally(ranks, offsets[row], offsets[row + 1], component, mine, times)
         kept = _kept(kinds, varied, mine, times)
-        if kept * kept > pairs.size - n:
+        if kept * (kept - 1) // 2 > pairs.size - n:
             return -1
         for k in range(kept):
             rows[mine[k]] += 1
-            for j in range(kept):
-                if j != k:
-                    pairs[n] = mine[k] * total + mine[j]
-                    n += 1
+            for j in range(k):
+                pairs[n] = min(mine[k], mine[j]) * total + max(mine[k], mine[j])
+                n += 1
     return n
 
 

@@ -34,11 +34,13 @@ class Wholes:
 
     @classmethod
     def among(cls, rows: Any, pairs: Iterable[tuple[Any, Any]]) -> Wholes:
-        """From the exchanges of each component (``rows`` int64) and of two together, see ``_anchors.together``; in any order."""
+        """From the exchanges of each component (``rows`` int64) and of two together (``_anchors.together``), each pair once."""
         found = [np.zeros((2, 0), np.int64)]
         for keys, count in pairs:  # kept are few: a batch at a time
-            one, other = np.divmod(keys, max(1, rows.size))
-            found.append(np.stack([one, other])[:, (rows[one] >= _SEEN) & (count >= _PART * rows[one])])
+            both = np.stack(np.divmod(keys, max(1, rows.size)))
+            for way in (both, both[::-1]):
+                size = rows[way[0]]
+                found.append(way[:, (size >= _SEEN) & (count >= _PART * size)])
         one, other = np.concatenate(found, axis=1)
         order = np.lexsort((other, one))
         return cls(np.searchsorted(one[order], np.arange(rows.size + 1)), other[order].astype(np.int32))
@@ -47,7 +49,8 @@ class Wholes:
 def variants(wholes: Wholes, rows: Any) -> list[Any]:
     """Components (int32) that may be one instruction whose slots take several values: a whole and its parts, a list each.
 
-    The parts stand in half of the whole's exchanges (``rows`` int64 by component), or more: a preamble has all else around it.
+    The parts' exchanges (``rows`` int64 by component) add up to half of the whole's, or more: a preamble has all else around it.
+    Parts that stand together, or in one another, are counted each, so a whole may be proposed that they fill by less.
     """
     part = np.repeat(np.arange(rows.size, dtype=np.int32), np.diff(wholes.start))
     order = np.argsort(wholes.of, kind="stable")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns._distinct import dense, distinct, kinds
+from spiritsafe.campaigns.templates import VARIED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,12 +73,20 @@ def indicators(
 
 
 def _used(log: Log, rows: Any) -> list[tuple[int, int]]:
-    """Templates that at least three members sent, with how many of ``rows`` have each. Others are items that one member met."""
-    pair = distinct(log.template[rows].astype(np.int64) * log.parties + log.row_party[rows])
-    template, holders = np.unique(pair[pair >= 0] // log.parties, return_counts=True)
-    template = template[holders >= _LEAST_HOLDERS]
-    count = np.bincount(log.template[rows] + 1, minlength=log.template_key.size + 1)[template + 1]
-    return list(zip(template.tolist(), count.tolist(), strict=True))
+    """Templates that stand for the campaign, with how many of ``rows`` have each.
+
+    At least three members sent it, or members in many different prompts; others are items that one of them met.
+    """
+    rows = rows[log.template[rows] >= 0]
+    template, dense_of = dense(log.template[rows])
+    pair = distinct(dense_of.astype(np.int64) * log.parties + log.row_party[rows])
+    holders = np.bincount(pair // log.parties, minlength=template.size)
+    prompt, dense_prompt = dense(log.exact[rows])
+    body = distinct(dense_of.astype(np.int64) * max(1, prompt.size) + dense_prompt)
+    prompts = np.bincount(body // max(1, prompt.size), minlength=template.size)
+    count = np.bincount(dense_of, minlength=template.size)
+    kept = (holders >= _LEAST_HOLDERS) | (prompts >= VARIED[1])
+    return list(zip(template[kept].tolist(), count[kept].tolist(), strict=True))
 
 
 def _uses(log: Log) -> Any:

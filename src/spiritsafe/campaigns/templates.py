@@ -313,7 +313,7 @@ class Groups:
         rows = np.zeros(self.size.size, np.int64)
         counts = _Counts(folder)
         for ranks, offsets, _ in entries:
-            room = 2 * ranks.size + 1
+            room = ranks.size + 1
             while True:
                 buffer, known = np.empty(room, np.int64), rows.copy()
                 n = _anchors.together(ranks, offsets, self.component, self.varied, known, buffer)
