@@ -78,13 +78,14 @@ def _used(log: Log, rows: Any) -> list[tuple[int, int]]:
     At least three members sent it, or members in many different prompts; others are items that one of them met.
     """
     rows = rows[log.template[rows] >= 0]
-    template, dense_of = dense(log.template[rows])
-    pair = distinct(dense_of.astype(np.int64) * log.parties + log.row_party[rows])
-    holders = np.bincount(pair // log.parties, minlength=template.size)
-    prompt, dense_prompt = dense(log.exact[rows])
-    body = distinct(dense_of.astype(np.int64) * max(1, prompt.size) + dense_prompt)
-    prompts = np.bincount(body // max(1, prompt.size), minlength=template.size)
-    count = np.bincount(dense_of, minlength=template.size)
+    template, which = dense(log.template[rows])
+    holders = np.bincount(
+        np.searchsorted(template, log.pairs(rows, log.template) // log.parties), minlength=template.size
+    )
+    prompt, code = dense(log.exact[rows])
+    bodies = distinct(which * max(1, prompt.size) + code)
+    prompts = np.bincount(bodies // max(1, prompt.size), minlength=template.size)
+    count = np.bincount(which, minlength=template.size)
     kept = (holders >= _LEAST_HOLDERS) | (prompts >= VARIED[1])
     return list(zip(template[kept].tolist(), count[kept].tolist(), strict=True))
 
