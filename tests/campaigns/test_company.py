@@ -60,15 +60,16 @@ def test_a_whole_that_is_filled_by_its_parts_may_be_one_instruction(parts: tuple
 
 
 def test_how_alike_company_is_follows_simpsons_index():
-    nothing = Wholes.among(np.zeros(3, np.int64), [])
+    rows = np.zeros(3, np.int64)
+    nothing = Wholes.among(rows, [])
     # Component 0: half bare, a quarter with one other and with another; component 1: always the same; 2: hardly seen.
     keys = np.array([0 << 32, 0 << 32 | 5, 0 << 32 | 6, 1 << 32 | 7, 2 << 32], np.int64)
     seen, squares = added([(keys, np.array([50, 25, 25, 40, 23]))], 3)
     assert seen.tolist() == [100, 40, 23]
-    assert Company.of(nothing, seen, squares).alike.tolist() == pytest.approx([0.375, 1, 1])
+    assert Company.of(nothing, rows, seen, squares).alike.tolist() == pytest.approx([0.375, 1, 1])
     squares[2] = 1
-    assert Company.of(nothing, seen, squares).alike[2] == 1, "too few to tell"
-    assert Company.of(nothing, np.zeros(3, np.int64), np.zeros(3, np.int64)).alike.tolist() == [1, 1, 1]
+    assert Company.of(nothing, rows, seen, squares).alike[2] == 1, "too few to tell"
+    assert Company.of(nothing, rows, rows, rows).alike.tolist() == [1, 1, 1]
 
 
 def test_the_order_in_which_counts_come_changes_nothing():

@@ -16,6 +16,7 @@ from spiritsafe import schema
 from spiritsafe.campaigns import _anchors
 from spiritsafe.campaigns.company import Company, Wholes
 from spiritsafe.campaigns.company import added as sums
+from spiritsafe.campaigns.outvoted import outvoted
 from spiritsafe.campaigns.templates import (
     LEAST,
     Counter,
@@ -492,14 +493,25 @@ def test_parts_that_are_added_up_give_the_templates_of_the_whole():
 
     groups = grouped(ranking, [added([lookup.pairs(each([one])) for one in parts])])
     told = [lookup.together(each([one]), groups) for one in parts]
-    wholes = Wholes.among(
-        np.sum([rows for rows, _ in told], axis=0), [added([p for _, part in told for p in part])]
-    )
+    stands = np.sum([rows for rows, _ in told], axis=0)
+    wholes = Wholes.among(stands, [added([p for _, part in told for p in part])])
     around = [pair for one in parts for pair in lookup.around(each([one]), groups, wholes)]
-    company = Company.of(wholes, *sums([added(around)], groups.size.size))
-    votes = np.concatenate([vote for one in parts for vote in lookup.votes(each([one]), groups, company)])
-    number, made = chosen(votes, ranking, groups)
-    assert same(Templates(number[votes], made.key, made.anchors), found([whole]))
+    company = Company.of(wholes, stands, *sums([added(around)], groups.size.size))
+    votes, keys, at = [], [], 0
+    for one in parts:
+        for vote, lost in lookup.votes(each([one]), groups, company):
+            votes.append(vote)
+            keys.append(lost + at)
+            at += vote.size
+    small = outvoted(np.concatenate(keys), stands)
+    vote = np.concatenate(votes)
+    number, made = chosen(np.append(vote, [one for one, _ in small]), ranking, groups)
+    told_of = found([whole])
+    assert same(Templates(number[vote], made.key, made.anchors), told_of)
+    assert told_of.outvoted
+    for (one, mine), (other, theirs) in zip(small, told_of.outvoted, strict=True):
+        assert made.key[number[one]] == told_of.key[other]
+        assert np.array_equal(mine, theirs)
 
 
 LISTS = st.lists(st.lists(st.integers(1, 12), max_size=6, unique=True), max_size=12)

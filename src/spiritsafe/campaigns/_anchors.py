@@ -278,14 +278,17 @@ def around(ranks, offsets, lengths, component, varied, start, wholes, keys):  # 
 
 
 @njit(cache=True, nogil=True)
-def vote(ranks, offsets, lengths, component, size, varied, alike, start, wholes, out):  # type: ignore[no-untyped-def]
+def vote(ranks, offsets, lengths, component, size, varied, alike, start, wholes, rows, out, lost):  # type: ignore[no-untyped-def]
     """For each row the component with most of its anchors (ties: the larger one), or -1.
 
     A row joins only with two anchors, or with all it has: one shared five-word phrase is a coincidence. The more
     ``varied`` components (int8: 0, 1, 2), that stand in different prompts, go first: a prompt that comes back whole, or
     an item in other words, is no template. Of fully varied ones that are no parts of each other (``start``, ``wholes``: see
     ``_among``) those go first whose company is ``alike`` (float32) half as often as another's, or less.
+    Writes to ``lost`` (int64, room for half as many as ``ranks``) the component << 32 | row of each fully varied one that a
+    row gives to one which stands in twice as many rows (int64 by component), or more; returns how many.
     """
+    many = 0
     mine, times = np.empty(_FEW, np.int32), np.empty(_FEW, np.int64)
     for row in range(offsets.size - 1):
         out[row] = -1
@@ -311,3 +314,9 @@ def vote(ranks, offsets, lengths, component, size, varied, alike, start, wholes,
             if best_n >= 2 or (best_n == 1 and lengths[row] == 1):
                 out[row] = best
                 break
+        if out[row] >= 0 and varied[out[row]] == 2:
+            for k in range(_kept(kinds, varied, mine, times)):
+                if 2 * rows[mine[k]] <= rows[out[row]]:
+                    lost[many] = np.int64(mine[k]) << 32 | row
+                    many += 1
+    return many

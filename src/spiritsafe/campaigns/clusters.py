@@ -1,7 +1,7 @@
 """Clusters: groups of parties that may be one campaign. They propose; tests decide.
 
 Nine sources of candidates: templates used by several parties (templates with the same users are merged, and those that may
-be one instruction with other values in its slots are a candidate together); communities
+be one instruction with other values in its slots are a candidate together, and what a popular text swallows is one); communities
 of parties that work on the same items; communities tied by infrastructure; of large ones, the templates that are theirs,
 and all that they send as one pool of items; exchanges that play the same extraction role without any shared text
 (paraphrase); micro-clusters of texts without a template; dense blocks of the graph of parties and all they share;
@@ -21,7 +21,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from spiritsafe.campaigns import traces
+from spiritsafe.campaigns import outvoted, traces
 from spiritsafe.campaigns._distinct import dense, distinct, kinds
 from spiritsafe.campaigns._passes import grouped, held_by_two, pieces, where
 from spiritsafe.campaigns.items import items
@@ -87,6 +87,7 @@ def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candida
     found = [
         *_by_template(log, open_rows),
         *_by_variants(log, open_rows),
+        *_by_outvoted(log, open_rows),
         *_by_item(log, open_rows, sent, pool, seed),
         *_by_layer(log, open_rows, sent, layers, seed),
         *_by_role(log, open_rows),
@@ -133,14 +134,16 @@ def _by_variants(log: Log, rows: Any) -> Iterator[Candidate]:
     """Templates that may be one instruction: a pool that uses each of its accounts once or twice has few with the same users."""
     if not log.variants:
         return
-    mine = distinct(np.concatenate(log.variants))
-    # The last cell is for exchanges without a template (-1).
-    of = np.full(log.template_key.size + 1, -1)
-    of[mine] = np.arange(mine.size)
-    start, order = grouped(rows, lambda part: of[log.template[part]], mine.size, log.shelf.empty)
+    having = log.having(rows, distinct(np.concatenate(log.variants)))
     for one in log.variants:
-        held = [order[start[n] : start[n + 1]] for n in of[one].tolist()]
-        yield Candidate("template", log.shelf.keep(np.sort(np.concatenate(held))), one)
+        held = np.sort(np.concatenate([having[template] for template in one.tolist()]))
+        yield Candidate("template", log.shelf.keep(held), one)
+
+
+def _by_outvoted(log: Log, rows: Any) -> Iterator[Candidate]:
+    """Templates that a more frequent text swallows, where these are an instruction and not an item."""
+    for one, mine in outvoted.apart(log, rows):
+        yield Candidate("template", log.shelf.keep(mine), np.array([one]))
 
 
 def _same_users(t: Any, p: Any, users: Any, wide: Any, parties: int) -> Any:

@@ -62,10 +62,12 @@ def variants(wholes: Wholes, rows: Any) -> list[Any]:
     return [np.append(part[a:b], one) for one, a, b in zip(framing, begin, end, strict=True)]
 
 
-def numbered(frames: Iterable[Any], number: Any) -> list[Any]:
-    """``variants`` as templates, those with several; ``number`` int32 by component: its template or -1."""
+def numbered(
+    frames: Iterable[Any], lost: Iterable[tuple[int, Any]], number: Any
+) -> tuple[list[Any], list[tuple[int, Any]]]:
+    """``variants`` as templates, those with several, and ``outvoted``; ``number`` int32 by component: its template or -1."""
     found = [np.sort(mine[mine >= 0]) for mine in (number[one] for one in frames)]
-    return [one for one in found if one.size > 1]
+    return [one for one in found if one.size > 1], [(int(number[one]), mine) for one, mine in lost]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +75,21 @@ class Company:
     """By component ``alike`` (float32): how often two of its exchanges have the same others around it (Simpson 1949).
 
     Parts and wholes are no others, and exchanges that are mostly text of their own do not count. 1 where too few are left.
+    ``rows`` int64: the exchanges it stands in.
     """
 
     alike: Any
     wholes: Wholes
+    rows: Any
 
     @classmethod
-    def of(cls, wholes: Wholes, seen: Any, squares: Any) -> Company:
-        """``seen`` int64: exchanges that count; ``squares`` int64: sum of the squares of how many have the same around it."""
+    def of(cls, wholes: Wholes, rows: Any, seen: Any, squares: Any) -> Company:
+        """``rows`` int64: exchanges that each stands in.
+
+        ``seen`` int64: exchanges that count; ``squares`` int64: sum of the squares of how many have the same around it.
+        """
         alike = squares / np.maximum(1.0, seen.astype(float)) ** 2
-        return cls(np.where(seen < _SEEN, 1.0, alike).astype(np.float32), wholes)
+        return cls(np.where(seen < _SEEN, 1.0, alike).astype(np.float32), wholes, rows)
 
 
 def added(counted: Iterable[tuple[Any, Any]], components: int) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns._distinct import dense, distinct, kinds
+from spiritsafe.campaigns._distinct import dense, kinds, union
 from spiritsafe.campaigns.templates import VARIED
 
 if TYPE_CHECKING:
@@ -75,27 +75,36 @@ def indicators(
 def _used(log: Log, rows: Any) -> list[tuple[int, int]]:
     """Templates that stand for the campaign, with how many of ``rows`` have each.
 
-    At least three members sent it, or members in many different prompts; others are items that one of them met.
+    At least three members sent it, or members in many different prompts; others are items that one of them met. A text that is
+    outvoted stands for it, too, where half of the exchanges have it of those that have what wins: an item has few of them.
     """
-    rows = rows[log.template[rows] >= 0]
-    template, which = dense(log.template[rows])
-    holders = np.bincount(
-        np.searchsorted(template, log.pairs(rows, log.template) // log.parties), minlength=template.size
-    )
-    prompt, code = dense(log.exact[rows])
-    bodies = distinct(which * max(1, prompt.size) + code)
-    prompts = np.bincount(bodies // max(1, prompt.size), minlength=template.size)
-    count = np.bincount(which, minlength=template.size)
-    kept = (holders >= _LEAST_HOLDERS) | (prompts >= VARIED[1])
-    return list(zip(template[kept].tolist(), count[kept].tolist(), strict=True))
+    has = np.sort(rows[log.template[rows] >= 0])
+    if not has.size:
+        return []
+    kept: list[tuple[int, int]] = []
+    template, which = dense(log.template[has])
+    ends = np.cumsum(np.bincount(which, minlength=template.size))[:-1]
+    held = dict(zip(template.tolist(), np.split(has[np.argsort(which, kind="stable")], ends), strict=True))
+    for one, lost in log.outvoted:
+        inside = lost[has[np.searchsorted(has, lost).clip(max=has.size - 1)] == lost]
+        if inside.size:
+            winner = int(np.bincount(log.template[inside]).argmax())
+            if 2 * (log.template[inside] == winner).sum() >= held[winner].size:
+                held[one] = union(held.get(one, rows[:0]), inside)
+    for one, sent in sorted(held.items()):
+        if kinds(log.row_party[sent]) >= _LEAST_HOLDERS or kinds(log.exact[sent]) >= VARIED[1]:
+            kept.append((one, int(sent.size)))
+    return kept
 
 
 def _uses(log: Log) -> Any:
-    """int64 by template: its exchanges."""
+    """int64 by template: its exchanges, those that it loses, too."""
     total = np.zeros(log.template_key.size, np.int64)
     for rows in log.pieces():
         template = log.template[rows]
         total += np.bincount(template[template >= 0], minlength=total.size)
+    for one, lost in log.outvoted:
+        total[one] += int(np.count_nonzero(log.live[lost]))
     return total
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns._passes import Distinct, pieces
+from spiritsafe.campaigns._passes import Distinct, grouped, pieces
 from spiritsafe.campaigns.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ STRONG = ("payment", "device", "network")
 class Log:
     """One log after features: arrays over exchanges (``rows``), accounts and parties.
 
-    ``live`` is False for duplicates. ``template`` int32, -1 for none; ``variants``: see ``templates.Templates``.
+    ``live`` is False for duplicates. ``template`` int32, -1 for none; ``variants``, ``outvoted``: see ``templates.Templates``.
     ``roles`` uint64 bit mask over ``role_names``. ``party`` int32 by account; ``declared`` bool by account: a relation
     is on record. ``near`` int32 by exchange: the micro-cluster that its text is close to; ``topic`` int32: the same
     where it makes a stream of own text (-1 for none); ``topic_key`` uint64 by micro-cluster, see ``streams``.
@@ -71,6 +71,7 @@ class Log:
     topic: Any
     topic_key: Any
     variants: list[Any] = field(default_factory=list)
+    outvoted: list[tuple[int, Any]] = field(default_factory=list)
     row_party: Any = None
     combination: Any = None
     traces: Any = None
@@ -183,6 +184,14 @@ class Log:
             has = mine >= 0
             found.add(mine[has].astype(np.int64) * self.parties + self.row_party[row[has]])
         return found.values()
+
+    def having(self, rows: Any, templates: Any) -> dict[int, Any]:
+        """By template of ``templates`` (int, sorted): those of ``rows`` that have it, in their order."""
+        # The last cell is for exchanges without a template (-1).
+        of = np.full(self.template_key.size + 1, -1)
+        of[templates] = np.arange(templates.size)
+        start, order = grouped(rows, lambda part: of[self.template[part]], templates.size, self.shelf.empty)
+        return {one: order[start[n] : start[n + 1]] for n, one in enumerate(templates.tolist())}
 
     def has_role(self, rows: Any) -> Any:
         """Boolean by row: any extraction role."""

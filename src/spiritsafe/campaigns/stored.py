@@ -238,6 +238,7 @@ def assembled(
         template_key=found.key,
         template_anchors=found.anchors,
         variants=found.variants,
+        outvoted=found.outvoted,
         roles=columns.roles,
         role_names=signals[0],
         extraction=signals[1],

@@ -23,6 +23,7 @@ from spiritsafe.campaigns._ahead import ahead
 from spiritsafe.campaigns._distinct import distinct, first
 from spiritsafe.campaigns._passes import pieces
 from spiritsafe.campaigns.company import Company, Wholes, added, numbered, variants
+from spiritsafe.campaigns.outvoted import outvoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,13 +70,14 @@ class Templates:
 
     ``of_row`` int32 (rows,), -1 for none; ``key`` uint64 (templates,): smallest anchor, a stable name;
     ``anchors`` list of uint64 arrays, one a template; ``variants`` list of int32 arrays, sorted: templates that may be one
-    instruction with other values in its slots, see ``company.variants``.
+    instruction with other values in its slots, see ``company.variants``; ``outvoted``: see that module.
     """
 
     of_row: Any
     key: Any
     anchors: list[Any]
     variants: list[Any] = field(default_factory=list)
+    outvoted: list[tuple[int, Any]] = field(default_factory=list)
 
 
 def templates(
@@ -118,18 +120,23 @@ def templates(
         held_by, counted = groups.together(entries(), folder)
         wholes = Wholes.among(held_by, counted)
         frames = variants(wholes, held_by)
-        company = Company.of(wholes, *added(groups.around(entries(), wholes, folder), groups.size.size))
-        at, used = 0, np.zeros(groups.size.size, bool)
+        company = Company.of(
+            wholes, held_by, *added(groups.around(entries(), wholes, folder), groups.size.size)
+        )
+        at, used, keys = 0, np.zeros(groups.size.size, bool), [np.zeros(0, np.int64)]
         for entry in entries():
-            votes = _votes(entry, groups, company)
+            votes, lost = _votes(entry, groups, company)
             used[votes[votes >= 0]] = True
             of_row[at : at + votes.size] = votes
+            keys.append(lost + at)
             at += votes.size
+    small = outvoted(np.concatenate(keys), held_by)
+    used[[one for one, _ in small]] = True
     number, known = chosen(np.flatnonzero(used), ranking, groups)
     for part in pieces(rows):
         has = of_row[part] >= 0
         of_row[part][has] = number[of_row[part][has]]
-    return Templates(of_row, known.key, known.anchors, numbered(frames, number))
+    return Templates(of_row, known.key, known.anchors, *numbered(frames, small, number))
 
 
 def _frequent(batches: Iterable[Batch], counter: Counter, least: int) -> tuple[Any, Any, Any]:
@@ -227,22 +234,13 @@ def _neighbours(ranks: Any, offsets: Any, support: Any) -> Any:
     return pairs[: _anchors.neighbours(ranks, offsets, support, pairs)]
 
 
-def _votes(entry: Entry, groups: Groups, company: Company) -> Any:
+def _votes(entry: Entry, groups: Groups, company: Company) -> tuple[Any, Any]:
     ranks, offsets, lengths = entry
-    out = np.empty(lengths.size, np.int32)
-    _anchors.vote(
-        ranks,
-        offsets,
-        lengths,
-        groups.component,
-        groups.size,
-        groups.varied,
-        company.alike,
-        company.wholes.start,
-        company.wholes.of,
-        out,
-    )
-    return out
+    out, lost = np.empty(lengths.size, np.int32), np.empty(ranks.size // 2 + 1, np.int64)
+    wholes = company.wholes
+    known = groups.component, groups.size, groups.varied, company.alike, wholes.start, wholes.of, company.rows
+    many = _anchors.vote(ranks, offsets, lengths, *known, out, lost)
+    return out, lost[:many]
 
 
 def _compact(used: Any, component: Any, ranked: Any) -> Templates:
@@ -371,8 +369,8 @@ class Lookup:
         """What stands around each component in a part."""
         return groups.around(self.ranks(batches), wholes)
 
-    def votes(self, batches: Iterable[Batch], groups: Groups, company: Company) -> Iterator[Any]:
-        """By batch: the component of each exchange (int32), -1 for none."""
+    def votes(self, batches: Iterable[Batch], groups: Groups, company: Company) -> Iterator[tuple[Any, Any]]:
+        """By batch: the component of each exchange (int32), -1 for none; and which lost it (``_anchors.vote``)."""
         for entry in self.ranks(batches):
             yield _votes(entry, groups, company)
 

@@ -12,6 +12,7 @@ import pyarrow.types as pt
 
 from spiritsafe.campaigns import streams, templates
 from spiritsafe.campaigns.company import LEAST_TOGETHER, Company, Wholes, numbered, variants
+from spiritsafe.campaigns.outvoted import outvoted
 from spiritsafe.campaigns.stored import Columns, assembled, doubled, own, roles
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.spread import steps
@@ -66,12 +67,16 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
         "groups": groups and steps.keep(shared / "groups", groups.component, groups.size, groups.varied),
     }
     frames: list[Any] = []
+    stands = np.zeros(0, np.int64)
     if groups:
-        around, frames = _company(spark, shared, [item | held for item in items], groups.size.size)
+        around, stands, frames = _company(spark, shared, [item | held for item in items], groups.size.size)
         held |= around
     spark.spread("used", [item | held for item in items], steps.columns, steps.USED)
     used = spark.table("SELECT DISTINCT component FROM used").column(0).to_numpy()
+    lost = [pq.read_table(item["into"] + steps.LOST).column(0).to_numpy() for item in items]
+    small = outvoted(np.concatenate(lost), stands)
     if ranking and groups:
+        used = np.append(used, [one for one, _ in small])
         number, found = templates.chosen(used, ranking, groups)
     else:
         number, found = np.zeros(0, np.int32), templates.Templates(None, np.zeros(0, np.uint64), [])
@@ -93,7 +98,7 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
     spark.table("SELECT count(*) AS parts FROM near")
     _gather(there, {"near": made["near"]})
     progress("finding templates", 4, 4)
-    found = templates.Templates(template, found.key, found.anchors, numbered(frames, number))
+    found = templates.Templates(template, found.key, found.anchors, *numbered(frames, small, number))
     return assembled(engine, taken, Columns(live=live, **made), found, known, _signals(taken))
 
 
@@ -163,8 +168,11 @@ def _grouped(
 
 def _company(
     spark: Spark, shared: Path, items: list[dict[str, Any]], components: int
-) -> tuple[dict[str, str], list[Any]]:
-    """What stands around each component, and what it is a part of, as the executors find it; and ``company.variants``."""
+) -> tuple[dict[str, str], Any, list[Any]]:
+    """What stands around each component, and what it is a part of, as the executors find it.
+
+    Also in how many exchanges it stands (int64 by component), and ``company.variants``.
+    """
     spark.spread("together", items, steps.together, steps.PAIRS)
     rows = np.zeros(components, np.int64)
     for alone, many in _summed(spark, "together", "pair < 0"):
@@ -179,8 +187,9 @@ def _company(
         "(SELECT pair, CAST(sum(support) AS BIGINT) AS many FROM around GROUP BY pair) GROUP BY shiftright(pair, 32)",
     ):
         seen[component], squares[component] = many, square
-    kept |= {"company": steps.keep(shared / "company", Company.of(wholes, seen, squares).alike)}
-    return kept, variants(wholes, rows)
+    company = Company.of(wholes, rows, seen, squares)
+    kept |= {"company": steps.keep(shared / "company", company.alike, company.rows)}
+    return kept, rows, variants(wholes, rows)
 
 
 def _summed(spark: Spark, view: str, which: str = "true", least: int = 1) -> Iterator[tuple[Any, ...]]:

@@ -31,6 +31,9 @@ IDS = pa.schema([("hash", pa.int64()), ("row", pa.int64())])
 DONE = pa.schema([("part", pa.int64())])
 """What each step yields."""
 
+LOST = "-lost"
+"""Ends the name of a file of which component lost which exchange of a part, see ``_anchors.vote``."""
+
 _ROWS = 65_536
 
 
@@ -72,17 +75,15 @@ def around(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
 
 
 def columns(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
-    """Write account, time, prompt, component and roles of each exchange; yield the components that occur."""
-    found = (
-        list(
-            _lookup(item["ranking"]).votes(
-                _anchors(item), _groups(item["groups"]), _company(item["company"], item["wholes"])
-            )
-        )
-        if item["groups"]
-        else []
-    )
-    component = np.concatenate(found) if found else np.full(item["rows"], -1, np.int32)
+    """Write account, time, prompt, component and roles of each exchange, and what lost it; yield the components that occur."""
+    component, lost, at = np.full(item["rows"], -1, np.int32), [np.zeros(0, np.int64)], 0
+    if item["groups"]:
+        company = _company(item["company"], item["wholes"])
+        for votes, some in _lookup(item["ranking"]).votes(_anchors(item), _groups(item["groups"]), company):
+            component[at : at + votes.size] = votes
+            lost.append(some + (at + item["before"]))
+            at += votes.size
+    _write(item["into"] + LOST, {"lost": np.concatenate(lost)})
     path = Path(item["folder"]) / "sketch.parquet"
     kept = pq.read_table(path, columns=["account_id", "time", "exact"])
     account = kept["account_id"].combine_chunks().dictionary_encode()
@@ -140,7 +141,11 @@ def _write(path: str, made: dict[str, Any]) -> None:
     """A file that appears whole: two attempts of one task write the same."""
     half = Path(f"{path}.{uuid.uuid4().hex[:8]}")
     pq.write_table(
-        pa.table(made), half, compression="zstd", compression_level=1, use_dictionary=["acc", "component"]
+        pa.table(made),
+        half,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[name for name in ("acc", "component") if name in made],
     )
     half.replace(path)
 
@@ -167,8 +172,8 @@ def _wholes(path: str) -> Wholes:
 
 @lru_cache(maxsize=1)
 def _company(path: str, wholes: str) -> Company:
-    (alike,) = _arrays(path, 1)
-    return Company(alike, _wholes(wholes))
+    alike, rows = _arrays(path, 2)
+    return Company(alike, _wholes(wholes), rows)
 
 
 @lru_cache(maxsize=1)

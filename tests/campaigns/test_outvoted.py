@@ -1,0 +1,146 @@
+"""Outvoted templates: what loses an exchange is kept, and users tell an instruction from an item."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spiritsafe import pipeline
+from spiritsafe.campaigns.clusters import candidates
+from spiritsafe.campaigns.log import SLOT
+from spiritsafe.campaigns.outvoted import apart, outvoted
+from spiritsafe.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from spiritsafe.campaigns.log import Log
+
+    MakeLog = Callable[..., Log]
+
+
+def keys(lost: dict[int, list[int]]) -> Any:
+    return np.array([one << 32 | row for one, rows in lost.items() for row in rows], np.int64)
+
+
+@given(st.permutations(range(40)))
+def test_who_loses_half_is_told_with_what_it_lost_in_any_order(order: list[int]):
+    lost = keys({3: list(range(20)), 1: list(range(100, 119)), 2: [2**32 - 1]})[order]
+    rows = np.array([1000, 40, 40, 40])
+    (one,) = outvoted(lost, rows)
+    assert (one[0], one[1].tolist()) == (3, list(range(20))), "the second lost 19 of 40"
+
+
+@pytest.mark.parametrize(("rows", "told"), [(24, True), (23, False)])
+def test_few_exchanges_tell_nothing(rows: int, told: bool):
+    assert bool(outvoted(keys({0: list(range(rows))}), np.array([rows]))) == told
+
+
+def test_nothing_lost_is_nothing_told():
+    assert outvoted(np.zeros(0, np.int64), np.zeros(0, np.int64)) == []
+
+
+def test_rows_beyond_two_to_the_31_are_told_as_they_are():
+    rows = list(range(2**32 - 30, 2**32))
+    assert outvoted(keys({7: rows}), np.full(8, 30))[0][1].tolist() == rows
+
+
+def popular(make_log: MakeLog, lost: Any, who: Any, **columns: Any) -> Log:
+    """A log in which text 0 wins all exchanges, and text 1 loses those that ``lost`` (boolean) marks."""
+    log = make_log(who, template=np.zeros(len(who), int), time=np.arange(len(who)) * SLOT // 7, **columns)
+    log.template_key = np.array([1000, 2000], np.uint64)
+    log.template_anchors.append(np.array([2001, 2002, 2003], np.uint64))
+    log.outvoted = [(1, np.flatnonzero(lost))]
+    return log
+
+
+def test_what_few_of_the_users_send_is_a_candidate_beside_the_whole(make_log: MakeLog):
+    rng = np.random.default_rng(0)
+    who = rng.integers(0, 100, 4000)
+    log = popular(make_log, (who < 20) & (rng.random(4000) < 0.9), who)
+    ((one, rows),) = apart(log, np.arange(4000))
+    assert one == 1
+    assert np.array_equal(rows, log.outvoted[0][1])
+    found = {tuple(one.templates.tolist()): one.rows.size for one in candidates(log, {}, seed=0)}
+    assert found == {(0,): 4000, (1,): rows.size}
+
+
+def test_what_falls_on_users_by_chance_is_no_candidate(make_log: MakeLog):
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        who = rng.permutation(np.repeat(np.arange(100), rng.integers(1, 2 + seed % 30, 100)))
+        log = popular(make_log, rng.random(who.size) < rng.uniform(0.05, 0.5), who)
+        if log.screening(log.outvoted[0][1]).sum() >= 24:
+            assert not list(apart(log, np.arange(who.size))), f"seed {seed}"
+
+
+def test_duplicates_and_declared_accounts_do_not_count(make_log: MakeLog):
+    who = np.tile(np.arange(100), 40)
+    for left_out in ({"live": who >= 20}, {"declared": np.arange(100) < 20}):
+        log = popular(make_log, who < 20, who, **left_out)
+        rows = np.flatnonzero(log.live & ~log.declared[log.acc])
+        assert not list(apart(log, rows))
+    assert list(apart(popular(make_log, who < 20, who), np.arange(who.size)))
+
+
+def said(rng: np.random.Generator, size: int) -> str:
+    syllables = ("ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo")
+    return " ".join("".join(rng.choice(syllables, 2)) for _ in range(size))
+
+
+def planted(seed: int, place: str) -> pa.Table:
+    """Two days: 60 accounts take turns, 400 customers come as they like; all have one popular phrase in front or at the end."""
+    rng = np.random.default_rng(seed)
+    phrase, instruction = (said(rng, size) for size in ((22, 22) if place == "before" else (20, 20)))
+    day = 86_400_000_000
+
+    def worded(own: str) -> str:
+        return f"{phrase} {own}" if place == "before" else f"{own} {phrase}"
+
+    dealt = [(i % 60, f"{instruction} {said(rng, 30)}") for i in range(1500)]
+    if place == "after":
+        dealt = [(who, f"{said(rng, 30)} {text[: len(instruction)]}") for who, text in dealt]
+    due = np.sort(2 * day * (np.arange(1500) + rng.uniform(-0.2, 0.2, 1500)) / 1500)
+    load = np.repeat(np.arange(60, 460), rng.geometric(0.05, 400))
+    rows = [(int(at), f"c{who}", worded(text)) for at, (who, text) in zip(due, dealt, strict=True)]
+    rows += [(int(rng.uniform(0, 2 * day)), f"b{one}", worded(said(rng, 30))) for one in load.tolist()]
+    rows.sort()
+    start = 1_767_225_600_000_000
+    return pa.table(
+        {
+            "time": pa.array([start + at for at, _, _ in rows], pa.timestamp("us", tz="UTC")),
+            "exchange_id": [f"x{n}" for n in range(len(rows))],
+            "account_id": [who for _, who, _ in rows],
+            "model": ["m"] * len(rows),
+            "prompt": [text for _, _, text in rows],
+        }
+    )
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_campaign_behind_a_popular_phrase_is_found_and_its_instruction_is_what_is_matched(
+    place: str, tmp_path: Path
+):
+    for seed in range(3):
+        log, out = tmp_path / f"{seed}.parquet", tmp_path / f"out-{seed}"
+        pq.write_table(planted(seed, place), log)
+        result = pipeline.scan([log], out, settings=Settings(threads=1))
+        accused = {
+            account["account_id"]
+            for one in result["campaigns"]
+            if one["label"] == "campaign"
+            for account in one["accounts"]
+        }
+        assert len(accused & {f"c{i}" for i in range(60)}) >= 57
+        assert not {name for name in accused if name.startswith("b")}
+        told = json.loads((out / "indicators.json").read_text("utf-8"))["indicators"]
+        (matched,) = [one for one in told if one["kind"] == "template"]
+        assert (matched["exchanges"], matched["elsewhere"]) == (1500, 0)
