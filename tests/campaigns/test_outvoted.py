@@ -96,8 +96,8 @@ def said(rng: np.random.Generator, size: int) -> str:
     return " ".join("".join(rng.choice(syllables, 2)) for _ in range(size))
 
 
-def planted(seed: int, place: str) -> pa.Table:
-    """Two days: 60 accounts take turns, 400 customers come as they like; all have one popular phrase in front or at the end."""
+def planted(seed: int, place: str, customers: int) -> pa.Table:
+    """Two days: 60 accounts take turns, ``customers`` come as they like; all have one popular phrase in front or at the end."""
     rng = np.random.default_rng(seed)
     phrase, instruction = (said(rng, size) for size in ((22, 22) if place == "before" else (20, 20)))
     day = 86_400_000_000
@@ -109,7 +109,7 @@ def planted(seed: int, place: str) -> pa.Table:
     if place == "after":
         dealt = [(who, f"{said(rng, 30)} {text[: len(instruction)]}") for who, text in dealt]
     due = np.sort(2 * day * (np.arange(1500) + rng.uniform(-0.2, 0.2, 1500)) / 1500)
-    load = np.repeat(np.arange(60, 460), rng.geometric(0.05, 400))
+    load = np.repeat(np.arange(60, 60 + customers), rng.geometric(0.05, customers))
     rows = [(int(at), f"c{who}", worded(text)) for at, (who, text) in zip(due, dealt, strict=True)]
     rows += [(int(rng.uniform(0, 2 * day)), f"b{one}", worded(said(rng, 30))) for one in load.tolist()]
     rows.sort()
@@ -125,13 +125,17 @@ def planted(seed: int, place: str) -> pa.Table:
     )
 
 
-@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize(
+    ("place", "customers"),
+    [("before", 400), ("after", 400), ("before", 100), ("after", 100)],
+    ids=["in front, mostly others'", "at the end, mostly others'", "in front, half", "at the end, half"],
+)
 def test_a_campaign_behind_a_popular_phrase_is_found_and_its_instruction_is_what_is_matched(
-    place: str, tmp_path: Path
+    place: str, customers: int, tmp_path: Path
 ):
     for seed in range(3):
         log, out = tmp_path / f"{seed}.parquet", tmp_path / f"out-{seed}"
-        pq.write_table(planted(seed, place), log)
+        pq.write_table(planted(seed, place, customers), log)
         result = pipeline.scan([log], out, settings=Settings(threads=1))
         accused = {
             account["account_id"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from spiritsafe.campaigns import _passes, items, streams, templates
+from spiritsafe.campaigns import _passes, _tally, items, streams, templates
 from spiritsafe.campaigns._passes import Distinct, grouped, held_by_two, where
 from spiritsafe.campaigns.projections import POINTS, Projections
 from spiritsafe.campaigns.shelf import Shelf
@@ -108,8 +108,8 @@ def test_pairs_are_counted_in_files_as_they_are_in_memory(monkeypatch: pytest.Mo
     ends = np.array([0, 0, 20, 21, 60], np.int64)
     found: list[dict[int, int]] = []
     for chunk in (1 << 20, 100):
-        monkeypatch.setattr(templates, "_CHUNK", chunk)
-        pairs = templates._Counts(tmp_path)
+        monkeypatch.setattr(_tally, "_CHUNK", chunk)
+        pairs = _tally.Tally(tmp_path)
         for ranks in batches:
             pairs.add(templates._neighbours(ranks, ends, support))
         told = list(pairs.counted())
@@ -118,7 +118,7 @@ def test_pairs_are_counted_in_files_as_they_are_in_memory(monkeypatch: pytest.Mo
         )
         assert sum(keys.size for keys, _ in told) == len(found[-1]), "each pair once"
     assert found[0] == found[1]
-    assert [a.size for a, _ in templates._Counts().counted()] == [0]
+    assert [a.size for a, _ in _tally.Tally().counted()] == [0]
 
 
 def test_projections_of_files_are_those_of_one_array(tmp_path: Path):

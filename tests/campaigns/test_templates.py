@@ -503,7 +503,7 @@ def test_parts_that_are_added_up_give_the_templates_of_the_whole():
             votes.append(vote)
             keys.append(lost + at)
             at += vote.size
-    small = outvoted(np.concatenate(keys), stands)
+    small = outvoted(np.concatenate(keys), groups.stands(stands))
     vote = np.concatenate(votes)
     number, made = chosen(np.append(vote, [one for one, _ in small]), ranking, groups)
     told_of = found([whole])

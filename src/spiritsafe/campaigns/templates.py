@@ -9,7 +9,6 @@ a long item (ADR 3).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -20,19 +19,18 @@ from scipy.sparse.csgraph import connected_components
 
 from spiritsafe.campaigns import _anchors
 from spiritsafe.campaigns._ahead import ahead
-from spiritsafe.campaigns._distinct import distinct, first
+from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns._passes import pieces
+from spiritsafe.campaigns._tally import Counts, Tally
 from spiritsafe.campaigns.company import Company, Wholes, added, numbered, variants
 from spiritsafe.campaigns.outvoted import outvoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 Batch = tuple[Any, Any, Any]
 """Flat anchors (uint64), row offsets (int64) and whole-prompt hashes (uint64) of one batch."""
-Counts = Iterator[tuple[Any, Any]]
-"""Keys and in how many exchanges they occur (int64), a batch at a time, each key once."""
 Entry = tuple[Any, Any, Any]
 """Flat ranks of frequent anchors (int32), row offsets (int64), and how many anchors each exchange has (int32), of one batch."""
 
@@ -42,8 +40,8 @@ VARIED = (4, 24)
 in fewer than the second may be one that comes back in other words."""
 _ROOM = 1 << 12
 """Slots that a table of anchors begins with at least."""
-_CHUNK, _BUCKETS = 4_000_000, 64
-"""Pairs that are counted at once, and files for what was counted: a power of two."""
+_CLOSE = 0.8
+"""Jaccard index of anchors that stand in one text and not in one around it: what stands around half of it has at most 0.5."""
 
 
 @dataclass(slots=True)
@@ -100,7 +98,7 @@ def templates(
     if not ranking.anchors.size:
         of_row[:] = -1
         return Templates(of_row, np.zeros(0, np.uint64), [])
-    pairs = _Counts(folder)
+    pairs = Tally(folder)
     with TemporaryFile(dir=folder) as held:
         count = 0
         for entry in Lookup(ranking).ranks(ahead(batches())):
@@ -123,14 +121,14 @@ def templates(
         company = Company.of(
             wholes, held_by, *added(groups.around(entries(), wholes, folder), groups.size.size)
         )
-        at, used, keys = 0, np.zeros(groups.size.size, bool), [np.zeros(0, np.int64)]
+        at, used, keys = 0, np.zeros(groups.texts, bool), [np.zeros(0, np.int64)]
         for entry in entries():
             votes, lost = _votes(entry, groups, company)
             used[votes[votes >= 0]] = True
             of_row[at : at + votes.size] = votes
             keys.append(lost + at)
             at += votes.size
-    small = outvoted(np.concatenate(keys), held_by)
+    small = outvoted(np.concatenate(keys), groups.stands(held_by))
     used[[one for one, _ in small]] = True
     number, known = chosen(np.flatnonzero(used), ranking, groups)
     for part in pieces(rows):
@@ -167,66 +165,45 @@ def _index(ranked: Any) -> tuple[Any, Any]:
     return keys, ranks
 
 
-class _Counts:
-    """Counts keys (int64) in bounded memory: full buffers are counted and go to files, a file a range of keys."""
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
-        self._files: list[Any] = []
-        self._held: list[Any] = []
-        self._bounds: Any = None
-        self._size = self._spilt = 0
-
-    def add(self, keys: Any) -> None:
-        self._held.append(keys.copy())
-        self._size += keys.size
-        if self._size > _CHUNK:
-            self._spill()
-
-    def counted(self) -> Counts:
-        """All keys and their counts (int64), each key once: sorted, or a sorted bucket at a time where they are many."""
-        if not self._files:
-            yield self._count()
-            return
-        self._spill()
-        for file in self._files:
-            with file:
-                file.seek(0)
-                held = [np.load(file, allow_pickle=False) for _ in range(2 * self._spilt)]
-            keys, counts = np.concatenate(held[::2]), np.concatenate(held[1::2])
-            if keys.size:
-                order = np.argsort(keys)
-                keys, counts = keys[order], counts[order]
-                begin = np.flatnonzero(first(keys))
-                yield keys[begin], np.add.reduceat(counts, begin)
-
-    def _count(self) -> tuple[Any, Any]:
-        held, self._held, self._size = self._held, [], 0
-        keys = np.sort(np.concatenate([np.zeros(0, np.int64), *held]))
-        begin = np.flatnonzero(first(keys))
-        return keys[begin], np.diff(np.append(begin, keys.size))
-
-    def _spill(self) -> None:
-        keys, counts = self._count()
-        if not self._files:  # a bucket is a range of keys, as many in each as there are of these
-            self._bounds = keys[:: -(-keys.size // _BUCKETS)][1:]
-            self._files = [TemporaryFile(dir=self._folder) for _ in range(self._bounds.size + 1)]  # noqa: SIM115 - closed when read
-        ends = np.searchsorted(keys, self._bounds)
-        for file, *parts in zip(self._files, np.split(keys, ends), np.split(counts, ends), strict=True):
-            for part in parts:
-                np.save(file, part, allow_pickle=False)
-        self._spilt += 1
-
-
-def _components(counted: Iterable[tuple[Any, Any]], support: Any) -> Any:
-    ends: list[Any] = [np.zeros((2, 0), np.int32)]
+def _components(counted: Iterable[tuple[Any, Any]], support: Any) -> tuple[Any, Any]:
+    """Int32 by rank, twice: components, and those of anchors that hardly ever stand alone (``_CLOSE``), in these."""
+    ends: list[Any] = [np.zeros((3, 0), np.int32)]
     for keys, counts in counted:
         a, b = np.divmod(keys, support.size)
-        tight = counts * 2 >= support[a] + support[b] - counts
-        ends.append(np.stack([a[tight], b[tight]]).astype(np.int32))
-    a, b = np.concatenate(ends, axis=1)
-    graph = coo_array((np.ones(a.size, np.int8), (a, b)), shape=(support.size, support.size))
-    return connected_components(graph, directed=False)[1].astype(np.int32)
+        union = support[a] + support[b] - counts
+        tight = counts * 2 >= union
+        ends.append(np.stack([a, b, counts >= _CLOSE * union]).astype(np.int32)[:, tight])
+    a, b, close = np.concatenate(ends, axis=1)
+    found: list[Any] = []
+    for kept in (slice(None), close > 0):
+        pairs = a[kept], b[kept]
+        graph = coo_array((np.ones(pairs[0].size, np.int8), pairs), shape=(support.size, support.size))
+        found.append(connected_components(graph, directed=False)[1].astype(np.int32))
+    return found[0], found[1]
+
+
+def _inner(component: Any, close: Any, ranking: Ranking) -> tuple[Any, Any]:
+    """Texts inside a component that stand in half of its exchanges at most: int32 by rank, -1 for none; int64 exchanges of each.
+
+    In how many exchanges a text stands is told by its median anchor: at its edges some stand in more.
+    """
+    most = np.zeros(int(component.max()) + 1, np.int64)
+    np.maximum.at(most, component, ranking.support)
+    size = np.bincount(close)
+    # Ranks fall with support, so that each group's anchors are in order, the most frequent first.
+    order = np.argsort(close, kind="stable")
+    middle = order[np.cumsum(size) - size + size // 2]
+    inside = ranking.support[middle]
+    kept = (size > 1) & (2 * inside <= most[component[middle]]) & (_varied(close, ranking) == len(VARIED))
+    number = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
+    return number[close], inside[kept]
+
+
+def _varied(label: Any, ranking: Ranking) -> Any:
+    """Int8 by label: in how many different prompts its anchors stand, by ``VARIED``."""
+    bodies = np.zeros(int(label.max()) + 1, np.uint64)
+    np.bitwise_or.at(bodies, label, ranking.seen)
+    return np.searchsorted(VARIED, np.bitwise_count(bodies), side="right").astype(np.int8)
 
 
 def _neighbours(ranks: Any, offsets: Any, support: Any) -> Any:
@@ -238,22 +215,24 @@ def _votes(entry: Entry, groups: Groups, company: Company) -> tuple[Any, Any]:
     ranks, offsets, lengths = entry
     out, lost = np.empty(lengths.size, np.int32), np.empty(ranks.size // 2 + 1, np.int64)
     wholes = company.wholes
-    known = groups.component, groups.size, groups.varied, company.alike, wholes.start, wholes.of, company.rows
-    many = _anchors.vote(ranks, offsets, lengths, *known, out, lost)
+    texts = groups.component, groups.size, groups.varied, groups.inner, groups.inner_size
+    many = _anchors.vote(
+        ranks, offsets, lengths, *texts, company.alike, wholes.start, wholes.of, company.rows, out, lost
+    )
     return out, lost[:many]
 
 
-def _compact(used: Any, component: Any, ranked: Any) -> Templates:
-    """The templates, without ``of_row``, of the components ``used`` (sorted)."""
-    new = np.full(int(component.max()) + 1, -1, np.int32)
+def _anchors_of(used: Any, label: Any, ranked: Any) -> list[Any]:
+    """The anchors (uint64, sorted) of each of the labels ``used`` (sorted); ``label`` int32 by rank."""
+    if not used.size:
+        return []
+    new = np.full(int(label.max()) + 2, -1, np.int32)  # the last cell is for no label (-1)
     new[used] = np.arange(used.size, dtype=np.int32)
-    mine = new[component]
+    mine = new[label]
     kept = np.flatnonzero(mine >= 0)
     order = kept[np.argsort(mine[kept], kind="stable")]
     bounds = np.searchsorted(mine[order], np.arange(1, used.size))
-    groups = [np.sort(group) for group in np.split(ranked[order], bounds)] if used.size else []
-    key = np.array([group[0] for group in groups], np.uint64)
-    return Templates(None, key, groups)
+    return [np.sort(group) for group in np.split(ranked[order], bounds)]
 
 
 COLUMNS = ("anchors", "system_anchors", "exact")
@@ -300,16 +279,32 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """``component`` int32 by rank; by component ``size`` int64 and ``varied`` int8, see ``VARIED``."""
+    """``component`` int32 by rank; by component ``size`` int64 and ``varied`` int8, see ``VARIED``.
+
+    ``inner``, ``inside``: see ``_inner``; ``inner_size`` int64: anchors of each. These texts are numbered on from the components
+    where both are meant.
+    """
 
     component: Any
     size: Any
     varied: Any
+    inner: Any
+    inside: Any
+    inner_size: Any
+
+    @property
+    def texts(self) -> int:
+        """How many components and inner texts there are."""
+        return self.size.size + self.inside.size
+
+    def stands(self, rows: Any) -> Any:
+        """Int64: the exchanges of each component (``rows``), then of each inner text."""
+        return np.append(rows, self.inside)
 
     def together(self, entries: Iterable[Entry], folder: Path | None = None) -> tuple[Any, Counts]:
         """In how many exchanges each component stands (int64), and which two together in how many."""
         rows = np.zeros(self.size.size, np.int64)
-        counts = _Counts(folder)
+        counts = Tally(folder)
         for ranks, offsets, _ in entries:
             room = ranks.size + 1
             while True:
@@ -324,7 +319,7 @@ class Groups:
 
     def around(self, entries: Iterable[Entry], wholes: Wholes, folder: Path | None = None) -> Counts:
         """What stands around each component, in how many exchanges."""
-        counts = _Counts(folder)
+        counts = Tally(folder)
         for ranks, offsets, lengths in entries:
             keys = np.empty(ranks.size // 2 + 1, np.int64)
             n = _anchors.around(
@@ -355,7 +350,7 @@ class Lookup:
 
     def pairs(self, batches: Iterable[Batch]) -> tuple[Any, Any]:
         """Neighbour pairs of a part: ``first * anchors + second`` (int64), and in how many exchanges (int64)."""
-        pairs = _Counts()
+        pairs = Tally()
         for ranks, offsets, _ in self.ranks(batches):
             pairs.add(_neighbours(ranks, offsets, self.ranking.support))
         found = list(pairs.counted())
@@ -377,18 +372,22 @@ class Lookup:
 
 def grouped(ranking: Ranking, counted: Iterable[tuple[Any, Any]]) -> Groups:
     """Components of anchors that keep company. ``counted``: pairs and their counts, see ``Lookup.pairs``; each pair once."""
-    component = _components(counted, ranking.support)
-    size = np.bincount(component, minlength=int(component.max()) + 1)
-    bodies = np.zeros(size.size, np.uint64)
-    np.bitwise_or.at(bodies, component, ranking.seen)
-    return Groups(
-        component, size, np.searchsorted(VARIED, np.bitwise_count(bodies), side="right").astype(np.int8)
-    )
+    component, close = _components(counted, ranking.support)
+    inner, inside = _inner(component, close, ranking)
+    size = np.bincount(inner[inner >= 0], minlength=inside.size)
+    return Groups(component, np.bincount(component), _varied(component, ranking), inner, inside, size)
 
 
 def chosen(used: Any, ranking: Ranking, groups: Groups) -> tuple[Any, Templates]:
-    """Int32 by component: its template or -1, and the templates (without ``of_row``) of the components ``used``."""
+    """Int32 by component and inner text: its template or -1, and the templates (without ``of_row``) of those ``used``.
+
+    A component's name is its smallest anchor, an inner text's its largest: both may have the smallest.
+    """
     used = distinct(used[used >= 0]).astype(np.int32)
-    number = np.full(groups.size.size, -1, np.int32)
+    number = np.full(groups.texts, -1, np.int32)
     number[used] = np.arange(used.size, dtype=np.int32)
-    return number, _compact(used, groups.component, ranking.anchors)
+    many = groups.size.size
+    outer = _anchors_of(used[used < many], groups.component, ranking.anchors)
+    inner = _anchors_of(used[used >= many] - many, groups.inner, ranking.anchors)
+    key = np.array([*(one[0] for one in outer), *(one[-1] for one in inner)], np.uint64)
+    return number, Templates(None, key, [*outer, *inner])

@@ -64,7 +64,11 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
     held = {
         "accounts": accounts,
         "ranking": ranking and steps.keep(shared / "ranking", ranking.anchors, ranking.support, ranking.seen),
-        "groups": groups and steps.keep(shared / "groups", groups.component, groups.size, groups.varied),
+        "groups": groups
+        and steps.keep(
+            shared / "groups",
+            *(groups.component, groups.size, groups.varied, groups.inner, groups.inside, groups.inner_size),
+        ),
     }
     frames: list[Any] = []
     stands = np.zeros(0, np.int64)
@@ -74,8 +78,9 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
     spark.spread("used", [item | held for item in items], steps.columns, steps.USED)
     used = spark.table("SELECT DISTINCT component FROM used").column(0).to_numpy()
     lost = [pq.read_table(item["into"] + steps.LOST).column(0).to_numpy() for item in items]
-    small = outvoted(np.concatenate(lost), stands)
+    small: list[tuple[int, Any]] = []
     if ranking and groups:
+        small = outvoted(np.concatenate(lost), groups.stands(stands))
         used = np.append(used, [one for one, _ in small])
         number, found = templates.chosen(used, ranking, groups)
     else:
