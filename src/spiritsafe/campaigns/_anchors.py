@@ -278,9 +278,7 @@ def around(ranks, offsets, lengths, component, varied, start, wholes, keys):  # 
 
 
 @njit(cache=True, nogil=True)
-def vote(
-    ranks, offsets, lengths, component, size, varied, inner, inner_size, alike, start, wholes, rows, out, lost
-):  # type: ignore[no-untyped-def]
+def vote(ranks, offsets, lengths, component, size, varied, alike, start, wholes, rows, out, lost):  # type: ignore[no-untyped-def]
     """For each row the component with most of its anchors (ties: the larger one), or -1.
 
     A row joins only with two anchors, or with all it has: one shared five-word phrase is a coincidence. The more
@@ -288,9 +286,7 @@ def vote(
     an item in other words, is no template. Of fully varied ones that are no parts of each other (``start``, ``wholes``: see
     ``_among``) those go first whose company is ``alike`` (float32) half as often as another's, or less.
     Writes to ``lost`` (int64, room for half as many as ``ranks``) the component << 32 | row of each fully varied one that a
-    row gives to one which stands in twice as many rows (int64 by component), or more, and of each text ``inner`` to the winner
-    (int32 by rank: its number, -1 for none; ``inner_size`` int64: its anchors, of which half are asked for), numbered on from the
-    components; returns how many.
+    row gives to one which stands in twice as many rows (int64 by component), or more; returns how many.
     """
     many = 0
     mine, times = np.empty(_FEW, np.int32), np.empty(_FEW, np.int64)
@@ -323,20 +319,34 @@ def vote(
                 if 2 * rows[mine[k]] <= rows[out[row]]:
                     lost[many] = np.int64(mine[k]) << 32 | row
                     many += 1
-            kinds = 0
-            for i in range(offsets[row], offsets[row + 1]):
-                g = inner[ranks[i]]
-                if g < 0 or component[ranks[i]] != out[row]:
-                    continue
-                k = 0
-                while k < kinds and mine[k] != g:
-                    k += 1
-                if k == kinds:
-                    mine[k], times[k] = g, 0
-                    kinds += 1
-                times[k] += 1
-            for k in range(kinds):
-                if times[k] >= 2 and 2 * times[k] >= inner_size[mine[k]]:
-                    lost[many] = np.int64(size.size + mine[k]) << 32 | row
-                    many += 1
+    return many
+
+
+@njit(cache=True, nogil=True)
+def lost_inside(ranks, offsets, component, inner, size, out, lost):  # type: ignore[no-untyped-def]
+    """The same of texts ``inner`` (int32 by rank: number, -1 for none) to the component ``out`` of the row that they stand in.
+
+    A text stands in a row by two anchors and half of its own (``size`` int64). Writes its number << 32 | row.
+    """
+    many = 0
+    mine, times = np.empty(_FEW, np.int32), np.empty(_FEW, np.int64)
+    for row in range(offsets.size - 1):
+        kinds = 0
+        for i in range(offsets[row], offsets[row + 1]):
+            one = inner[ranks[i]]
+            if one < 0 or component[ranks[i]] != out[row]:
+                continue
+            k = 0
+            while k < kinds and mine[k] != one:
+                k += 1
+            if k == mine.size:
+                continue  # more texts than a prompt has
+            if k == kinds:
+                mine[k], times[k] = one, 0
+                kinds += 1
+            times[k] += 1
+        for k in range(kinds):
+            if times[k] >= 2 and 2 * times[k] >= size[mine[k]]:
+                lost[many] = np.int64(mine[k]) << 32 | row
+                many += 1
     return many

@@ -213,13 +213,14 @@ def _neighbours(ranks: Any, offsets: Any, support: Any) -> Any:
 
 def _votes(entry: Entry, groups: Groups, company: Company) -> tuple[Any, Any]:
     ranks, offsets, lengths = entry
-    out, lost = np.empty(lengths.size, np.int32), np.empty(ranks.size // 2 + 1, np.int64)
-    wholes = company.wholes
-    texts = groups.component, groups.size, groups.varied, groups.inner, groups.inner_size
-    many = _anchors.vote(
-        ranks, offsets, lengths, *texts, company.alike, wholes.start, wholes.of, company.rows, out, lost
+    out, wholes = np.empty(lengths.size, np.int32), company.wholes
+    lost, inside = np.empty((2, ranks.size // 2 + 1), np.int64)
+    texts = groups.component, groups.size, groups.varied, company.alike, wholes.start, wholes.of
+    many = _anchors.vote(ranks, offsets, lengths, *texts, company.rows, out, lost)
+    more = _anchors.lost_inside(
+        ranks, offsets, groups.component, groups.inner, groups.inner_size, out, inside
     )
-    return out, lost[:many]
+    return out, np.concatenate([lost[:many], inside[:more] + (groups.size.size << 32)])
 
 
 def _anchors_of(used: Any, label: Any, ranked: Any) -> list[Any]:
