@@ -66,10 +66,10 @@ def test_how_alike_company_is_follows_simpsons_index():
     keys = np.array([0 << 32, 0 << 32 | 5, 0 << 32 | 6, 1 << 32 | 7, 2 << 32], np.int64)
     seen, squares = added([(keys, np.array([50, 25, 25, 40, 23]))], 3)
     assert seen.tolist() == [100, 40, 23]
-    assert Company.of(nothing, rows, seen, squares).alike.tolist() == pytest.approx([0.375, 1, 1])
+    assert Company.of(nothing, seen, squares).alike.tolist() == pytest.approx([0.375, 1, 1])
     squares[2] = 1
-    assert Company.of(nothing, rows, seen, squares).alike[2] == 1, "too few to tell"
-    assert Company.of(nothing, rows, rows, rows).alike.tolist() == [1, 1, 1]
+    assert Company.of(nothing, seen, squares).alike[2] == 1, "too few to tell"
+    assert Company.of(nothing, rows, rows).alike.tolist() == [1, 1, 1]
 
 
 def test_the_order_in_which_counts_come_changes_nothing():

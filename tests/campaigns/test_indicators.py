@@ -76,6 +76,29 @@ def test_a_wording_that_one_member_has_in_many_prompts_is_the_campaigns_too(
     assert [one["exchanges"] for one in found] == ([60] if told_of else [])
 
 
+@pytest.mark.parametrize(("others", "told_of"), [(2, True), (3, False)])
+def test_a_text_that_a_popular_one_swallows_is_the_campaigns_if_it_hardly_stands_elsewhere(
+    make_log: MakeLog, others: int, told_of: bool
+):
+    # Text 0 wins everywhere; text 1 stands in what the campaign sends, and in a few exchanges of others.
+    log = make_log(np.arange(200) % 50, template=[0] * 200)
+    log.template_key = np.array([1000, 2000], np.uint64)
+    log.template_anchors.append(np.array([2001, 2002], np.uint64))
+    log.outvoted = [(1, np.arange(40 + others))]
+    found = indicators(log, record(("c-1", "campaign")), [told(list(range(40)))], version=1)["indicators"]
+    assert [(one["anchors"][0], one["exchanges"], one["elsewhere"]) for one in found] == (
+        [(f"{2001:016x}", 40, others)] if told_of else []
+    )
+
+
+def test_what_a_text_loses_inside_the_campaign_is_not_elsewhere(make_log: MakeLog):
+    # Two frames of the same instruction: in each of them it stands in too little to stand for it.
+    log = make_log(np.arange(100) % 10, template=np.repeat([0, 1, 2], [40, 40, 20]))
+    log.outvoted = [(2, np.concatenate([np.arange(15), np.arange(40, 55)]))]
+    found = indicators(log, record(("c-1", "campaign")), [told(list(range(100)))], version=1)["indicators"]
+    assert [(one["exchanges"], one["elsewhere"]) for one in found] == [(40, 0), (40, 0), (20, 0)]
+
+
 def test_only_campaigns_give_indicators(make_log: MakeLog):
     log = make_log([0, 1, 2], template=[0, 0, 0])
     entries = [(f"c-{label}", label) for label in ("pool", "campaign", "reseller", "insufficient")]

@@ -16,7 +16,7 @@ from spiritsafe import schema
 from spiritsafe.campaigns import _anchors
 from spiritsafe.campaigns.company import Company, Wholes
 from spiritsafe.campaigns.company import added as sums
-from spiritsafe.campaigns.outvoted import outvoted
+from spiritsafe.campaigns.outvoted import Lost
 from spiritsafe.campaigns.templates import (
     LEAST,
     Counter,
@@ -496,14 +496,14 @@ def test_parts_that_are_added_up_give_the_templates_of_the_whole():
     stands = np.sum([rows for rows, _ in told], axis=0)
     wholes = Wholes.among(stands, [added([p for _, part in told for p in part])])
     around = [pair for one in parts for pair in lookup.around(each([one]), groups, wholes)]
-    company = Company.of(wholes, stands, *sums([added(around)], groups.size.size))
-    votes, keys, at = [], [], 0
+    company = Company.of(wholes, *sums([added(around)], groups.size.size))
+    votes, aside, at = [], Lost(groups.texts, whole.num_rows), 0
     for one in parts:
         for vote, lost in lookup.votes(each([one]), groups, company):
             votes.append(vote)
-            keys.append(lost + at)
+            aside.add(lost + at)
             at += vote.size
-    small = outvoted(np.concatenate(keys), groups.stands(stands))
+    small = aside.outvoted(groups.stands(stands))
     vote = np.concatenate(votes)
     number, made = chosen(np.append(vote, [one for one, _ in small]), ranking, groups)
     told_of = found([whole])

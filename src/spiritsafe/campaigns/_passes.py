@@ -74,12 +74,13 @@ def grouped(rows: Any, key: Callable[[Any], Any], groups: int, empty: Callable[.
     start = np.concatenate([np.zeros(1, np.int64), np.cumsum(size)])
     out, at = empty(int(start[-1]), rows.dtype), start[:-1].copy()
     for part in pieces(rows.size):
-        _place(rows[part], key(rows[part]), at, out)
+        place(rows[part], key(rows[part]), at, out)
     return start, out
 
 
 @njit(cache=True, nogil=True)
-def _place(rows, groups, at, out):  # type: ignore[no-untyped-def]
+def place(rows, groups, at, out):  # type: ignore[no-untyped-def]
+    """Write each of ``rows`` whose group is not negative to ``out`` where ``at`` (int64 by group, moved on) says."""
     for i in range(rows.size):
         group = groups[i]
         if group >= 0:

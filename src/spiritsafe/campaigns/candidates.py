@@ -148,7 +148,12 @@ def _down(log_e: float) -> float:
 
 
 def templates_of(log: Log, one: Verdict) -> Any:
-    """Int64: templates that a tenth of the candidate's exchanges have, and five of its parties, in the slots of the choice."""
+    """Int64: templates that a tenth of the candidate's exchanges have, and five of its parties, in the slots of the choice.
+
+    None where these are not what the candidate is about: a popular phrase would stand for a campaign behind it.
+    """
+    if one.candidate.outvoted:
+        return np.zeros(0, np.int64)
     rows = one.view.screen
     template = log.template[rows].astype(np.int64)
     rows, template = rows[template >= 0], template[template >= 0]

@@ -63,6 +63,8 @@ class Candidate:
     templates: Any
     crossed: bool = False
     """Crossings of the screening slots tied the parties, not what they hold in common."""
+    outvoted: bool = False
+    """Its text stands in the exchanges, which have another template."""
 
     @property
     def picked(self) -> bool:
@@ -143,7 +145,7 @@ def _by_variants(log: Log, rows: Any) -> Iterator[Candidate]:
 def _by_outvoted(log: Log, rows: Any) -> Iterator[Candidate]:
     """Templates that a more frequent text swallows, where these are an instruction and not an item."""
     for one, mine in outvoted.apart(log, rows):
-        yield Candidate("template", log.shelf.keep(mine), np.array([one]))
+        yield Candidate("template", log.shelf.keep(mine), np.array([one]), outvoted=True)
 
 
 def _same_users(t: Any, p: Any, users: Any, wide: Any, parties: int) -> Any:

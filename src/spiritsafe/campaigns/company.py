@@ -75,21 +75,16 @@ class Company:
     """By component ``alike`` (float32): how often two of its exchanges have the same others around it (Simpson 1949).
 
     Parts and wholes are no others, and exchanges that are mostly text of their own do not count. 1 where too few are left.
-    ``rows`` int64: the exchanges it stands in.
     """
 
     alike: Any
     wholes: Wholes
-    rows: Any
 
     @classmethod
-    def of(cls, wholes: Wholes, rows: Any, seen: Any, squares: Any) -> Company:
-        """``rows`` int64: exchanges that each stands in.
-
-        ``seen`` int64: exchanges that count; ``squares`` int64: sum of the squares of how many have the same around it.
-        """
+    def of(cls, wholes: Wholes, seen: Any, squares: Any) -> Company:
+        """``seen`` int64: exchanges that count; ``squares`` int64: sum of the squares of how many have the same around it."""
         alike = squares / np.maximum(1.0, seen.astype(float)) ** 2
-        return cls(np.where(seen < _SEEN, 1.0, alike).astype(np.float32), wholes, rows)
+        return cls(np.where(seen < _SEEN, 1.0, alike).astype(np.float32), wholes)
 
 
 def added(counted: Iterable[tuple[Any, Any]], components: int) -> tuple[Any, Any]:

@@ -27,6 +27,8 @@ _MOST_ANCHORS = 64
 _LEAST_HOLDERS = 3
 """Members that hold a value, or sent a text, before it stands for the campaign and not for one of them."""
 _MOST_VALUES = 1_000
+_STRAY = 0.05
+"""How often an outvoted text may stand elsewhere, next to the campaign: where work is dealt by topic it may be an item."""
 
 
 def indicators(
@@ -47,11 +49,11 @@ def indicators(
     for entry, verdict in zip(record["campaigns"], told, strict=True):
         if log is None or total is None or entry["label"] != "campaign":
             continue
-        for key, count in _used(log, verdict.rows):
+        for key, count, own, swallowed in _used(log, verdict.rows):
             anchors = log.template_anchors[key][:_MOST_ANCHORS]
-            elsewhere = int(total[key]) - count
-            if elsewhere > count:
-                continue  # it would match others more often than the campaign
+            elsewhere = int(total[key]) - own
+            if elsewhere > count * (_STRAY if swallowed else 1):
+                continue  # it would match others more often than the campaign, or may be an item
             found.append(
                 {
                     "indicator_id": f"i-{_digest(entry['campaign_id'], f'{int(log.template_key[key]):016x}')[:16]}",
@@ -72,29 +74,32 @@ def indicators(
     return {"schema": 1, "fingerprint_version": version, "indicators": found}
 
 
-def _used(log: Log, rows: Any) -> list[tuple[int, int]]:
-    """Templates that stand for the campaign, with how many of ``rows`` have each.
+def _used(log: Log, rows: Any) -> list[tuple[int, int, int, bool]]:
+    """Templates that may stand for the campaign: how many of ``rows`` have each, how many hold it, and whether it is outvoted.
 
     At least three members sent it, or members in many different prompts; others are items that one of them met. A text that is
-    outvoted stands for it, too, where half of the exchanges have it of those that have what wins: an item has few of them.
+    outvoted stands for it where half of the exchanges hold it of those that have what wins.
     """
     has = np.sort(rows[log.template[rows] >= 0])
     if not has.size:
         return []
-    kept: list[tuple[int, int]] = []
     template, which = dense(log.template[has])
     ends = np.cumsum(np.bincount(which, minlength=template.size))[:-1]
-    held = dict(zip(template.tolist(), np.split(has[np.argsort(which, kind="stable")], ends), strict=True))
+    voted = dict(zip(template.tolist(), np.split(has[np.argsort(which, kind="stable")], ends), strict=True))
+    held, swallowed, shown = dict(voted), dict.fromkeys(voted, 0), set[int]()
     for one, lost in log.outvoted:
         inside = lost[has[np.searchsorted(has, lost).clip(max=has.size - 1)] == lost]
-        if inside.size:
-            winner = int(np.bincount(log.template[inside]).argmax())
-            if 2 * (log.template[inside] == winner).sum() >= held[winner].size:
-                held[one] = union(held.get(one, rows[:0]), inside)
-    for one, sent in sorted(held.items()):
-        if kinds(log.row_party[sent]) >= _LEAST_HOLDERS or kinds(log.exact[sent]) >= VARIED[1]:
-            kept.append((one, int(sent.size)))
-    return kept
+        if not inside.size:
+            continue
+        winner = int(np.bincount(log.template[inside]).argmax())
+        swallowed[one] = int(inside.size)
+        if 2 * (log.template[inside] == winner).sum() >= voted[winner].size:
+            held[one], shown = union(voted.get(one, rows[:0]), inside), shown | {one}
+    return [
+        (one, int(sent.size), len(voted.get(one, ())) + swallowed[one], one in shown)
+        for one, sent in sorted(held.items())
+        if kinds(log.row_party[sent]) >= _LEAST_HOLDERS or kinds(log.exact[sent]) >= VARIED[1]
+    ]
 
 
 def _uses(log: Log) -> Any:

@@ -23,7 +23,7 @@ from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns._passes import pieces
 from spiritsafe.campaigns._tally import Counts, Tally
 from spiritsafe.campaigns.company import Company, Wholes, added, numbered, variants
-from spiritsafe.campaigns.outvoted import outvoted
+from spiritsafe.campaigns.outvoted import Lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,8 +40,8 @@ VARIED = (4, 24)
 in fewer than the second may be one that comes back in other words."""
 _ROOM = 1 << 12
 """Slots that a table of anchors begins with at least."""
-_CLOSE = 0.8
-"""Jaccard index of anchors that stand in one text and not in one around it: what stands around half of it has at most 0.5."""
+_CLOSE, _PART = 0.8, 0.75
+"""Jaccard index of anchors that stand in one text alone; share of what a text around it stands in, at most."""
 
 
 @dataclass(slots=True)
@@ -118,17 +118,15 @@ def templates(
         held_by, counted = groups.together(entries(), folder)
         wholes = Wholes.among(held_by, counted)
         frames = variants(wholes, held_by)
-        company = Company.of(
-            wholes, held_by, *added(groups.around(entries(), wholes, folder), groups.size.size)
-        )
-        at, used, keys = 0, np.zeros(groups.texts, bool), [np.zeros(0, np.int64)]
+        company = Company.of(wholes, *added(groups.around(entries(), wholes, folder), groups.size.size))
+        at, used, aside = 0, np.zeros(groups.texts, bool), Lost(groups.texts, rows, folder)
         for entry in entries():
             votes, lost = _votes(entry, groups, company)
             used[votes[votes >= 0]] = True
             of_row[at : at + votes.size] = votes
-            keys.append(lost + at)
+            aside.add(lost + at)
             at += votes.size
-    small = outvoted(np.concatenate(keys), groups.stands(held_by))
+    small = aside.outvoted(groups.stands(held_by))
     used[[one for one, _ in small]] = True
     number, known = chosen(np.flatnonzero(used), ranking, groups)
     for part in pieces(rows):
@@ -183,7 +181,7 @@ def _components(counted: Iterable[tuple[Any, Any]], support: Any) -> tuple[Any, 
 
 
 def _inner(component: Any, close: Any, ranking: Ranking) -> tuple[Any, Any]:
-    """Texts inside a component that stand in half of its exchanges at most: int32 by rank, -1 for none; int64 exchanges of each.
+    """Texts inside a component that stand in a part of its exchanges: int32 by rank, -1 for none; int64 exchanges of each.
 
     In how many exchanges a text stands is told by its median anchor: at its edges some stand in more.
     """
@@ -194,7 +192,7 @@ def _inner(component: Any, close: Any, ranking: Ranking) -> tuple[Any, Any]:
     order = np.argsort(close, kind="stable")
     middle = order[np.cumsum(size) - size + size // 2]
     inside = ranking.support[middle]
-    kept = (size > 1) & (2 * inside <= most[component[middle]]) & (_varied(close, ranking) == len(VARIED))
+    kept = (size > 1) & (inside <= _PART * most[component[middle]]) & (_varied(close, ranking) == len(VARIED))
     number = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
     return number[close], inside[kept]
 
@@ -216,7 +214,7 @@ def _votes(entry: Entry, groups: Groups, company: Company) -> tuple[Any, Any]:
     out, wholes = np.empty(lengths.size, np.int32), company.wholes
     lost, inside = np.empty((2, ranks.size // 2 + 1), np.int64)
     texts = groups.component, groups.size, groups.varied, company.alike, wholes.start, wholes.of
-    many = _anchors.vote(ranks, offsets, lengths, *texts, company.rows, out, lost)
+    many = _anchors.vote(ranks, offsets, lengths, *texts, out, lost)
     more = _anchors.lost_inside(
         ranks, offsets, groups.component, groups.inner, groups.inner_size, out, inside
     )

@@ -107,7 +107,7 @@ def _without_words(log: Log) -> Log:
     log.screened_play()
     log.crowding()
     light = copy(log)
-    light.accounts, light.template_anchors = [], []
+    light.accounts, light.template_anchors, light.outvoted = [], [], []
     return light
 
 

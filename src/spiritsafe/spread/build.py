@@ -12,7 +12,7 @@ import pyarrow.types as pt
 
 from spiritsafe.campaigns import streams, templates
 from spiritsafe.campaigns.company import LEAST_TOGETHER, Company, Wholes, numbered, variants
-from spiritsafe.campaigns.outvoted import outvoted
+from spiritsafe.campaigns.outvoted import Lost
 from spiritsafe.campaigns.stored import Columns, assembled, doubled, own, roles
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.spread import steps
@@ -77,10 +77,12 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
         held |= around
     spark.spread("used", [item | held for item in items], steps.columns, steps.USED)
     used = spark.table("SELECT DISTINCT component FROM used").column(0).to_numpy()
-    lost = [pq.read_table(item["into"] + steps.LOST).column(0).to_numpy() for item in items]
     small: list[tuple[int, Any]] = []
     if ranking and groups:
-        small = outvoted(np.concatenate(lost), groups.stands(stands))
+        aside = Lost(groups.texts, taken.rows, taken.work)
+        for item in items:
+            aside.add(pq.read_table(item["into"] + steps.LOST).column(0).to_numpy())
+        small = aside.outvoted(groups.stands(stands))
         used = np.append(used, [one for one, _ in small])
         number, found = templates.chosen(used, ranking, groups)
     else:
@@ -192,8 +194,7 @@ def _company(
         "(SELECT pair, CAST(sum(support) AS BIGINT) AS many FROM around GROUP BY pair) GROUP BY shiftright(pair, 32)",
     ):
         seen[component], squares[component] = many, square
-    company = Company.of(wholes, rows, seen, squares)
-    kept |= {"company": steps.keep(shared / "company", company.alike, company.rows)}
+    kept |= {"company": steps.keep(shared / "company", Company.of(wholes, seen, squares).alike)}
     return kept, rows, variants(wholes, rows)
 
 

@@ -172,8 +172,8 @@ def _wholes(path: str) -> Wholes:
 
 @lru_cache(maxsize=1)
 def _company(path: str, wholes: str) -> Company:
-    alike, rows = _arrays(path, 2)
-    return Company(alike, _wholes(wholes), rows)
+    (alike,) = _arrays(path, 1)
+    return Company(alike, _wholes(wholes))
 
 
 @lru_cache(maxsize=1)
