@@ -491,7 +491,14 @@ def test_parts_that_are_added_up_give_the_templates_of_the_whole():
             np.int64
         )
 
-    groups = grouped(ranking, [added([lookup.pairs(each([one])) for one in parts])])
+    pairs = [lookup.pairs(each([one])) for one in parts]
+    every = [(keys, counts) for keys, counts, _ in pairs]
+    tied = np.unique(np.concatenate([keys[tie] for keys, _, tie in pairs]))
+    some = [(keys[kept], counts[kept]) for keys, counts, kept in ((k, c, np.isin(k, tied)) for k, c in every)]
+    groups = grouped(ranking, [added(some)])
+    assert 0 < tied.size < added(every)[0].size
+    assert np.array_equal(groups.component, grouped(ranking, [added(every)]).component)
+    assert np.array_equal(groups.inner, grouped(ranking, [added(every)]).inner)
     told = [lookup.together(each([one]), groups) for one in parts]
     stands = np.sum([rows for rows, _ in told], axis=0)
     wholes = Wholes.among(stands, [added([p for _, part in told for p in part])])

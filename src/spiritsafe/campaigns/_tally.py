@@ -53,6 +53,11 @@ class Tally:
                 begin = np.flatnonzero(first(keys))
                 yield keys[begin], np.add.reduceat(counts, begin)
 
+    def whole(self) -> tuple[Any, Any]:
+        """The same in one piece."""
+        keys, counts = (np.concatenate(part) for part in zip(*self.counted(), strict=True))
+        return keys, counts
+
     def _count(self) -> tuple[Any, Any]:
         held, self._held, self._size = self._held, [], 0
         keys = np.sort(np.concatenate([np.zeros(0, np.int64), *held]))

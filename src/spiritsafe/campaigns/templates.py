@@ -168,9 +168,8 @@ def _components(counted: Iterable[tuple[Any, Any]], support: Any) -> tuple[Any, 
     ends: list[Any] = [np.zeros((3, 0), np.int32)]
     for keys, counts in counted:
         a, b = np.divmod(keys, support.size)
-        union = support[a] + support[b] - counts
-        tight = counts * 2 >= union
-        ends.append(np.stack([a, b, counts >= _CLOSE * union]).astype(np.int32)[:, tight])
+        close = counts >= _CLOSE * (support[a] + support[b] - counts)
+        ends.append(np.stack([a, b, close]).astype(np.int32)[:, _tie(counts, support[a], support[b])])
     a, b, close = np.concatenate(ends, axis=1)
     found: list[Any] = []
     for kept in (slice(None), close > 0):
@@ -178,6 +177,11 @@ def _components(counted: Iterable[tuple[Any, Any]], support: Any) -> tuple[Any, 
         graph = coo_array((np.ones(pairs[0].size, np.int8), pairs), shape=(support.size, support.size))
         found.append(connected_components(graph, directed=False)[1].astype(np.int32))
     return found[0], found[1]
+
+
+def _tie(together: Any, one: Any, other: Any) -> Any:
+    """Whether anchors that stand in so many exchanges each have a Jaccard index of one half or more."""
+    return 2 * together >= one + other - together
 
 
 def _inner(component: Any, close: Any, ranking: Ranking) -> tuple[Any, Any]:
@@ -347,13 +351,17 @@ class Lookup:
             end = _anchors.look_up(self._slots, self._ranks, anchors, offsets, out, out_offsets)
             yield out[:end], out_offsets, np.diff(offsets).astype(np.int32)
 
-    def pairs(self, batches: Iterable[Batch]) -> tuple[Any, Any]:
-        """Neighbour pairs of a part: ``first * anchors + second`` (int64), and in how many exchanges (int64)."""
-        pairs = Tally()
+    def pairs(self, batches: Iterable[Batch]) -> tuple[Any, Any, Any]:
+        """Neighbour pairs of a part (``first * anchors + second``, int64, sorted), in how many exchanges, whether they tie there.
+
+        What ties in the log ties in a part or more: the exchanges that are asked for add up over parts.
+        """
+        pairs, stands = Tally(), np.zeros(self.ranking.support.size, np.int64)
         for ranks, offsets, _ in self.ranks(batches):
             pairs.add(_neighbours(ranks, offsets, self.ranking.support))
-        found = list(pairs.counted())
-        return np.concatenate([keys for keys, _ in found]), np.concatenate([counts for _, counts in found])
+            stands += np.bincount(ranks, minlength=stands.size)
+        keys, counts = pairs.whole()
+        return keys, counts, _tie(counts, *(stands[end] for end in np.divmod(keys, stands.size)))
 
     def together(self, batches: Iterable[Batch], groups: Groups) -> tuple[Any, Counts]:
         """In how many exchanges of a part each component stands, and which two together."""

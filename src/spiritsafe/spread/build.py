@@ -166,11 +166,26 @@ def _grouped(
         return None, None
     held = steps.keep(shared / "ranking", ranking.anchors, ranking.support, ranking.seen)
     spark.spread("pairs", [item | {"ranking": held} for item in items], steps.pairs, steps.PAIRS)
-    # A Jaccard index of one half of two anchors that stand in LEAST exchanges or more needs so many common ones.
-    least = -(-2 * templates.LEAST // 3)
-    groups = templates.grouped(ranking, _summed(spark, "pairs", least=least))
+    groups = templates.grouped(ranking, [_tied(spark, shared, items, held)])
     progress("finding templates", 2, 4)
     return ranking, groups
+
+
+def _tied(spark: Spark, shared: Path, items: list[dict[str, Any]], ranking: str) -> tuple[Any, Any]:
+    """Pairs of anchors that tie in one part or more, sorted, and in how many exchanges of all parts (int64).
+
+    Most pairs tie nowhere: they are a chance of one exchange, and need not move.
+    """
+    found = [np.concatenate(part) for part in zip(*_summed(spark, "pairs"), strict=True)]
+    if not found:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    order = np.argsort(found[0])
+    keys, counts = found[0][order], found[1][order].astype(np.int64)
+    told = {"ranking": ranking, "pairs": steps.keep(shared / "pairs", keys)}
+    spark.spread("others", [item | told for item in items], steps.others, steps.PAIRS)
+    for pair, many in _summed(spark, "others"):
+        counts[np.searchsorted(keys, pair)] += many
+    return keys, counts
 
 
 def _company(

@@ -54,8 +54,18 @@ def ids(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
 
 
 def pairs(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
-    """The neighbour pairs of a part's frequent anchors, each once, with how many exchanges have it."""
-    yield from _numbers(PAIRS, *_lookup(item["ranking"]).pairs(_anchors(item)))
+    """The neighbour pairs of a part's frequent anchors that tie there, each once, with how many exchanges have it."""
+    keys, counts, tie = _lookup(item["ranking"]).pairs(_anchors(item))
+    yield from _numbers(PAIRS, keys[tie], counts[tie])
+
+
+def others(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    """The same of those that tie in other parts only (``item["pairs"]``): what is lacking to their sums."""
+    keys, counts, tie = _lookup(item["ranking"]).pairs(_anchors(item))
+    keys, counts = keys[~tie], counts[~tie]
+    (wanted,) = _arrays(item["pairs"], 1)
+    kept = np.isin(keys, wanted, assume_unique=True)
+    yield from _numbers(PAIRS, keys[kept], counts[kept])
 
 
 def together(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
