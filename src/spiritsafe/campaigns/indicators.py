@@ -103,7 +103,7 @@ def _used(log: Log, rows: Any) -> list[tuple[int, int, int, bool]]:
 
 
 def _uses(log: Log) -> Any:
-    """int64 by template: its exchanges, those that it loses, too."""
+    """int64 by template: its exchanges, and what an outvoted one loses; what others lose is in no list."""
     total = np.zeros(log.template_key.size, np.int64)
     for rows in log.pieces():
         template = log.template[rows]
