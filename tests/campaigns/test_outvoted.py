@@ -64,13 +64,13 @@ def test_rows_beyond_two_to_the_31_are_told_as_they_are():
 
 def test_a_text_inside_a_component_loses_what_holds_half_of_its_anchors():
     # Anchors 0 … 4 are one component's, 5 another's; 1 … 4 are its inner text.
-    component, inner = np.array([0] * 5 + [1], np.int32), np.array([-1, 0, 0, 0, 0, -1], np.int32)
+    inner, host = np.array([-1, 0, 0, 0, 0, -1], np.int32), np.array([0], np.int32)
     rows = [[0, 1, 2], [0, 1], [0, 1, 2, 3, 4], [1, 2, 5], [0], []]
     ranks = np.array([one for row in rows for one in row], np.int32)
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
     winner, lost = np.array([0, 0, 0, 1, 0, -1], np.int32), np.empty(ranks.size // 2 + 1, np.int64)
     for asked, told in ((4, [0, 2]), (5, [2])):
-        many = _anchors.lost_inside(ranks, offsets, component, inner, np.array([asked]), winner, lost)
+        many = _anchors.lost_inside(ranks, offsets, inner, np.array([asked]), host, winner, lost)
         assert lost[:many].tolist() == told
 
 

@@ -323,30 +323,18 @@ def vote(ranks, offsets, lengths, component, size, varied, alike, start, wholes,
 
 
 @njit(cache=True, nogil=True)
-def lost_inside(ranks, offsets, component, inner, size, out, lost):  # type: ignore[no-untyped-def]
-    """The same of texts ``inner`` (int32 by rank: number, -1 for none) to the component ``out`` of the row that they stand in.
+def lost_inside(ranks, offsets, inner, size, host, out, lost):  # type: ignore[no-untyped-def]
+    """The same of texts ``inner`` (int32 by rank: number, -1 for none) to their ``host``, where that has the vote (``out``).
 
     A text stands in a row by two anchors and half of its own (``size`` int64). Writes its number << 32 | row.
     """
     many = 0
     mine, times = np.empty(_FEW, np.int32), np.empty(_FEW, np.int64)
     for row in range(offsets.size - 1):
-        kinds = 0
-        for i in range(offsets[row], offsets[row + 1]):
-            one = inner[ranks[i]]
-            if one < 0 or component[ranks[i]] != out[row]:
-                continue
-            k = 0
-            while k < kinds and mine[k] != one:
-                k += 1
-            if k == mine.size:
-                continue  # more texts than a prompt has
-            if k == kinds:
-                mine[k], times[k] = one, 0
-                kinds += 1
-            times[k] += 1
+        kinds, mine, times = _tally(ranks, offsets[row], offsets[row + 1], inner, mine, times)
         for k in range(kinds):
-            if times[k] >= 2 and 2 * times[k] >= size[mine[k]]:
-                lost[many] = np.int64(mine[k]) << 32 | row
+            one = mine[k]
+            if one >= 0 and host[one] == out[row] and times[k] >= 2 and 2 * times[k] >= size[one]:
+                lost[many] = np.int64(one) << 32 | row
                 many += 1
     return many

@@ -84,7 +84,7 @@ class Candidate:
 
 def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candidate]:
     """All candidates of a log, largest first; every one has exchanges of at least five undeclared parties."""
-    open_rows = where(log.live.size, lambda part: log.live[part] & ~log.declared[log.acc[part]])
+    open_rows = where(log.live.size, log.judged)
     sent, pool = _Sent(log, open_rows), items(log, open_rows)
     found = [
         *_by_template(log, open_rows),

@@ -185,6 +185,10 @@ class Log:
             found.add(mine[has].astype(np.int64) * self.parties + self.row_party[row[has]])
         return found.values()
 
+    def judged(self, rows: Any) -> Any:
+        """Boolean by row: no duplicate, and of an account of which no relation is on record."""
+        return self.live[rows] & ~self.declared[self.acc[rows]]
+
     def having(self, rows: Any, templates: Any) -> dict[int, Any]:
         """By template of ``templates`` (int, sorted): those of ``rows`` that have it, in their order."""
         # The last cell is for exchanges without a template (-1).

@@ -71,7 +71,7 @@ def apart(log: Log, rows: Any) -> Iterator[tuple[int, Any]]:
     """
     found: list[tuple[int, Any, Any, int]] = []
     for one, every in log.outvoted:
-        lost = every[log.live[every] & ~log.declared[log.acc[every]]].astype(rows.dtype)
+        lost = every[log.judged(every)].astype(rows.dtype)
         early = lost[log.screening(lost)]
         if early.size:
             winner = int(np.bincount(log.template[early]).argmax())

@@ -184,8 +184,10 @@ def _tie(together: Any, one: Any, other: Any) -> Any:
     return 2 * together >= one + other - together
 
 
-def _inner(component: Any, close: Any, ranking: Ranking) -> tuple[Any, Any]:
-    """Texts inside a component that stand in a part of its exchanges: int32 by rank, -1 for none; int64 exchanges of each.
+def _inner(component: Any, close: Any, ranking: Ranking) -> tuple[Any, ...]:
+    """Texts inside a component that stand in a part of its exchanges: int32 by rank, -1 for none; and three arrays by text.
+
+    These are int64 the exchanges it stands in, int64 its anchors, int32 the component.
 
     In how many exchanges a text stands is told by its median anchor: at its edges some stand in more.
     """
@@ -198,7 +200,7 @@ def _inner(component: Any, close: Any, ranking: Ranking) -> tuple[Any, Any]:
     inside = ranking.support[middle]
     kept = (size > 1) & (inside <= _PART * most[component[middle]]) & (_varied(close, ranking) == len(VARIED))
     number = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
-    return number[close], inside[kept]
+    return number[close], inside[kept], size[kept], component[middle[kept]]
 
 
 def _varied(label: Any, ranking: Ranking) -> Any:
@@ -219,9 +221,7 @@ def _votes(entry: Entry, groups: Groups, company: Company) -> tuple[Any, Any]:
     lost, inside = np.empty((2, ranks.size // 2 + 1), np.int64)
     texts = groups.component, groups.size, groups.varied, company.alike, wholes.start, wholes.of
     many = _anchors.vote(ranks, offsets, lengths, *texts, out, lost)
-    more = _anchors.lost_inside(
-        ranks, offsets, groups.component, groups.inner, groups.inner_size, out, inside
-    )
+    more = _anchors.lost_inside(ranks, offsets, groups.inner, groups.inner_size, groups.host, out, inside)
     return out, np.concatenate([lost[:many], inside[:more] + (groups.size.size << 32)])
 
 
@@ -284,8 +284,8 @@ class Ranking:
 class Groups:
     """``component`` int32 by rank; by component ``size`` int64 and ``varied`` int8, see ``VARIED``.
 
-    ``inner``, ``inside``: see ``_inner``; ``inner_size`` int64: anchors of each. These texts are numbered on from the components
-    where both are meant.
+    ``inner`` and by inner text ``inside``, ``inner_size``, ``host``: see ``_inner``. Inner texts are numbered on from the
+    components where both are meant.
     """
 
     component: Any
@@ -294,6 +294,7 @@ class Groups:
     inner: Any
     inside: Any
     inner_size: Any
+    host: Any
 
     @property
     def texts(self) -> int:
@@ -380,9 +381,8 @@ class Lookup:
 def grouped(ranking: Ranking, counted: Iterable[tuple[Any, Any]]) -> Groups:
     """Components of anchors that keep company. ``counted``: pairs and their counts, see ``Lookup.pairs``; each pair once."""
     component, close = _components(counted, ranking.support)
-    inner, inside = _inner(component, close, ranking)
-    size = np.bincount(inner[inner >= 0], minlength=inside.size)
-    return Groups(component, np.bincount(component), _varied(component, ranking), inner, inside, size)
+    inner = _inner(component, close, ranking)
+    return Groups(component, np.bincount(component), _varied(component, ranking), *inner)
 
 
 def chosen(used: Any, ranking: Ranking, groups: Groups) -> tuple[Any, Templates]:

@@ -67,7 +67,8 @@ def _build(spark: Spark, shared: Path, memory: str, engine: Engine, taken: Sprea
         "groups": groups
         and steps.keep(
             shared / "groups",
-            *(groups.component, groups.size, groups.varied, groups.inner, groups.inside, groups.inner_size),
+            *(groups.component, groups.size, groups.varied),
+            *(groups.inner, groups.inside, groups.inner_size, groups.host),
         ),
     }
     frames: list[Any] = []

@@ -172,7 +172,7 @@ def _lookup(path: str) -> templates.Lookup:
 
 @lru_cache(maxsize=1)
 def _groups(path: str) -> templates.Groups:
-    return templates.Groups(*_arrays(path, 6))
+    return templates.Groups(*_arrays(path, 7))
 
 
 @lru_cache(maxsize=1)
