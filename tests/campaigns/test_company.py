@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spiritsafe.campaigns import _anchors
-from spiritsafe.campaigns.company import LEAST_TOGETHER, Company, Wholes, added, variants
+from spiritsafe.campaigns.company import Company, Wholes, added, nested, variants
 
 SIZE = 8
 
@@ -35,10 +35,21 @@ def test_a_component_may_be_a_part_of_several_and_two_of_each_other():
 
 def test_few_exchanges_do_not_tell_what_a_component_is_a_part_of():
     assert wholes({0: 500, 1: 23}, {(0, 1): 23}) == [[], []]
-    assert wholes({0: 500, 1: 24}, {(0, 1): LEAST_TOGETHER}) == [[], [0]]
-    assert wholes({0: 500, 1: 24}, {(0, 1): LEAST_TOGETHER - 1}) == [[], []], (
-        "so that none fewer need be told"
-    )
+    assert wholes({0: 500, 1: 24}, {(0, 1): 22}) == [[], [0]]
+    assert wholes({0: 500, 1: 24}, {(0, 1): 21}) == [[], []]
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_what_is_a_part_in_the_log_is_one_in_a_part_of_the_log_or_more(seed: int):
+    """So that a pair that no part of the log tells need not move between machines."""
+    random = np.random.default_rng(seed)
+    rows = random.integers(0, 60, (5, 2)) * random.integers(0, 2, (5, 2))
+    count = np.minimum(rows.min(axis=1), random.binomial(rows.min(axis=1), 0.95))
+    key = np.ones(1, np.int64)  # components 0 and 1
+    told = [nested(key, count[part : part + 1], rows[part]).item() for part in range(5)]
+    assert any(told) or not nested(key, count.sum(keepdims=True), rows.sum(axis=0)).item()
+    assert nested(key, np.array([27]), np.array([30, 300])).item()
+    assert not nested(key, np.array([26]), np.array([30, 300])).item()
 
 
 @pytest.mark.parametrize(

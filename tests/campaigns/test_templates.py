@@ -501,7 +501,11 @@ def test_parts_that_are_added_up_give_the_templates_of_the_whole():
     assert np.array_equal(groups.inner, grouped(ranking, [added(every)]).inner)
     told = [lookup.together(each([one]), groups) for one in parts]
     stands = np.sum([rows for rows, _ in told], axis=0)
-    wholes = Wholes.among(stands, [added([p for _, part in told for p in part])])
+    both = [pair for _, part in told for pair in part]
+    nest = np.unique(np.concatenate([keys[kept] for keys, _, kept in both]))
+    some = [(keys[kept], many[kept]) for keys, many, kept in ((k, m, np.isin(k, nest)) for k, m, _ in both)]
+    wholes = Wholes.among(stands, [added(some)])
+    assert np.array_equal(wholes.of, Wholes.among(stands, [added([(k, m) for k, m, _ in both])]).of)
     around = [pair for one in parts for pair in lookup.around(each([one]), groups, wholes)]
     company = Company.of(wholes, *sums([added(around)], groups.size.size))
     votes, aside, at = [], Lost(groups.texts, whole.num_rows), 0

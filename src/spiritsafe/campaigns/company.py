@@ -15,14 +15,12 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_PART = 0.9
+_PART = 9, 10
 """Share of a component's exchanges that another one stands in, too, from which it is a part of that one."""
 _SEEN = 24
 """Exchanges that tell what a component is a part of, and what is around it, at least."""
 _SEVERAL = 2
 """Values that a slot has at least."""
-LEAST_TOGETHER = -(-9 * _SEEN // 10)
-"""Exchanges that a part and its whole stand in together at least: fewer need not be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +35,26 @@ class Wholes:
         """From the exchanges of each component (``rows`` int64) and of two together (``_anchors.together``), each pair once."""
         found = [np.zeros((2, 0), np.int64)]
         for keys, count in pairs:  # kept are few: a batch at a time
-            both = np.stack(np.divmod(keys, max(1, rows.size)))
-            for way in (both, both[::-1]):
-                size = rows[way[0]]
-                found.append(way[:, (size >= _SEEN) & (count >= _PART * size)])
+            both, parts = _inside(keys, count, rows)
+            for way, part in zip((both, both[::-1]), parts, strict=True):
+                found.append(way[:, part & (rows[way[0]] >= _SEEN)])
         one, other = np.concatenate(found, axis=1)
         order = np.lexsort((other, one))
         return cls(np.searchsorted(one[order], np.arange(rows.size + 1)), other[order].astype(np.int32))
+
+
+def _inside(keys: Any, count: Any, rows: Any) -> tuple[Any, Any]:
+    """The two components of each pair; and bool, alike (2, pairs), whether each stands in the other as a part does.
+
+    Whole numbers, so that what holds in the sum over a log's parts holds in one of them or more.
+    """
+    both = np.stack(np.divmod(keys, max(1, rows.size)))
+    return both, _PART[1] * count >= _PART[0] * rows[both]
+
+
+def nested(keys: Any, count: Any, rows: Any) -> Any:
+    """Bool by pair: whether one of the two is a part of the other, as far as these exchanges tell."""
+    return _inside(keys, count, rows)[1].any(axis=0)
 
 
 def variants(wholes: Wholes, rows: Any) -> list[Any]:

@@ -22,7 +22,7 @@ from spiritsafe.campaigns._ahead import ahead
 from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns._passes import pieces
 from spiritsafe.campaigns._tally import Counts, Tally
-from spiritsafe.campaigns.company import Company, Wholes, added, numbered, variants
+from spiritsafe.campaigns.company import Company, Wholes, added, nested, numbered, variants
 from spiritsafe.campaigns.outvoted import Lost
 
 if TYPE_CHECKING:
@@ -364,9 +364,15 @@ class Lookup:
         keys, counts = pairs.whole()
         return keys, counts, _tie(counts, *(stands[end] for end in np.divmod(keys, stands.size)))
 
-    def together(self, batches: Iterable[Batch], groups: Groups) -> tuple[Any, Counts]:
-        """In how many exchanges of a part each component stands, and which two together."""
-        return groups.together(self.ranks(batches))
+    def together(
+        self, batches: Iterable[Batch], groups: Groups
+    ) -> tuple[Any, Iterator[tuple[Any, Any, Any]]]:
+        """In how many exchanges of a part each component stands; which two together in how many, and whether ``nested`` there.
+
+        Who is a part of another in the log is so in a part or more.
+        """
+        rows, counted = groups.together(self.ranks(batches))
+        return rows, ((keys, count, nested(keys, count, rows)) for keys, count in counted)
 
     def around(self, batches: Iterable[Batch], groups: Groups, wholes: Wholes) -> Counts:
         """What stands around each component in a part."""

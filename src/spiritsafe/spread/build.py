@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from spiritsafe.campaigns import streams, templates
-from spiritsafe.campaigns.company import LEAST_TOGETHER, Company, Wholes, numbered, variants
+from spiritsafe.campaigns.company import Company, Wholes, numbered, variants
 from spiritsafe.campaigns.outvoted import Lost
 from spiritsafe.campaigns.stored import Columns, assembled, doubled, own, roles
 from spiritsafe.engine.duckdb import DuckDB
@@ -166,25 +166,29 @@ def _grouped(
     if not ranking.anchors.size:
         return None, None
     held = steps.keep(shared / "ranking", ranking.anchors, ranking.support, ranking.seen)
-    spark.spread("pairs", [item | {"ranking": held} for item in items], steps.pairs, steps.PAIRS)
-    groups = templates.grouped(ranking, [_tied(spark, shared, items, held)])
+    tied = [item | {"ranking": held} for item in items]
+    spark.spread("pairs", tied, steps.pairs, steps.PAIRS)
+    groups = templates.grouped(ranking, [_whole(spark, shared, "pairs", steps.others, tied)])
     progress("finding templates", 2, 4)
     return ranking, groups
 
 
-def _tied(spark: Spark, shared: Path, items: list[dict[str, Any]], ranking: str) -> tuple[Any, Any]:
-    """Pairs of anchors that tie in one part or more, sorted, and in how many exchanges of all parts (int64).
+def _whole(
+    spark: Spark, shared: Path, view: str, rest: Callable[..., Any], items: list[dict[str, Any]]
+) -> tuple[Any, Any]:
+    """Pairs that one part or more told, sorted, and in how many exchanges of all parts (int64).
 
-    Most pairs tie nowhere: they are a chance of one exchange, and need not move.
+    Most pairs tell nothing in any part: they are a chance of one exchange, and need not move. What parts that did not tell a
+    pair lack to its sum, ``rest`` (a step) yields.
     """
-    found = [np.concatenate(part) for part in zip(*_summed(spark, "pairs"), strict=True)]
+    found = [np.concatenate(part) for part in zip(*_summed(spark, view), strict=True)]
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     order = np.argsort(found[0])
     keys, counts = found[0][order], found[1][order].astype(np.int64)
-    told = {"ranking": ranking, "pairs": steps.keep(shared / "pairs", keys)}
-    spark.spread("others", [item | told for item in items], steps.others, steps.PAIRS)
-    for pair, many in _summed(spark, "others"):
+    wanted = {"pairs": steps.keep(shared / view, keys)}
+    spark.spread("lacking", [item | wanted for item in items], rest, steps.PAIRS)
+    for pair, many in _summed(spark, "lacking"):
         counts[np.searchsorted(keys, pair)] += many
     return keys, counts
 
@@ -197,10 +201,11 @@ def _company(
     Also in how many exchanges it stands (int64 by component), and ``company.variants``.
     """
     spark.spread("together", items, steps.together, steps.PAIRS)
+    keys, counts = _whole(spark, shared, "together", steps.besides, items)
+    alone = keys < 0
     rows = np.zeros(components, np.int64)
-    for alone, many in _summed(spark, "together", "pair < 0"):
-        rows[-1 - alone] = many
-    wholes = Wholes.among(rows, _summed(spark, "together", "pair >= 0", LEAST_TOGETHER))
+    rows[-1 - keys[alone]] = counts[alone]
+    wholes = Wholes.among(rows, [(keys[~alone], counts[~alone])])
     kept = {"wholes": steps.keep(shared / "wholes", wholes.start, wholes.of)}
     spark.spread("around", [item | kept for item in items], steps.around, steps.PAIRS)
     seen, squares = np.zeros((2, components), np.int64)
@@ -214,13 +219,9 @@ def _company(
     return kept, rows, variants(wholes, rows)
 
 
-def _summed(spark: Spark, view: str, which: str = "true", least: int = 1) -> Iterator[tuple[Any, ...]]:
-    """Pairs of a view, each once with its sum, of those that reach ``least``."""
-    return _streamed(
-        spark,
-        f"SELECT pair, CAST(sum(support) AS BIGINT) AS support FROM {view} WHERE {which} "
-        f"GROUP BY pair HAVING sum(support) >= {least}",
-    )
+def _summed(spark: Spark, view: str) -> Iterator[tuple[Any, ...]]:
+    """Pairs of a view, each once with its sum."""
+    return _streamed(spark, f"SELECT pair, CAST(sum(support) AS BIGINT) AS support FROM {view} GROUP BY pair")
 
 
 def _often(spark: Spark) -> templates.Ranking:

@@ -61,20 +61,29 @@ def pairs(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
 
 def others(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """The same of those that tie in other parts only (``item["pairs"]``): what is lacking to their sums."""
-    keys, counts, tie = _lookup(item["ranking"]).pairs(_anchors(item))
-    keys, counts = keys[~tie], counts[~tie]
-    (wanted,) = _arrays(item["pairs"], 1)
-    kept = np.isin(keys, wanted, assume_unique=True)
-    yield from _numbers(PAIRS, keys[kept], counts[kept])
+    yield from _lacking(item, *_lookup(item["ranking"]).pairs(_anchors(item)))
 
 
 def together(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
-    """Which components stand together in a part's exchanges and in how many, each pair once; as ``-1 - one`` its own."""
+    """Which components stand together in a part's exchanges, one nested there, and in how many; as ``-1 - one`` its own."""
     rows, pairs = _lookup(item["ranking"]).together(_anchors(item), _groups(item["groups"]))
     own = np.flatnonzero(rows)
     yield from _numbers(PAIRS, -1 - own, rows[own])
-    for keys, count in pairs:
-        yield from _numbers(PAIRS, keys, count)
+    for keys, count, nest in pairs:
+        yield from _numbers(PAIRS, keys[nest], count[nest])
+
+
+def besides(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    """The same of those that are nested in other parts only (``item["pairs"]``)."""
+    for told in _lookup(item["ranking"]).together(_anchors(item), _groups(item["groups"]))[1]:
+        yield from _lacking(item, *told)
+
+
+def _lacking(item: dict[str, Any], keys: Any, counts: Any, told: Any) -> Iterator[pa.RecordBatch]:
+    """Of the pairs that are wanted, those that this part did not tell."""
+    (wanted,) = _arrays(item["pairs"], 1)
+    kept = ~told & np.isin(keys, wanted, assume_unique=True)
+    yield from _numbers(PAIRS, keys[kept], counts[kept])
 
 
 def around(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
