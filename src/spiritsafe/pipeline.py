@@ -31,7 +31,6 @@ from spiritsafe.campaigns import (
     matchable,
     stored,
     tables,
-    templates,
     traces,
     verdicts,
 )
@@ -224,28 +223,24 @@ def replay(
 
 
 class Numbers:
-    """Makes one log of sketches that come in order: rows and accounts get their numbers, anchors are counted."""
+    """Makes one log of sketches that come in order: rows and accounts get their numbers."""
 
     def __init__(self) -> None:
         self.rows = 0
         self._codes: dict[str, int] = {}
-        self._counter = templates.Counter()
 
     def give(self, made: pa.RecordBatch) -> pa.RecordBatch:
         """The sketch with the columns ``row`` (int64) and ``acc`` (int32)."""
         numbers = np.arange(self.rows, self.rows + made.num_rows)
         self.rows += made.num_rows
         made = made.append_column("row", pa.array(numbers, pa.int64()))
-        made = made.append_column("acc", _account_codes(made.column("account_id"), self._codes))
-        for flat, _, _ in templates.each([made]):
-            self._counter.add(flat)
-        return made
+        return made.append_column("acc", _account_codes(made.column("account_id"), self._codes))
 
     def ingest(
         self, work: Path, scanned: dict[str, Any], present: set[str], texts: list[tuple[Path, int]]
     ) -> Ingest:
         """What stage A leaves behind, once all sketches were numbered."""
-        return Ingest(work, scanned, set(present), list(self._codes), self._counter, self.rows, texts)
+        return Ingest(work, scanned, set(present), list(self._codes), self.rows, texts)
 
 
 def _bytes(column: pa.Array) -> memoryview:

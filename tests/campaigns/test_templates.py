@@ -13,13 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spiritsafe import schema
-from spiritsafe.campaigns import _anchors
+from spiritsafe.campaigns import _frequent
 from spiritsafe.campaigns.company import Company, Wholes
 from spiritsafe.campaigns.company import added as sums
 from spiritsafe.campaigns.outvoted import Lost
 from spiritsafe.campaigns.templates import (
     LEAST,
-    Counter,
     Lookup,
     Ranking,
     Templates,
@@ -33,6 +32,7 @@ from spiritsafe.features import sketch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 _KINDS = {
     "time": pa.int64(),
@@ -99,11 +99,8 @@ def batch(prompts: Sequence[str], systems: Sequence[str | None] | None = None) -
 
 
 def found(batches: Sequence[pa.RecordBatch]) -> Templates:
-    """What stage A and B make of these batches, with a small table of rough counts."""
-    counter = Counter(np.zeros(1 << 20, np.uint8))
-    for flat, _, _ in each(batches):
-        counter.add(flat)
-    return templates(lambda: each(batches), sum(one.num_rows for one in batches), counter)
+    """What stage A and B make of these batches."""
+    return templates(lambda: each(batches), sum(one.num_rows for one in batches))
 
 
 def items(rng: np.random.Generator, language: str, count: int, size: int = 40) -> list[str]:
@@ -545,62 +542,36 @@ def test_each_joins_the_lists_of_a_row_in_column_order(rows: list[list[int]]):
         assert joined == [a + b for a, b in zip(rows, rows[::-1], strict=True)][start:]
 
 
-@given(st.lists(st.integers(1, 40), max_size=400), st.sampled_from([4, 16, 256]))
-def test_the_rough_count_is_never_below_the_true_one(anchors: list[int], size: int):
-    cells = np.zeros(size, np.uint8)
-    keys = (np.array(anchors, np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
-    _anchors.count_roughly(cells, keys)
-    mask = np.uint64(size - 1)
-    for key, count in Tally(keys.tolist()).items():
-        a = np.uint64(key)
-        with np.errstate(over="ignore"):
-            q = ((a ^ (a >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(20)) & mask
-        assert min(cells[a & mask], cells[q]) >= min(count, 255)
-
-
-def test_the_rough_count_saturates():
-    cells = np.zeros(16, np.uint8)
-    _anchors.count_roughly(cells, np.full(1000, 7, np.uint64))
-    assert cells.max() == 255
-
-
-def test_rough_counts_of_a_full_table_lose_no_template():
-    # Far too few cells: estimates are all too high, which costs time and changes nothing.
+@pytest.mark.parametrize("chunk", [None, 1, 100_000, 1 << 20])
+@pytest.mark.parametrize("least", [1, 8])
+def test_what_stands_often_is_counted_exactly_in_memory_and_by_files(
+    chunk: int | None, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     rng = np.random.default_rng(0)
-    one = batch([f"{LANGUAGES['English'][i % 2]} {text}" for i, text in enumerate(items(rng, "English", 40))])
-    crowded = Counter(np.zeros(4, np.uint8))
-    for flat, _, _ in each([one]):
-        crowded.add(flat)
-    assert same(templates(lambda: each([one]), 40, crowded), found([one]))
-
-
-def test_a_table_that_is_too_small_grows_in_mid_batch_and_counts_all():
-    rng = np.random.default_rng(0)
-    rows = [rng.integers(1, 40_000, 15, np.uint64) * np.uint64(0x9E3779B97F4A7C15) for _ in range(20_000)]
+    rows = [rng.integers(0, 40_000, 15, np.uint64) * np.uint64(0x9E3779B97F4A7C15) for _ in range(20_000)]
+    for row in rows[::50]:
+        row[3], row[9] = row[7], 0  # twice in one exchange, and what is no anchor
     bodies = rng.integers(0, 2**64, len(rows), np.uint64)
     cuts = (0, 1, 1, 13_000, 20_000)  # one batch is empty
     parts = [
         (np.concatenate(rows[a:b] or [rows[0][:0]]), np.arange(0, (b - a) * 15 + 1, 15), bodies[a:b])
         for a, b in pairwise(cuts)
     ]
-    anchors, support, seen = counted(iter(parts))
+    if chunk:
+        monkeypatch.setattr(_frequent, "_CHUNK", chunk)
+    anchors, support, seen = _frequent.frequent(iter(parts), least, tmp_path if chunk else None)
     told = dict(zip(anchors.tolist(), support.tolist(), strict=True))
     assert len(told) == anchors.size
-    assert told == Tally(anchor for row in rows for anchor in set(row.tolist()))
+    whole = Tally(anchor for row in rows for anchor in set(row.tolist()) if anchor)
+    assert told == {anchor: count for anchor, count in whole.items() if count >= least}
     bits = (bodies * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(58)).tolist()
     stands: dict[int, int] = {}
     for row, bit in zip(rows, bits, strict=True):
         for anchor in row.tolist():
             stands[anchor] = stands.get(anchor, 0) | 1 << bit
-    assert dict(zip(anchors.tolist(), seen.tolist(), strict=True)) == stands
+    assert dict(zip(anchors.tolist(), seen.tolist(), strict=True)) == {one: stands[one] for one in told}
+    assert not list(tmp_path.iterdir())
 
 
-def test_how_many_anchors_come_back_is_told_from_the_rough_counts():
-    rng = np.random.default_rng(1)
-    often, once = np.split(rng.integers(1, 2**64, 900_000, np.uint64), [100_000])
-    counter = Counter(np.zeros(1 << 22, np.uint8))
-    for anchors in (often, once, often, often, often):
-        counter.add(anchors)
-    assert counter.reaching(4) == pytest.approx(100_000, rel=0.1)
-    assert counter.reaching(1) == pytest.approx(900_000, rel=0.1)
-    assert Counter(np.full(256, 255, np.uint8)).reaching(4) == 0
+def test_no_exchange_has_no_anchor():
+    assert [column.size for column in _frequent.frequent(iter(()), 4)] == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""The compiled loops over anchors: approximate counts, exact counts, co-occurrence, votes.
+"""The compiled loops over anchors: counts, co-occurrence, votes.
 
 All take the flat values and offsets of an Arrow list column, so that a batch is one call. Hash tables are open
 addressing with linear probing over keys that are already hashes.
@@ -10,27 +10,11 @@ import numpy as np
 from numba import njit
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+_UNMIX = np.uint64(pow(0x9E3779B97F4A7C15, -1, 1 << 64))
 _FEW = 64
-_HALF, _LAST = np.uint64(32), np.uint64(0xFFFFFFFF)
-
-
-@njit(cache=True, nogil=True)
-def count_roughly(cells, anchors):  # type: ignore[no-untyped-def]
-    """Count anchors in a two-row saturating count-min sketch (Cormode & Muthukrishnan 2005), conservatively.
-
-    ``cells`` uint8 of a power-of-two length: the estimate is never below the true count (up to 255).
-    """
-    mask = np.uint64(cells.size - 1)
-    for i in range(anchors.size):
-        a = anchors[i]
-        p = a & mask
-        q = ((a ^ (a >> np.uint64(31))) * _MIX >> np.uint64(20)) & mask
-        low = min(cells[p], cells[q])
-        if low < 255:
-            if cells[p] == low:
-                cells[p] = low + 1
-            if cells[q] == low and q != p:
-                cells[q] = low + 1
+_HALF, _SIX, _REST, _BODY = np.uint64(32), np.uint64(6), np.uint64(58), np.uint64(63)
+BUCKETS = 64
+"""Into which anchors are scattered: six bits."""
 
 
 @njit(cache=True, nogil=True)
@@ -51,69 +35,54 @@ def in_cells(cells, anchors):  # type: ignore[no-untyped-def]
     return out
 
 
-ANCHOR, BODIES, COUNT = 0, 1, 2
-"""Columns of the exact table (uint64, a row a slot, so that a slot lies in one line of the cache or two): the anchor, 0 in a
-free slot; a bit for each 64th of the bodies it stood in; the rows it stands in << 32 | the row that counted it last, from one."""
-
-
 @njit(cache=True, nogil=True)
-def _slot(anchor, table):  # type: ignore[no-untyped-def]
-    """Where an anchor is looked for first: a table may have any number of slots below 2^32."""
-    return (anchor * _MIX >> _HALF) * np.uint64(table.shape[0]) >> _HALF
+def scatter(anchors, offsets, bodies, keys, ends):  # type: ignore[no-untyped-def]
+    """Write the anchors of each row of a batch, each once, to the bucket that a mix of its bits names.
 
-
-@njit(cache=True, nogil=True)
-def count_exactly(cells, least, anchors, offsets, bodies, before, begin, used, table):  # type: ignore[no-untyped-def]
-    """Add a batch from its row ``begin`` on to the exact table of anchors whose rough count reaches ``least``.
-
-    ``before`` rows came before the batch; ``bodies`` uint64 (rows,) tells one whole prompt from another. ``table``: see
-    ``COUNT``, with ``used`` anchors; it keeps the last row since a row's texts may hold one anchor twice. Up to 2^32 rows.
-    Returns the row before which the table was full (three quarters), or the number of rows, and how many anchors it has then.
+    ``bodies`` uint64 (rows,) tells one whole prompt from another. ``keys`` uint64, as many as there are anchors: the mix without
+    its first six bits, which the bucket is, then six bits of the body. ``ends`` int64: bucket b is ``keys[ends[b]:ends[b + 1]]``.
     """
-    mask = np.uint64(cells.size - 1)
-    slots = np.uint64(table.shape[0])
-    for row in range(begin, offsets.size - 1):
-        if (used + offsets[row + 1] - offsets[row]) * 4 > table.shape[0] * 3:
-            return row, used
-        number = np.uint64(before + row + 1) & _LAST
-        bit = np.uint64(1) << (bodies[row] * _MIX >> np.uint64(58))
+    made, of = np.empty(anchors.size, np.uint64), np.empty(anchors.size, np.uint8)
+    ends[:] = 0
+    n = 0
+    for row in range(offsets.size - 1):
+        body = bodies[row] * _MIX >> _REST
         for i in range(offsets[row], offsets[row + 1]):
             a = anchors[i]
-            q = ((a ^ (a >> np.uint64(31))) * _MIX >> np.uint64(20)) & mask
-            if a == 0 or min(cells[a & mask], cells[q]) < least:
-                continue
-            s = _slot(a, table)
-            while table[s, ANCHOR] != 0 and table[s, ANCHOR] != a:
-                s += np.uint64(1)
-                if s == slots:
-                    s = np.uint64(0)
-            if table[s, ANCHOR] == 0:
-                table[s, ANCHOR] = a
-                used += 1
-            count = table[s, COUNT]
-            if count & _LAST != number:
-                table[s, COUNT] = ((count >> _HALF) + np.uint64(1)) << _HALF | number
-                table[s, BODIES] |= bit
-    return offsets.size - 1, used
+            j = offsets[row]
+            while anchors[j] != a:
+                j += 1
+            if a != 0 and j == i:
+                mixed = a * _MIX
+                bucket = mixed >> _REST
+                made[n], of[n] = mixed << _SIX | body, bucket
+                ends[bucket + np.uint64(1)] += 1
+                n += 1
+    for bucket in range(1, ends.size):
+        ends[bucket] += ends[bucket - 1]
+    at = ends.copy()
+    for i in range(n):
+        keys[at[of[i]]] = made[i]
+        at[of[i]] += 1
 
 
 @njit(cache=True, nogil=True)
-def grow(table):  # type: ignore[no-untyped-def]
-    """The same table with twice the slots."""
-    larger = np.zeros((table.shape[0] * 2, 3), np.uint64)
-    slots = np.uint64(larger.shape[0])
-    for i in range(table.shape[0]):
-        a = table[i, ANCHOR]
-        if a == 0:
-            continue
-        s = _slot(a, larger)
-        while larger[s, ANCHOR] != 0:
-            s += np.uint64(1)
-            if s == slots:
-                s = np.uint64(0)
-        for column in range(3):
-            larger[s, column] = table[i, column]
-    return larger
+def runs(keys, bucket, least, anchors, support, seen):  # type: ignore[no-untyped-def]
+    """Write the anchors of a bucket's sorted ``keys`` that stand in ``least`` rows or more; return how many.
+
+    ``support``: the rows; ``seen`` uint64: a bit for each 64th of the bodies.
+    """
+    n = i = 0
+    while i < keys.size:
+        mixed, bits, begin = keys[i] >> _SIX, np.uint64(0), i
+        while i < keys.size and keys[i] >> _SIX == mixed:
+            bits |= np.uint64(1) << (keys[i] & _BODY)
+            i += 1
+        if i - begin >= least:
+            anchors[n] = (np.uint64(bucket) << _REST | mixed) * _UNMIX
+            support[n], seen[n] = i - begin, bits
+            n += 1
+    return n
 
 
 @njit(cache=True, nogil=True)

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from spiritsafe.campaigns._radix import ordered, ranked
+
 _MANY = 256
 """Entries from which it pays to look whether the values lie close together."""
 
 
 def distinct(values: Any) -> Any:
     """The distinct values of a one-dimensional array of whole numbers, sorted."""
-    ordered = np.sort(values)
-    return ordered[first(ordered)]
+    found = ordered(values)
+    return found[first(found)]
 
 
 def union(one: Any, other: Any) -> Any:
@@ -27,12 +29,11 @@ def dense(values: Any) -> tuple[Any, Any]:
         least, most = int(values.min()), int(values.max())
         if most - least < values.size:
             return _ticked(values, least, most)
-    order = np.argsort(values)
-    ordered = values[order]
-    begins = first(ordered)
+    found, order = ranked(values)
+    begins = first(found)
     place = np.empty(values.size, np.int64)
     place[order] = np.cumsum(begins) - 1
-    return ordered[begins], place
+    return found[begins], place
 
 
 def _ticked(values: Any, least: int, most: int) -> tuple[Any, Any]:
@@ -47,12 +48,12 @@ def _ticked(values: Any, least: int, most: int) -> tuple[Any, Any]:
 
 def kinds(values: Any) -> int:
     """How many distinct values a one-dimensional array of whole numbers has."""
-    return int(np.count_nonzero(first(np.sort(values))))
+    return int(np.count_nonzero(first(ordered(values))))
 
 
-def first(ordered: Any) -> Any:
+def first(values: Any) -> Any:
     """Boolean by place of a sorted array: the first of its value."""
-    begins = np.empty(ordered.size, bool)
+    begins = np.empty(values.size, bool)
     begins[:1] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+    np.not_equal(values[1:], values[:-1], out=begins[1:])
     return begins

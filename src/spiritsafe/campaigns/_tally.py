@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns._distinct import first
+from spiritsafe.campaigns._radix import ordered, ranked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,10 +49,9 @@ class Tally:
                 held = [np.load(file, allow_pickle=False) for _ in range(2 * self._spilt)]
             keys, counts = np.concatenate(held[::2]), np.concatenate(held[1::2])
             if keys.size:
-                order = np.argsort(keys)
-                keys, counts = keys[order], counts[order]
+                keys, order = ranked(keys)
                 begin = np.flatnonzero(first(keys))
-                yield keys[begin], np.add.reduceat(counts, begin)
+                yield keys[begin], np.add.reduceat(counts[order], begin)
 
     def whole(self) -> tuple[Any, Any]:
         """The same in one piece."""
@@ -60,7 +60,7 @@ class Tally:
 
     def _count(self) -> tuple[Any, Any]:
         held, self._held, self._size = self._held, [], 0
-        keys = np.sort(np.concatenate([np.zeros(0, np.int64), *held]))
+        keys = ordered(np.concatenate([np.zeros(0, np.int64), *held]))
         begin = np.flatnonzero(first(keys))
         return keys[begin], np.diff(np.append(begin, keys.size))
 

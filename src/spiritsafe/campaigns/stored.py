@@ -35,7 +35,7 @@ _SOUGHT = ("row", "time")
 
 @dataclass(slots=True)
 class Ingest:
-    """What stage A leaves behind: files in the work folder, and what was counted on the way.
+    """What stage A leaves behind: files in the work folder, and which accounts there are.
 
     ``texts``: the files that keep the beginning of the text, each with the number of its first row.
     """
@@ -44,7 +44,6 @@ class Ingest:
     scanned: dict[str, Any]
     present: set[str]
     accounts: list[str]
-    counter: templates.Counter
     rows: int
     texts: list[tuple[Path, int]]
 
@@ -153,11 +152,9 @@ def build(engine: Engine, taken: Ingest, progress: Callable[[str, int, int], Non
     found = templates.templates(
         lambda: templates.each(taken.batches(templates.COLUMNS)),
         taken.rows,
-        taken.counter,
         out=taken.array("template", np.int32),
         folder=taken.work,
     )
-    taken.counter = templates.Counter(np.zeros(1, np.uint8))  # it was large, and has told what it knew
     progress("finding templates", 1, 2)
     masks, names, extraction = roles(engine, taken.array("roles", np.uint64))
     projections = taken.projections()

@@ -20,6 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from spiritsafe.campaigns import _anchors
 from spiritsafe.campaigns._ahead import ahead
 from spiritsafe.campaigns._distinct import distinct
+from spiritsafe.campaigns._frequent import frequent
 from spiritsafe.campaigns._passes import pieces
 from spiritsafe.campaigns._tally import Counts, Tally
 from spiritsafe.campaigns.company import Company, Wholes, added, nested, numbered, variants
@@ -38,28 +39,8 @@ LEAST = 4
 VARIED = (4, 24)
 """Different prompts that a template stands in. What stands in fewer than the first is an item that comes back; what stands
 in fewer than the second may be one that comes back in other words."""
-_ROOM = 1 << 12
-"""Slots that a table of anchors begins with at least."""
 _CLOSE, _PART = 0.8, 0.75
 """Jaccard index of anchors that stand in one text alone; share of what a text around it stands in, at most."""
-
-
-@dataclass(slots=True)
-class Counter:
-    """Rough anchor counts, updated while the log is read: 1 byte a cell, constant memory."""
-
-    cells: Any = field(default_factory=lambda: np.zeros(1 << 27, np.uint8))
-
-    def add(self, anchors: Any) -> None:
-        """Count the flat anchors of one batch (uint64)."""
-        _anchors.count_roughly(self.cells, anchors)
-
-    def reaching(self, least: int) -> int:
-        """About how many anchors reach ``least``, by linear counting (Whang et al. 1990) of two cells each; 0: cannot be told."""
-        share = sum(int(np.count_nonzero(self.cells[part] >= least)) for part in pieces(self.cells.size))
-        return (
-            int(-np.log1p(-share / self.cells.size) * self.cells.size / 2) if share < self.cells.size else 0
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +62,6 @@ class Templates:
 def templates(
     batches: Callable[[], Iterable[Batch]],
     rows: int,
-    counter: Counter,
     *,
     least: int = LEAST,
     out: Any = None,
@@ -93,7 +73,7 @@ def templates(
     room for ``of_row``; ``folder``: for files of what is read again.
     """
     of_row = np.empty(rows, np.int32) if out is None else out
-    found = _frequent(ahead(batches()), counter, least)
+    found = frequent(ahead(batches()), least, folder)
     ranking = Ranking.of(*found)
     if not ranking.anchors.size:
         of_row[:] = -1
@@ -135,26 +115,6 @@ def templates(
     return Templates(of_row, known.key, known.anchors, *numbered(frames, small, number))
 
 
-def _frequent(batches: Iterable[Batch], counter: Counter, least: int) -> tuple[Any, Any, Any]:
-    table = np.zeros((max(_ROOM, 3 * counter.reaching(least) // 2), 3), np.uint64)
-    used, row = 0, 0
-    for anchors, offsets, bodies in batches:
-        begin = 0
-        while True:
-            begin, used = _anchors.count_exactly(
-                counter.cells, least, anchors, offsets, bodies, row, begin, used, table
-            )
-            if begin == offsets.size - 1:
-                break
-            table = _anchors.grow(table)
-        row += begin
-    keep = table[:, _anchors.COUNT] >= max(1, least) << 32
-    anchors, seen, support = (
-        table[keep, column] for column in (_anchors.ANCHOR, _anchors.BODIES, _anchors.COUNT)
-    )
-    return anchors, (support >> np.uint64(32)).astype(np.int32), seen
-
-
 def _index(ranked: Any) -> tuple[Any, Any]:
     size = 1 << max(8, int(np.ceil(np.log2(ranked.size * 2 + 1))))
     keys = np.zeros(size, np.uint64)
@@ -166,7 +126,11 @@ def _index(ranked: Any) -> tuple[Any, Any]:
 def _components(counted: Iterable[tuple[Any, Any]], support: Any) -> tuple[Any, Any]:
     """Int32 by rank, twice: components, and those of anchors that hardly ever stand alone (``_CLOSE``), in these."""
     ends: list[Any] = [np.zeros((3, 0), np.int32)]
-    for keys, counts in counted:
+    for all_keys, all_counts in counted:
+        tied = (
+            3 * all_counts >= 2 * support[-1]
+        )  # no two anchors tie by less, however few exchanges they stand in
+        keys, counts = all_keys[tied], all_counts[tied]
         a, b = np.divmod(keys, support.size)
         close = counts >= _CLOSE * (support[a] + support[b] - counts)
         ends.append(np.stack([a, b, close]).astype(np.int32)[:, _tie(counts, support[a], support[b])])
@@ -266,7 +230,7 @@ def each(batches: Iterable[Any]) -> Iterator[Batch]:
 class Ranking:
     """Anchors that stand in ``LEAST`` exchanges or more, most frequent first.
 
-    ``anchors`` uint64, ``support`` int64: exchanges each stands in, ``seen`` uint64: see ``_anchors.count_exactly``.
+    ``anchors`` uint64, ``support`` int64: exchanges each stands in, ``seen`` uint64: see ``frequent``.
     """
 
     anchors: Any
@@ -335,7 +299,7 @@ class Groups:
 
 def counted(batches: Iterable[Batch]) -> tuple[Any, Any, Any]:
     """All anchors of one part: distinct uint64, exchanges each stands in (int32), and the bits of their bodies (uint64)."""
-    return _frequent(batches, Counter(np.full(1 << 8, 255, np.uint8)), 0)
+    return frequent(batches, 1)
 
 
 class Lookup:

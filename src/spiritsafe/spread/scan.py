@@ -9,10 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from spiritsafe import errors, pipeline, sources, state
-from spiritsafe.campaigns.templates import Counter as Anchors
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.engine.spark import Spark
 from spiritsafe.spread import reading
@@ -167,8 +164,7 @@ def ingest(
     with DuckDB(work, memory=settings.memory, threads=1) as engine:
         join.rejected(engine, entries, work / "rejected.jsonl")
     texts = [(part.folder / "text.parquet", part.before) for part in found if part.rows]
-    none = Anchors(np.zeros(1, np.uint8))
-    return Spread(work, record, present, [], none, record["accepted"], texts, found)
+    return Spread(work, record, present, [], record["accepted"], texts, found)
 
 
 def _hurt_packs(spark: Spark, kept: Folder, entries: Sequence[Entry]) -> bool:
