@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spiritsafe import schema
-from spiritsafe.campaigns import _frequent
+from spiritsafe.campaigns import _buckets, _frequent
 from spiritsafe.campaigns.company import Company, Wholes
 from spiritsafe.campaigns.company import added as sums
 from spiritsafe.campaigns.outvoted import Lost
@@ -542,10 +542,10 @@ def test_each_joins_the_lists_of_a_row_in_column_order(rows: list[list[int]]):
         assert joined == [a + b for a, b in zip(rows, rows[::-1], strict=True)][start:]
 
 
-@pytest.mark.parametrize("chunk", [None, 1, 100_000, 1 << 20])
+@pytest.mark.parametrize("room", [0, 1_000_000, 1 << 30])
 @pytest.mark.parametrize("least", [1, 8])
 def test_what_stands_often_is_counted_exactly_in_memory_and_by_files(
-    chunk: int | None, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    room: int, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     rng = np.random.default_rng(0)
     rows = [rng.integers(0, 40_000, 15, np.uint64) * np.uint64(0x9E3779B97F4A7C15) for _ in range(20_000)]
@@ -557,9 +557,8 @@ def test_what_stands_often_is_counted_exactly_in_memory_and_by_files(
         (np.concatenate(rows[a:b] or [rows[0][:0]]), np.arange(0, (b - a) * 15 + 1, 15), bodies[a:b])
         for a, b in pairwise(cuts)
     ]
-    if chunk:
-        monkeypatch.setattr(_frequent, "_CHUNK", chunk)
-    anchors, support, seen = _frequent.frequent(iter(parts), least, tmp_path if chunk else None)
+    monkeypatch.setattr(_buckets, "_ROOM", room)
+    anchors, support, seen = _frequent.frequent(iter(parts), least, tmp_path)
     told = dict(zip(anchors.tolist(), support.tolist(), strict=True))
     assert len(told) == anchors.size
     whole = Tally(anchor for row in rows for anchor in set(row.tolist()) if anchor)

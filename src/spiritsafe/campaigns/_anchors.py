@@ -36,6 +36,19 @@ def in_cells(cells, anchors):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def once(anchors, offsets):  # type: ignore[no-untyped-def]
+    """Bool by anchor: whether it is one (not 0) and the first of its value in its row."""
+    out = np.empty(anchors.size, np.bool_)
+    for row in range(offsets.size - 1):
+        for i in range(offsets[row], offsets[row + 1]):
+            j = offsets[row]
+            while anchors[j] != anchors[i]:
+                j += 1
+            out[i] = anchors[i] != 0 and j == i
+    return out
+
+
+@njit(cache=True, nogil=True)
 def scatter(anchors, offsets, bodies, keys, ends):  # type: ignore[no-untyped-def]
     """Write the anchors of each row of a batch, each once, to the bucket that a mix of its bits names.
 
@@ -45,15 +58,12 @@ def scatter(anchors, offsets, bodies, keys, ends):  # type: ignore[no-untyped-de
     made, of = np.empty(anchors.size, np.uint64), np.empty(anchors.size, np.uint8)
     ends[:] = 0
     n = 0
+    kept = once(anchors, offsets)
     for row in range(offsets.size - 1):
         body = bodies[row] * _MIX >> _REST
         for i in range(offsets[row], offsets[row + 1]):
-            a = anchors[i]
-            j = offsets[row]
-            while anchors[j] != a:
-                j += 1
-            if a != 0 and j == i:
-                mixed = a * _MIX
+            if kept[i]:
+                mixed = anchors[i] * _MIX
                 bucket = mixed >> _REST
                 made[n], of[n] = mixed << _SIX | body, bucket
                 ends[bucket + np.uint64(1)] += 1

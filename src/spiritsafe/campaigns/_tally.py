@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spiritsafe.campaigns._buckets import Buckets
 from spiritsafe.campaigns._distinct import first
 from spiritsafe.campaigns._radix import ordered, ranked
 
@@ -18,18 +18,18 @@ Counts = Iterator[tuple[Any, Any]]
 """Keys and in how many exchanges they occur (int64), a batch at a time, each key once."""
 
 _CHUNK, _BUCKETS = 4_000_000, 64
-"""Pairs that are counted at once, and files for what was counted: a power of two."""
+"""Pairs that are counted at once, and buckets for what was counted."""
 
 
 class Tally:
-    """Counts keys (int64) in bounded memory: full buffers are counted and go to files, a file a range of keys."""
+    """Counts keys (int64) in bounded memory: full buffers are counted and go to buckets, a range of keys each."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._files: list[Any] = []
         self._held: list[Any] = []
+        self._spilt: Buckets | None = None
         self._bounds: Any = None
-        self._size = self._spilt = 0
+        self._size = 0
 
     def add(self, keys: Any) -> None:
         self._held.append(keys.copy())
@@ -39,19 +39,17 @@ class Tally:
 
     def counted(self) -> Counts:
         """All keys and their counts (int64), each key once: sorted, or a sorted bucket at a time where they are many."""
-        if not self._files:
+        if not self._spilt:
             yield self._count()
             return
         self._spill()
-        for file in self._files:
-            with file:
-                file.seek(0)
-                held = [np.load(file, allow_pickle=False) for _ in range(2 * self._spilt)]
-            keys, counts = np.concatenate(held[::2]), np.concatenate(held[1::2])
-            if keys.size:
-                keys, order = ranked(keys)
-                begin = np.flatnonzero(first(keys))
-                yield keys[begin], np.add.reduceat(counts[order], begin)
+        with self._spilt as spilt:
+            for bucket in range(self._bounds.size + 1):
+                keys, counts = spilt.take(bucket)
+                if keys.size:
+                    keys, order = ranked(keys)
+                    begin = np.flatnonzero(first(keys))
+                    yield keys[begin], np.add.reduceat(counts[order], begin)
 
     def whole(self) -> tuple[Any, Any]:
         """The same in one piece."""
@@ -66,11 +64,8 @@ class Tally:
 
     def _spill(self) -> None:
         keys, counts = self._count()
-        if not self._files:  # a bucket is a range of keys, as many in each as there are of these
+        if not self._spilt:  # a bucket is a range of keys, as many in each as there are of these
             self._bounds = keys[:: -(-keys.size // _BUCKETS)][1:]
-            self._files = [TemporaryFile(dir=self._folder) for _ in range(self._bounds.size + 1)]  # noqa: SIM115 - closed when read
-        ends = np.searchsorted(keys, self._bounds)
-        for file, *parts in zip(self._files, np.split(keys, ends), np.split(counts, ends), strict=True):
-            for part in parts:
-                np.save(file, part, allow_pickle=False)
-        self._spilt += 1
+            self._spilt = Buckets([np.int64, np.int64], self._folder)
+        ends = np.concatenate([[0], np.searchsorted(keys, self._bounds), [keys.size]])
+        self._spilt.add(ends, keys, counts)

@@ -8,14 +8,15 @@ slots on which coordination is tested.
 
 from __future__ import annotations
 
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spiritsafe.campaigns import _anchors, templates
+from spiritsafe.campaigns._buckets import Buckets
 from spiritsafe.campaigns._distinct import dense, distinct, first
 from spiritsafe.campaigns._passes import where
+from spiritsafe.campaigns._radix import ordered
 
 if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
@@ -28,6 +29,8 @@ _SAMPLE = 512
 """Prompts a template that are looked at: a share of 0.6 is then known to 0.04."""
 _CELLS = 22
 """Bits that name a cell in which anchors are counted."""
+_PROMPTS = 1 << 17
+"""Prompts that are looked at together."""
 
 
 def skeletons(taken: Ingest, log: Log, wanted: Any) -> dict[int, Any]:
@@ -39,9 +42,7 @@ def skeletons(taken: Ingest, log: Log, wanted: Any) -> dict[int, Any]:
     if not chosen.size:
         return {}
     prompts = np.bincount(log.template[chosen], minlength=int(log.template[chosen].max()) + 1)
-    template, flat, many = _counted(taken, log, chosen, LEAST_SHARE * prompts)
-    kept = many >= LEAST_SHARE * prompts[template]
-    mine, anchors = template[kept], flat[kept]
+    mine, anchors = _common(taken, log, chosen, LEAST_SHARE * prompts)
     ends = np.flatnonzero(np.diff(mine)) + 1
     parts = np.split(anchors, ends)
     heads = mine[np.concatenate([[0], ends])] if mine.size else mine
@@ -67,35 +68,37 @@ def _sample(log: Log, wanted: Any) -> Any:
     return np.sort(rows[nth % np.maximum(step, 1) == 0])
 
 
-def _counted(taken: Ingest, log: Log, rows: Any, least: Any) -> tuple[Any, Any, Any]:
-    """Templates (int64) and anchors (uint64) of ``rows`` (int, sorted), sorted, each pair once, and how many prompts have it.
+def _common(taken: Ingest, log: Log, rows: Any, least: Any) -> tuple[Any, Any]:
+    """Templates (int64) and anchors (uint64) that ``least`` (float by template) or more prompts of ``rows`` (int, sorted) have.
 
-    Pairs that fewer than ``least`` (float by template) prompts have may be left out.
+    Sorted, each pair once.
     """
-    # Most anchors are of one prompt's own words. Counts by cell, never below an anchor's, spare these the room and the sorting.
-    cells, parts = np.zeros(1 << _CELLS, np.int32), 0
-    with TemporaryFile(dir=taken.work) as held:
+    prompts = np.bincount(log.template[rows], minlength=least.size)
+    # Templates go to buckets of some many prompts: only one bucket's anchors are held at a time.
+    bucket = ((np.cumsum(prompts) - prompts) // _PROMPTS).astype(np.uint16)
+    with Buckets([np.uint64, np.int32], taken.work) as held:
         for batch, here in taken.some(templates.COLUMNS, rows):
             for flat, offsets, _ in templates.each([batch]):
-                row = np.repeat(here, np.diff(offsets))
-                _anchors.count_in_cells(cells, flat)
-                for one in (flat, row):
-                    np.save(held, one, allow_pickle=False)
-                parts += 1
-        held.seek(0)
-        found = [_often(cells, held, least, log.template) for _ in range(parts)]
-    flat, row = (np.concatenate(part) for part in zip(*found, strict=True))
-    anchor, place = dense(flat)
-    sent, prompt = dense(row)
-    # A run that stands twice in one prompt, in its system text as well, is in one prompt.
-    pair = distinct(prompt << 32 | place)
-    of = np.sort(log.template[sent].astype(np.int64)[pair >> 32] << 32 | (pair & 0xFFFFFFFF))
-    begin = np.flatnonzero(first(of))
-    return of[begin] >> 32, anchor[of[begin] & 0xFFFFFFFF], np.diff(np.append(begin, of.size))
+                once = _anchors.once(flat, offsets)
+                of = np.repeat(log.template[here], np.diff(offsets))[once]
+                which = bucket[of]
+                order = np.argsort(which, kind="stable")
+                ends = np.searchsorted(which[order], np.arange(int(bucket[-1]) + 2))
+                held.add(ends, flat[once][order], of[order])
+        found = [_often(*held.take(number), least) for number in range(int(bucket[-1]) + 1)]
+    one, anchor = (np.concatenate(part) for part in zip(*found, strict=True))
+    return one, anchor
 
 
-def _often(cells: Any, held: Any, least: Any, template: Any) -> tuple[Any, Any]:
-    """The next anchors of the file ``held``, and their exchanges, but for those that fewer prompts than ``least`` can have."""
-    anchors, row = (np.load(held, allow_pickle=False) for _ in range(2))
-    often = _anchors.in_cells(cells, anchors) >= least[template[row]]
-    return anchors[often], row[often]
+def _often(anchors: Any, template: Any, least: Any) -> tuple[Any, Any]:
+    """What ``_common`` tells, of one bucket."""
+    # Most anchors are of one prompt's own words. Counts by cell, never below an anchor's, spare these the sorting.
+    cells = np.zeros(1 << _CELLS, np.int32)
+    _anchors.count_in_cells(cells, anchors)
+    often = _anchors.in_cells(cells, anchors) >= least[template]
+    anchor, place = dense(anchors[often])
+    pairs = ordered(template[often].astype(np.int64) << 32 | place)
+    begin = np.flatnonzero(first(pairs))
+    one, at = pairs[begin] >> 32, pairs[begin] & 0xFFFFFFFF
+    kept = np.diff(np.append(begin, pairs.size)) >= least[one]
+    return one[kept], anchor[at[kept]]
