@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from spiritsafe.campaigns.projections import POINTS
 from spiritsafe.campaigns.stored import Table
+from spiritsafe.engine import parquet
 from spiritsafe.schema import NAMES
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def beginnings(batch: pa.RecordBatch, numbers: Any) -> pa.RecordBatch:
 
 def batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """A Parquet file in pieces."""
-    with pq.ParquetFile(path) as file:
+    with parquet(path) as file:
         yield from file.iter_batches(batch_size=ROWS, columns=list(columns) if columns else None)
 
 

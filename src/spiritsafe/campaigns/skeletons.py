@@ -76,6 +76,7 @@ def _common(taken: Ingest, log: Log, rows: Any, least: Any) -> tuple[Any, Any]:
     prompts = np.bincount(log.template[rows], minlength=least.size)
     # Templates go to buckets of some many prompts: only one bucket's anchors are held at a time.
     bucket = ((np.cumsum(prompts) - prompts) // _PROMPTS).astype(np.uint16)
+    found: list[tuple[Any, Any]] = []
     with Buckets([np.uint64, np.int32], taken.work) as held:
         for batch, here in taken.some(templates.COLUMNS, rows):
             for flat, offsets, _ in templates.each([batch]):
@@ -85,7 +86,9 @@ def _common(taken: Ingest, log: Log, rows: Any, least: Any) -> tuple[Any, Any]:
                 order = np.argsort(which, kind="stable")
                 ends = np.searchsorted(which[order], np.arange(int(bucket[-1]) + 2))
                 held.add(ends, flat[once][order], of[order])
-        found = [_often(*held.take(number), least) for number in range(int(bucket[-1]) + 1)]
+        for number in range(int(bucket[-1]) + 1):
+            anchors, of = held.take(number)
+            found.append(_often(anchors, of, least))
     one, anchor = (np.concatenate(part) for part in zip(*found, strict=True))
     return one, anchor
 

@@ -17,7 +17,7 @@ from spiritsafe.campaigns._passes import pieces, where
 from spiritsafe.campaigns.log import Log
 from spiritsafe.campaigns.projections import Projections
 from spiritsafe.campaigns.shelf import Shelf, mapped
-from spiritsafe.engine import quoted
+from spiritsafe.engine import parquet, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,7 +62,7 @@ class Ingest:
     def batches(self, columns: Sequence[str]) -> Iterator[Any]:
         """These columns of the sketch, as record batches in the order of rows."""
         if self.rows:
-            with pq.ParquetFile(self.work / "sketch.parquet") as file:
+            with parquet(self.work / "sketch.parquet") as file:
                 yield from file.iter_batches(columns=list(columns))
 
     def some(self, columns: Sequence[str], rows: Any) -> Iterator[tuple[Any, Any]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+import pyarrow.parquet as pq
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 def quoted(path: Path) -> str:
     """A file's name as it stands between single quotes in SQL."""
     return str(path).replace("'", "''")
+
+
+def parquet(path: Path) -> pq.ParquetFile:
+    """A Parquet file that is read a row group at a time: as Arrow opens it, it keeps all that it read until it is closed."""
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
 
 
 class Engine(Protocol):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spiritsafe.engine import _dialect
+from spiritsafe.engine import _dialect, parquet
 from spiritsafe.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Spark:
         with _failures(self.work):
             self._sql(sql, params).write.option("compression", "zstd").parquet(str(place))
         for path in sorted(place.glob("part-*.parquet")):
-            with pq.ParquetFile(path) as file:
+            with parquet(path) as file:
                 for batch in file.iter_batches(batch_size=rows):
                     yield from _unsigned(pa.Table.from_batches([batch])).to_batches()
         shutil.rmtree(place, ignore_errors=True)

@@ -14,6 +14,7 @@ from spiritsafe.campaigns import streams, templates
 from spiritsafe.campaigns.company import Company, Wholes, numbered, variants
 from spiritsafe.campaigns.outvoted import Lost
 from spiritsafe.campaigns.stored import Columns, assembled, doubled, own, roles
+from spiritsafe.engine import parquet
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.spread import steps
 from spiritsafe.state import parts
@@ -250,7 +251,7 @@ def _gather(items: list[dict[str, Any]], made: dict[str, Any]) -> None:
     """Put what executors wrote for their parts in one array each, a batch at a time."""
     for item in items:
         at = item["before"]
-        with pq.ParquetFile(item["into"]) as file:
+        with parquet(item["into"]) as file:
             for batch in file.iter_batches(batch_size=_ROWS, columns=list(made)):
                 for name, out in made.items():
                     out[at : at + batch.num_rows] = batch.column(name).to_numpy(zero_copy_only=False)

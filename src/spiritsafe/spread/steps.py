@@ -17,7 +17,7 @@ from spiritsafe.campaigns._distinct import distinct
 from spiritsafe.campaigns.company import Company, Wholes
 from spiritsafe.campaigns.projections import Projections
 from spiritsafe.campaigns.stored import roles
-from spiritsafe.engine import quoted
+from spiritsafe.engine import parquet, quoted
 from spiritsafe.engine.duckdb import DuckDB
 from spiritsafe.spread.taken import points
 
@@ -145,7 +145,7 @@ def _named(item: dict[str, Any]) -> str:
 
 
 def _anchors(item: dict[str, Any]) -> Iterator[templates.Batch]:
-    with pq.ParquetFile(Path(item["folder"]) / "sketch.parquet") as file:
+    with parquet(Path(item["folder"]) / "sketch.parquet") as file:
         yield from templates.each(file.iter_batches(batch_size=_ROWS, columns=list(templates.COLUMNS)))
 
 

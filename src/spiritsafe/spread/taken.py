@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from spiritsafe.campaigns.projections import Projections
 from spiritsafe.campaigns.stored import Ingest, texts
+from spiritsafe.engine import parquet
 from spiritsafe.engine.duckdb import DuckDB
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Spread(Ingest):
         """These columns of the sketch, as record batches in the order of rows."""
         for part in self.parts:
             if part.rows:
-                with pq.ParquetFile(part.sketch) as file:
+                with parquet(part.sketch) as file:
                     yield from file.iter_batches(columns=list(columns))
 
     def some(self, columns: Sequence[str], rows: Any) -> Iterator[tuple[Any, Any]]:
@@ -79,7 +79,7 @@ class Spread(Ingest):
             inside = slice(*np.searchsorted(rows, [part.before, part.before + part.rows]))
             if not rows[inside].size:
                 continue
-            with pq.ParquetFile(part.sketch) as file:
+            with parquet(part.sketch) as file:
                 at = part.before
                 for group in range(file.metadata.num_row_groups):
                     size = file.metadata.row_group(group).num_rows
