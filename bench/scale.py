@@ -1,6 +1,6 @@
 """The cost curve: seconds, processor time and memory by stage and size, how they grow, and what a bigger log takes.
 
-    python bench/scale.py --exchanges 100000 --exchanges 300000 --exchanges 1000000 [--rounds 2]
+    python bench/scale.py --exchanges 100000 --exchanges 300000 --exchanges 1000000 [--rounds 2] [--keep DIR]
 
 Logs are those of ``bench/scan.py``. Each run has a process of its own. An exponent is the slope of log(seconds) on log(exchanges)
 over all runs of all sizes, with Student's interval (n − 2 degrees of freedom): 1 is linear. Writes ``bench/results/scale.json``,
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -64,16 +65,24 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> dict[str, float
 
 
 def measured(sizes: Sequence[int], rounds: int, memory: str, folder: Path) -> dict[str, Any]:
-    """All sizes in turn, ``rounds`` times, after a scan of the smallest that compiles what is not compiled yet."""
+    """All sizes in turn, ``rounds`` times, after a scan of the smallest that compiles what is not compiled yet.
+
+    Logs of several files are scanned once, and not made again if ``folder`` has them.
+    """
     logs = {size: scans.log(size, folder / f"log-{size}") for size in sizes}
     parts = {size: scans.files(path) for size, path in logs.items()}
     rows = {size: sum(pq.read_metadata(one).num_rows for one in made) for size, made in parts.items()}
     mass = {size: sum(one.stat().st_size for one in made) for size, made in parts.items()}
     apart(logs[min(sizes)], folder / "out-first", Settings(memory=memory))
+    shutil.rmtree(folder / "out-first")
     runs: list[dict[str, Any]] = []
     for number in range(rounds):
         for size, path in logs.items():
-            run = apart(path, folder / f"out-{number}-{size}", Settings(memory=memory))
+            if number and path.is_dir():
+                continue
+            out = folder / f"out-{number}-{size}"
+            run = apart(path, out, Settings(memory=memory))
+            shutil.rmtree(out)
             runs.append({"exchanges": rows[size], "bytes": mass[size], **run})
             sys.stdout.write(json.dumps(runs[-1]) + "\n")
             sys.stdout.flush()
@@ -149,9 +158,10 @@ def main() -> None:
     parser.add_argument("--exchanges", type=int, action="append", required=True)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--memory", default=Settings().memory)
+    parser.add_argument("--keep", type=Path, help="folder for logs, which are kept")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        told = measured(args.exchanges, args.rounds, args.memory, Path(folder))
+    with tempfile.TemporaryDirectory() as made:
+        told = measured(args.exchanges, args.rounds, args.memory, args.keep or Path(made))
     told["cores"] = os.cpu_count()
     told["projection"] = projection(told)
     RESULT.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
