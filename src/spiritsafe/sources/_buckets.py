@@ -141,11 +141,19 @@ def _split(path: str) -> tuple[str, str]:
     return bucket, key
 
 
-@cache
-def _store(bucket: str) -> Any:
-    """The file system for a bucket, made once."""
-    from pyarrow.fs import S3FileSystem, resolve_s3_region  # noqa: PLC0415 - loads the AWS SDK
+class Place(NamedTuple):
+    """Where a bucket is asked for: its region (None: unknown), and another server than AWS as scheme and host (None: AWS)."""
 
+    region: str | None
+    scheme: str | None
+    host: str | None
+
+
+def place(path: str) -> Place:
+    """Where the bucket of an address is, as the environment says. Raises UsageError."""
+    from pyarrow.fs import resolve_s3_region  # noqa: PLC0415 - loads the AWS SDK
+
+    bucket, _ = _split(path)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if server:
@@ -154,10 +162,21 @@ def _store(bucket: str) -> Any:
             raise UsageError(
                 "this is no server's address", where="AWS_ENDPOINT_URL", hint="write https://HOST:PORT"
             )
-        return S3FileSystem(region=region or "us-east-1", endpoint_override=parts.netloc, scheme=parts.scheme)
+        return Place(region or "us-east-1", parts.scheme, parts.netloc)
     if region is None:
         try:
             region = resolve_s3_region(bucket)
         except OSError:
             region = None  # the SDK's own guess; a wrong one is told when the bucket is asked
-    return S3FileSystem(region=region)
+    return Place(region, None, None)
+
+
+@cache
+def _store(bucket: str) -> Any:
+    """The file system for a bucket, made once."""
+    from pyarrow.fs import S3FileSystem  # noqa: PLC0415 - loads the AWS SDK
+
+    where = place(f"{SCHEME}{bucket}")
+    if where.host:
+        return S3FileSystem(region=where.region, endpoint_override=where.host, scheme=where.scheme)
+    return S3FileSystem(region=where.region)

@@ -97,13 +97,18 @@ def _stored(given: str) -> tuple[list[LogFile], list[str]]:
     files: list[LogFile] = []
     skipped: list[str] = []
     everything = _buckets.find(given)
+    names = [] if glob.has_magic(given) else [one.below for one in everything]
+    table = table_files(given.rstrip("/"), names)
+    if table is not None:
+        there = {one.path: one for one in everything}
+        return [_object(name, there.get(name)) for name in table], []
     for one in everything:
         steps = one.below.split("/")
         if "_delta_log" in steps or ("metadata" in steps and one.below.endswith(".metadata.json")):
             raise InputError(
-                "the folder holds a Delta or Iceberg table; tables are not read from object storage",
+                "a Delta or Iceberg table lies below the folder, whose files of earlier states are not to be read",
                 where=given,
-                hint="copy the table, or name the data files of its newest state",
+                hint=f"name the folder of the table itself: it holds {printable(one.path)}",
             )
         if any(step.startswith(_HIDDEN) for step in steps) or one.below.endswith(UNFINISHED):
             skipped.append(printable(one.path))
@@ -151,6 +156,15 @@ def listing(folder: str) -> tuple[list[str], list[str]]:
                 listed.append(str(Path(root, name)))
         skipped += [printable(str(Path(root, name))) for name in hidden]
     return sorted(listed), skipped
+
+
+def _object(path: str, known: _buckets.Stored | None = None) -> LogFile:
+    """A table's file in object storage, as it was listed (``known``) or as it is."""
+    try:
+        size, modified = (known.size, known.modified) if known else _buckets.facts(path)
+    except FileNotFoundError as error:
+        raise InputError("the table names an object that is not there", where=path) from error
+    return LogFile(path, size, modified, named=False)
 
 
 def _file(path: str, *, named: bool) -> LogFile:

@@ -7,6 +7,8 @@ kept beside them, renamed columns, canonical columns that are in the folders' na
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -15,19 +17,34 @@ import pyarrow as pa
 
 from spiritsafe.errors import InputError, UsageError
 from spiritsafe.schema import NAMES
+from spiritsafe.sources import _buckets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Collection, Iterable, Sequence
 
 _READ = {"columnMapping": "renamed columns", "deletionVectors": "deleted rows kept beside its files"}
+_STATE = re.compile(r"metadata/[^/]*\.metadata\.json")
+"""Where an Iceberg table tells a state of itself."""
+_S3 = ("s3", "s3a", "s3n")
+"""Names of the one protocol."""
 
 
-def table_files(folder: str) -> list[str] | None:
-    """The data files of the table in ``folder``, sorted; None when it is an ordinary folder. Raises InputError, UsageError."""
-    kind = _kind(Path(folder))
-    if kind is None:
+def table_files(folder: str, names: Collection[str] | None = None) -> list[str] | None:
+    """The data files of the table in ``folder``, sorted; None when it is an ordinary folder. Raises InputError, UsageError.
+
+    ``names``: paths below a folder in object storage, which is not listed here.
+    """
+    if names is None:
+        names = [f"metadata/{path.name}" for path in Path(folder).glob("metadata/*.metadata.json")]
+        if Path(folder, "_delta_log").is_dir():
+            names.append("_delta_log/")
+    states = [name for name in names if _STATE.fullmatch(name)]
+    if any(name.startswith("_delta_log/") for name in names):
+        name, read = "Delta", _delta
+    elif states:
+        name, read = "Iceberg", partial(_iceberg, states)
+    else:
         return None
-    name, read = kind
     try:
         found = read(folder)
     except ImportError as error:
@@ -45,19 +62,11 @@ def table_files(folder: str) -> list[str] | None:
     return sorted(found)
 
 
-def _kind(folder: Path) -> tuple[str, Callable[[str], list[str]]] | None:
-    if (folder / "_delta_log").is_dir():
-        return "Delta", _delta
-    if (folder / "metadata").is_dir() and any((folder / "metadata").glob("*.metadata.json")):
-        return "Iceberg", _iceberg
-    return None
-
-
 def _delta(folder: str) -> list[str]:
     from deltalake import DeltaTable  # noqa: PLC0415 - an extra
 
     made: Any = DeltaTable
-    table = made(folder)
+    table = made(folder, storage_options=_asked(folder))
     needs: set[str] = set(table.protocol().reader_features or ())
     metadata: Any = table.metadata()
     if metadata.configuration.get("delta.columnMapping.mode", "none") == "none":
@@ -70,14 +79,33 @@ def _delta(folder: str) -> list[str]:
                 f"the Delta table has {words}", where=folder, hint="write it anew (OPTIMIZE, REORG … PURGE)"
             )
     _refuse(folder, metadata.partition_columns, "Delta")
-    return [unquote(_path(uri)) for uri in table.file_uris()]  # they are URLs, with a scheme or without
+    # As the log has them: escaped once, and below the table's folder but for those of a shallow copy.
+    names = pa.table(table.get_add_actions(flatten=True)).column("path").to_pylist()
+    root = folder.rstrip("/")
+    return _paths(folder, [name if "://" in name else f"{root}/{unquote(name)}" for name in names])
 
 
-def _iceberg(folder: str) -> list[str]:
+def _asked(folder: str) -> dict[str, str] | None:
+    """What the package must be told of a store; who asks, it finds by itself."""
+    if not _buckets.remote(folder):
+        return None
+    where = _buckets.place(folder)
+    told = {"aws_region": where.region} if where.region else {}
+    if where.host:
+        told |= {"aws_endpoint": f"{where.scheme}://{where.host}"}
+        told |= {"aws_allow_http": str(where.scheme == "http").lower()}
+    return told
+
+
+def _iceberg(states: Sequence[str], folder: str) -> list[str]:
     from pyiceberg.table import StaticTable  # noqa: PLC0415 - an extra
 
-    newest = _newest(Path(folder) / "metadata")
-    table: Any = StaticTable.from_metadata(str(newest))
+    told = {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO"}
+    if _buckets.remote(folder):
+        where = _buckets.place(folder)
+        told |= {"s3.region": where.region} if where.region else {}
+        told |= {"s3.endpoint": f"{where.scheme}://{where.host}"} if where.host else {}
+    table: Any = StaticTable.from_metadata(f"{folder.rstrip('/')}/{_newest(folder, states)}", told)
     tasks = list(table.scan().plan_files())
     if any(task.delete_files for task in tasks):
         raise InputError(
@@ -89,23 +117,29 @@ def _iceberg(folder: str) -> list[str]:
         task.file.file_path for task in tasks if str(task.file.file_format).rpartition(".")[2] != "PARQUET"
     ]
     if wrong:
-        raise InputError("the Iceberg table has data files that are not Parquet", where=_path(wrong[0]))
-    return [_path(task.file.file_path) for task in tasks]
+        raise InputError("the Iceberg table has data files that are not Parquet", where=wrong[0])
+    return _paths(folder, [task.file.file_path for task in tasks])
 
 
-def _newest(metadata: Path) -> Path:
-    """The newest state: what the table's own hint names, else the file with the highest number."""
-    hint = metadata / "version-hint.text"
-    if hint.is_file():
-        named = metadata / f"v{hint.read_text('utf-8').strip()}.metadata.json"
-        if named.is_file():
-            return named
-    return max(metadata.glob("*.metadata.json"), key=_version)
+def _newest(folder: str, states: Sequence[str]) -> str:
+    """The newest of a table's ``states``: what its own hint names, else the one with the highest number."""
+    hint = f"{folder.rstrip('/')}/metadata/version-hint.text"
+    try:
+        if _buckets.remote(folder):
+            with _buckets.opened(hint) as file:
+                said = file.read().decode()
+        else:
+            said = Path(hint).read_text("utf-8")
+    except FileNotFoundError:
+        said = ""
+    named = f"metadata/v{said.strip()}.metadata.json"
+    return named if named in states else max(states, key=_version)
 
 
-def _version(path: Path) -> tuple[int, str]:
-    digits = path.name.lstrip("v").split("-")[0].split(".")[0]
-    return int(digits) if digits.isdigit() else -1, path.name
+def _version(state: str) -> tuple[int, str]:
+    name = state.rpartition("/")[2]
+    digits = name.lstrip("v").split("-")[0].split(".")[0]
+    return int(digits) if digits.isdigit() else -1, name
 
 
 def _refuse(folder: str, partitions: list[str], kind: str) -> None:
@@ -117,12 +151,19 @@ def _refuse(folder: str, partitions: list[str], kind: str) -> None:
         )
 
 
-def _path(uri: str) -> str:
-    scheme, colon, rest = uri.partition("://")
-    if not colon:
-        return uri.removeprefix("file:")
-    if scheme == "file":
-        return rest
-    raise InputError(
-        f"the table's files are on {scheme}, which is not read directly", where=uri, hint="mount the storage"
-    )
+def _paths(folder: str, uris: Iterable[str]) -> list[str]:
+    """The files of a table as they are read: those of a table in object storage lie there, others on this machine."""
+    known = _S3 if _buckets.remote(folder) else ("file",)
+    found: list[str] = []
+    for uri in uris:
+        scheme, colon, rest = uri.partition("://")
+        if colon and scheme not in known:
+            raise InputError(
+                f"the table's files are on {scheme}, where they are not read from this table",
+                where=uri,
+                hint="mount the storage",
+            )
+        found.append(
+            _buckets.SCHEME + rest if scheme in _S3 else rest if colon else uri.removeprefix("file:")
+        )
+    return found
