@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import ssl
 from contextlib import ExitStack
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import trustme
 import zstandard
 
 from spiritsafe import state
@@ -287,3 +289,61 @@ def test_what_was_kept_of_objects_is_not_read_again_and_outlives_them(store: Sto
     gone.delete_object(Bucket=store.bucket, Key="1.jsonl")
     assert scanned("b", history=True)["accepted"] == len(RECORDS)
     assert scanned("c")["accepted"] == len(RECORDS) - half
+
+
+class OneObject(BaseHTTPRequestHandler):
+    """A store that has one object, and speaks as much S3 as reading it takes."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self._say(200, b"", len(lines(RECORDS)))
+
+    def do_GET(self) -> None:
+        data = lines(RECORDS)
+        asked = self.headers.get("Range")
+        if not asked:
+            self._say(200, data, len(data))
+            return
+        begin, _, end = asked.removeprefix("bytes=").partition("-")
+        part = data[int(begin) : int(end) + 1]
+        self._say(206, part, len(part), f"bytes {begin}-{int(begin) + len(part) - 1}/{len(data)}")
+
+    def _say(self, status: int, data: bytes, length: int, which: str = "") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        self.send_header("Last-Modified", "Mon, 07 Sep 2026 12:00:00 GMT")
+        if which:
+            self.send_header("Content-Range", which)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: ARG002 - the base class's signature
+        return
+
+
+def test_a_store_with_an_authority_of_its_own_is_believed_when_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
+):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with ThreadingHTTPServer(("127.0.0.1", 0), OneObject) as secure:
+        secure.socket = context.wrap_socket(secure.socket, server_side=True)
+        Thread(target=secure.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://localhost:{secure.server_port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-of-the-store")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        _buckets._store.cache_clear()
+        with pytest.raises(InputUnreachable):
+            expand(["s3://logs/rows.jsonl"])
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "nothing.pem"))
+        _buckets._store.cache_clear()
+        with pytest.raises(UsageError, match="AWS_CA_BUNDLE"):
+            expand(["s3://logs/rows.jsonl"])
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+        _buckets._store.cache_clear()
+        assert len(take("s3://logs/rows.jsonl").rows) == len(RECORDS)
+        _buckets._store.cache_clear()
+        secure.shutdown()

@@ -177,6 +177,9 @@ def _store(bucket: str) -> Any:
     from pyarrow.fs import S3FileSystem  # noqa: PLC0415 - loads the AWS SDK
 
     where = place(f"{SCHEME}{bucket}")
-    if where.host:
-        return S3FileSystem(region=where.region, endpoint_override=where.host, scheme=where.scheme)
-    return S3FileSystem(region=where.region)
+    told: dict[str, Any] = {"endpoint_override": where.host, "scheme": where.scheme} if where.host else {}
+    if authority := os.environ.get("AWS_CA_BUNDLE"):
+        if not os.access(authority, os.R_OK):
+            raise UsageError("no such file, or no permission to read it", where=f"AWS_CA_BUNDLE={authority}")
+        told["tls_ca_file_path"] = authority
+    return S3FileSystem(region=where.region, **told)
