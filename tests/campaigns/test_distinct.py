@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spiritsafe.campaigns._distinct import dense, distinct, kinds, union
+from spiritsafe.campaigns._distinct import dense, distinct, kinds, places, union
 
 
 @given(st.lists(st.integers(-5, 5)), st.sampled_from([np.int64, np.int32]))
@@ -39,3 +39,14 @@ def test_of_many_as_numpy_has_them(kind: type, span: int, *, high: bool):
 @pytest.mark.parametrize("value", [0, 2**64 - 1])
 def test_one_unsigned_value(value: int):
     assert distinct(np.array([value, value], np.uint64)).tolist() == [value]
+
+
+@pytest.mark.parametrize("universe", [50, 100_000])
+@pytest.mark.parametrize("many", [0, 1, 40])
+@pytest.mark.parametrize("size", [0, 1, 30])
+def test_values_are_found_where_they_stand_whichever_way_is_quicker(universe: int, many: int, size: int):
+    rng = np.random.default_rng(many + size)
+    among = np.sort(rng.choice(universe, many, replace=False)).astype(np.int32)
+    values = np.concatenate([rng.integers(0, universe, size), among[::3], [0, universe - 1]]).astype(np.int32)
+    known = {value: place for place, value in enumerate(among.tolist())}
+    assert places(values, among, universe).tolist() == [known.get(value, -1) for value in values.tolist()]

@@ -8,6 +8,8 @@ import numpy as np
 
 from spiritsafe.campaigns._radix import ordered, ranked
 
+_OFTEN = 4
+"""Numbers for each value that is looked for, up to which a list of all numbers is quicker than a search."""
 _MANY = 256
 """Entries from which it pays to look whether the values lie close together."""
 
@@ -44,6 +46,24 @@ def _ticked(values: Any, least: int, most: int) -> tuple[Any, Any]:
     found = np.flatnonzero(place)
     place[found] = np.arange(found.size)
     return found.astype(values.dtype) + values.dtype.type(least), place[at]
+
+
+def places(values: Any, among: Any, universe: int) -> Any:
+    """Int64: where each of ``values`` stands in ``among`` (distinct, sorted), -1 where it does not.
+
+    Both are of 0 … ``universe``: a list of all these is made only where there are many ``values``.
+    """
+    if universe < _OFTEN * values.size:
+        place = np.full(universe, -1, np.int64)
+        place[among] = np.arange(among.size)
+        return place[values]
+    at = np.searchsorted(among, values)
+    if among.size:
+        at[at == among.size] = 0
+        at[among[at] != values] = -1
+    else:
+        at[:] = -1
+    return at
 
 
 def kinds(values: Any) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 
 from spiritsafe.campaigns import grounds
 from spiritsafe.campaigns._distinct import distinct
+from spiritsafe.campaigns._homes import homes
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 _SHARE = 0.1
 """Share of a candidate's exchanges that a template needs before its skeleton stands for the candidate."""
-_MOSTLY = 0.5
 
 
 def templates(log: Log, heard: Sequence[Verdict]) -> dict[int, Any]:
@@ -165,15 +165,10 @@ def templates_of(log: Log, one: Verdict) -> Any:
 
 def families(log: Log, tested: Sequence[Verdict], ids: Mapping[int, str]) -> dict[int, str]:
     """By ``id``: the largest candidate with most of this one's parties, or itself. One campaign is proposed many times."""
-    found: dict[int, str] = {}
-    homes: list[tuple[str, Any]] = []
-    for one in sorted(tested, key=lambda v: (-v.view.parties.size, ids[id(v)])):
-        mine = one.view.parties
-        home = next((name for name, held in homes if held[mine].mean() > _MOSTLY), None)
-        if home is None:
-            home = ids[id(one)]
-            held = np.zeros(log.parties, bool)
-            held[mine] = True
-            homes.append((home, held))
-        found[id(one)] = home
-    return found
+    if not tested:
+        return {}
+    largest = sorted(tested, key=lambda v: (-v.view.parties.size, ids[id(v)]))
+    held = [one.view.parties for one in largest]
+    start = np.cumsum([0, *(mine.size for mine in held)])
+    home = homes(start, np.concatenate(held), log.parties).tolist()
+    return {id(one): ids[id(largest[at])] for one, at in zip(largest, home, strict=True)}

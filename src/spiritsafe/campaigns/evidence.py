@@ -13,7 +13,7 @@ import numpy as np
 
 from spiritsafe.campaigns import coordination as co
 from spiritsafe.campaigns import multiplicity, spacing, traces
-from spiritsafe.campaigns._distinct import dense, distinct, kinds
+from spiritsafe.campaigns._distinct import dense, distinct, kinds, places
 from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.log import HOUR, SLOT, STRONG
 
@@ -70,9 +70,7 @@ def view(log: Log, candidate: Candidate) -> View:
     early = log.screening(rows)
     parties = distinct(log.row_party[rows[early]])
     test = rows[~early]
-    member = np.zeros(log.parties, bool)
-    member[parties] = True
-    test = test[member[log.row_party[test]]]
+    test = test[places(log.row_party[test], parties, log.parties) >= 0]
     keep = log.shelf.keep
     return View(keep(rows), keep(rows[early]), keep(test), parties)
 
@@ -199,9 +197,7 @@ def strength_of_turns(log: Log, seen: View, parties: Any) -> float:
 
 def _in_order(log: Log, seen: View, parties: Any) -> tuple[Any, Any, Any]:
     """Who sent each exchange of a candidate's parties (their place), when, and whether a bet on ``parties`` is about it."""
-    place = np.full(log.parties, -1, np.int64)
-    place[seen.parties] = np.arange(seen.parties.size)
-    label = place[log.row_party[seen.rows]]
+    label = places(log.row_party[seen.rows], seen.parties, log.parties)
     mine = np.flatnonzero(label >= 0)[: 2 * co.MOST_ROWS]
     label, rows = label[mine], seen.rows[mine]
     tested = ~log.screening(rows)
@@ -330,9 +326,7 @@ def ties(seen: View, layers: dict[str, Layer]) -> list[Test]:
 
 def same_work(log: Log, seen: View) -> float:
     """Overlap coefficient of the parties' items: 1 when each does the same work, near 0 when work is shared out."""
-    place = np.full(log.parties, -1, np.int64)
-    place[seen.parties] = np.arange(seen.parties.size)
-    party = place[log.row_party[seen.rows]]
+    party = places(log.row_party[seen.rows], seen.parties, log.parties)
     known = party >= 0
     _, item = dense(log.exact[seen.rows])
     pair = distinct(item[known] * seen.parties.size + party[known])
