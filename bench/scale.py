@@ -69,7 +69,7 @@ def measured(sizes: Sequence[int], rounds: int, memory: str, folder: Path) -> di
 
     Logs of several files are scanned once, and not made again if ``folder`` has them.
     """
-    logs = {size: scans.log(size, folder / f"log-{size}") for size in sizes}
+    logs = {size: _log(size, folder / f"log-{size}") for size in sizes}
     parts = {size: scans.files(path) for size, path in logs.items()}
     rows = {size: sum(pq.read_metadata(one).num_rows for one in made) for size, made in parts.items()}
     mass = {size: sum(one.stat().st_size for one in made) for size, made in parts.items()}
@@ -93,6 +93,16 @@ def measured(sizes: Sequence[int], rounds: int, memory: str, folder: Path) -> di
         **{stage: exponent(counts, [run["stages"][stage] for run in runs]) for stage in STAGES},
     }
     return {"memory_setting": memory, "runs": runs, "exponents": curves}
+
+
+def _log(size: int, folder: Path) -> Path:
+    """The log of ``scans.log``, made if it is not there. Of one that was interrupted the whole files are kept."""
+    made = folder / "log.parquet"
+    if size <= scans.PART and made.exists():
+        return made
+    for half in [folder] if size <= scans.PART else folder.glob("part-*"):
+        shutil.rmtree(half, ignore_errors=True)
+    return scans.log(size, folder)
 
 
 def projection(told: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spiritsafe.campaigns import _anchors
-from spiritsafe.campaigns.company import Company, Wholes, added, nested, variants
+from spiritsafe.campaigns.company import Company, Wholes, added, nested, possible, variants
 
 SIZE = 8
 
@@ -39,17 +39,33 @@ def test_few_exchanges_do_not_tell_what_a_component_is_a_part_of():
     assert wholes({0: 500, 1: 24}, {(0, 1): 21}) == [[], []]
 
 
-@pytest.mark.parametrize("seed", range(100))
-def test_what_is_a_part_in_the_log_is_one_in_a_part_of_the_log_or_more(seed: int):
+def test_what_is_a_part_in_the_log_is_one_in_a_part_of_the_log_or_more():
     """So that a pair that no part of the log tells need not move between machines."""
-    random = np.random.default_rng(seed)
-    rows = random.integers(0, 60, (5, 2)) * random.integers(0, 2, (5, 2))
-    count = np.minimum(rows.min(axis=1), random.binomial(rows.min(axis=1), 0.95))
+    random = np.random.default_rng(0)
     key = np.ones(1, np.int64)  # components 0 and 1
-    told = [nested(key, count[part : part + 1], rows[part]).item() for part in range(5)]
-    assert any(told) or not nested(key, count.sum(keepdims=True), rows.sum(axis=0)).item()
+    parts = 0
+    for _ in range(2000):
+        rows = random.integers(0, 60, (5, 2)) * random.integers(0, 2, (5, 1))
+        rows[:, 0] = np.minimum(rows[:, 0], rows[:, 1])
+        count = random.binomial(rows[:, 0], random.choice([0.85, 0.92, 1.0], 5))
+        if nested(key, count.sum(keepdims=True), rows.sum(axis=0)).item():
+            parts += 1
+            assert any(nested(key, count[part : part + 1], rows[part]).item() for part in range(5))
+    assert 200 < parts < 1800
+
+
+def test_a_pair_is_nested_by_nine_tenths_in_whole_numbers():
+    key = np.ones(1, np.int64)
     assert nested(key, np.array([27]), np.array([30, 300])).item()
     assert not nested(key, np.array([26]), np.array([30, 300])).item()
+
+
+def test_of_rare_components_and_those_of_unlike_frequency_no_pair_is_possible():
+    rows = np.array([500, 8, 8, 24, 400])
+    pairs = {(0, 1): False, (1, 2): False, (0, 3): True, (1, 3): False, (0, 4): True}
+    keys = np.array([one * rows.size + other for one, other in pairs], np.int64)
+    assert possible(keys, rows).tolist() == list(pairs.values())
+    assert possible(keys[:0], rows).tolist() == []
 
 
 @pytest.mark.parametrize(

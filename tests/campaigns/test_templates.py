@@ -544,13 +544,16 @@ def test_each_joins_the_lists_of_a_row_in_column_order(rows: list[list[int]]):
 
 @pytest.mark.parametrize("room", [0, 1_000_000, 1 << 30])
 @pytest.mark.parametrize("least", [1, 8])
+@pytest.mark.parametrize("crowd", [False, True])
 def test_what_stands_often_is_counted_exactly_in_memory_and_by_files(
-    room: int, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    crowd: bool, room: int, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     rng = np.random.default_rng(0)
     rows = [rng.integers(0, 40_000, 15, np.uint64) * np.uint64(0x9E3779B97F4A7C15) for _ in range(20_000)]
     for row in rows[::50]:
         row[3], row[9] = row[7], 0  # twice in one exchange, and what is no anchor
+    for row in rows if crowd else []:
+        row[:6] = np.arange(1, 7)  # a system text that all share
     bodies = rng.integers(0, 2**64, len(rows), np.uint64)
     cuts = (0, 1, 1, 13_000, 20_000)  # one batch is empty
     parts = [

@@ -77,20 +77,22 @@ def scatter(anchors, offsets, bodies, keys, ends):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def runs(keys, bucket, least, anchors, support, seen):  # type: ignore[no-untyped-def]
+def runs(keys, times, bucket, least, anchors, support, seen):  # type: ignore[no-untyped-def]
     """Write the anchors of a bucket's sorted ``keys`` that stand in ``least`` rows or more; return how many.
 
-    ``support``: the rows; ``seen`` uint64: a bit for each 64th of the bodies.
+    ``times`` int32: for how many rows each key stands, one if it is empty. ``support``: the rows; ``seen`` uint64: a bit for
+    each 64th of the bodies.
     """
     n = i = 0
     while i < keys.size:
-        mixed, bits, begin = keys[i] >> _SIX, np.uint64(0), i
+        mixed, bits, rows = keys[i] >> _SIX, np.uint64(0), 0
         while i < keys.size and keys[i] >> _SIX == mixed:
             bits |= np.uint64(1) << (keys[i] & _BODY)
+            rows += times[i] if times.size else 1
             i += 1
-        if i - begin >= least:
+        if rows >= least:
             anchors[n] = (np.uint64(bucket) << _REST | mixed) * _UNMIX
-            support[n], seen[n] = i - begin, bits
+            support[n], seen[n] = rows, bits
             n += 1
     return n
 

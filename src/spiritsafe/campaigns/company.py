@@ -57,6 +57,12 @@ def nested(keys: Any, count: Any, rows: Any) -> Any:
     return _inside(keys, count, rows)[1].any(axis=0)
 
 
+def possible(keys: Any, rows: Any) -> Any:
+    """Bool by pair: whether one can be a part of the other, in however many exchanges they stand together."""
+    both, parts = _inside(keys, rows[np.stack(np.divmod(keys, max(1, rows.size)))].min(axis=0), rows)
+    return (parts & (rows[both] >= _SEEN)).any(axis=0)
+
+
 def variants(wholes: Wholes, rows: Any) -> list[Any]:
     """Components (int32) that may be one instruction whose slots take several values: a whole and its parts, a list each.
 

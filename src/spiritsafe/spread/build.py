@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from spiritsafe.campaigns import streams, templates
-from spiritsafe.campaigns.company import Company, Wholes, numbered, variants
+from spiritsafe.campaigns._radix import ranked
+from spiritsafe.campaigns.company import Company, Wholes, numbered, possible, variants
 from spiritsafe.campaigns.outvoted import Lost
 from spiritsafe.campaigns.stored import Columns, assembled, doubled, own, roles
 from spiritsafe.engine import parquet
@@ -169,25 +171,30 @@ def _grouped(
     held = steps.keep(shared / "ranking", ranking.anchors, ranking.support, ranking.seen)
     tied = [item | {"ranking": held} for item in items]
     spark.spread("pairs", tied, steps.pairs, steps.PAIRS)
-    groups = templates.grouped(ranking, [_whole(spark, shared, "pairs", steps.others, tied)])
+    told = list(_summed(spark, "pairs"))
+    groups = templates.grouped(ranking, [_whole(spark, shared, told, "pairs", steps.others, tied)])
     progress("finding templates", 2, 4)
     return ranking, groups
 
 
 def _whole(
-    spark: Spark, shared: Path, view: str, rest: Callable[..., Any], items: list[dict[str, Any]]
+    spark: Spark,
+    shared: Path,
+    told: list[Any],
+    name: str,
+    rest: Callable[..., Any],
+    items: list[dict[str, Any]],
 ) -> tuple[Any, Any]:
-    """Pairs that one part or more told, sorted, and in how many exchanges of all parts (int64).
+    """Pairs and in how many exchanges of all parts they are (int64), sorted. ``told``: of those that one part or more told.
 
     Most pairs tell nothing in any part: they are a chance of one exchange, and need not move. What parts that did not tell a
     pair lack to its sum, ``rest`` (a step) yields.
     """
-    found = [np.concatenate(part) for part in zip(*_summed(spark, view), strict=True)]
-    if not found:
+    if not told:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    order = np.argsort(found[0])
-    keys, counts = found[0][order], found[1][order].astype(np.int64)
-    wanted = {"pairs": steps.keep(shared / view, keys)}
+    keys, order = ranked(np.concatenate([pair for pair, _ in told]))
+    counts = np.concatenate([many for _, many in told])[order].astype(np.int64)
+    wanted = {"pairs": steps.keep(shared / name, keys)}
     spark.spread("lacking", [item | wanted for item in items], rest, steps.PAIRS)
     for pair, many in _summed(spark, "lacking"):
         counts[np.searchsorted(keys, pair)] += many
@@ -202,11 +209,19 @@ def _company(
     Also in how many exchanges it stands (int64 by component), and ``company.variants``.
     """
     spark.spread("together", items, steps.together, steps.PAIRS)
-    keys, counts = _whole(spark, shared, "together", steps.besides, items)
-    alone = keys < 0
-    rows = np.zeros(components, np.int64)
-    rows[-1 - keys[alone]] = counts[alone]
-    wholes = Wholes.among(rows, [(keys[~alone], counts[~alone])])
+    rows, told, batches = np.zeros(components, np.int64), [], 0
+    with TemporaryFile(dir=shared) as spool:  # which pairs matter is known once all rows are
+        for pair, many in _summed(spark, "together"):
+            alone = pair < 0
+            rows[-1 - pair[alone]] = many[alone]
+            np.save(spool, np.stack([pair[~alone], many[~alone]]), allow_pickle=False)
+            batches += 1
+        spool.seek(0)
+        for _ in range(batches):
+            pair, many = np.load(spool, allow_pickle=False)
+            kept = possible(pair, rows)
+            told.append((pair[kept], many[kept]))
+    wholes = Wholes.among(rows, [_whole(spark, shared, told, "together", steps.besides, items)])
     kept = {"wholes": steps.keep(shared / "wholes", wholes.start, wholes.of)}
     spark.spread("around", [item | kept for item in items], steps.around, steps.PAIRS)
     seen, squares = np.zeros((2, components), np.int64)

@@ -61,7 +61,7 @@ def pairs(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
 
 def others(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """The same of those that tie in other parts only (``item["pairs"]``): what is lacking to their sums."""
-    yield from _lacking(item, *_lookup(item["ranking"]).pairs(_anchors(item)))
+    yield from _lacking(_wanted(item["pairs"]), *_lookup(item["ranking"]).pairs(_anchors(item)))
 
 
 def together(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
@@ -76,14 +76,15 @@ def together(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
 def besides(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """The same of those that are nested in other parts only (``item["pairs"]``)."""
     for told in _lookup(item["ranking"]).together(_anchors(item), _groups(item["groups"]))[1]:
-        yield from _lacking(item, *told)
+        yield from _lacking(_wanted(item["pairs"]), *told)
 
 
-def _lacking(item: dict[str, Any], keys: Any, counts: Any, told: Any) -> Iterator[pa.RecordBatch]:
-    """Of the pairs that are wanted, those that this part did not tell."""
-    (wanted,) = _arrays(item["pairs"], 1)
-    kept = ~told & np.isin(keys, wanted, assume_unique=True)
-    yield from _numbers(PAIRS, keys[kept], counts[kept])
+def _lacking(wanted: Any, keys: Any, counts: Any, told: Any) -> Iterator[pa.RecordBatch]:
+    """Of the pairs that are ``wanted`` (sorted), those that this part did not tell."""
+    if wanted.size:
+        place = np.minimum(np.searchsorted(wanted, keys), wanted.size - 1)
+        kept = ~told & (wanted[place] == keys)
+        yield from _numbers(PAIRS, keys[kept], counts[kept])
 
 
 def around(item: dict[str, Any]) -> Iterator[pa.RecordBatch]:
@@ -172,6 +173,11 @@ def _write(path: str, made: dict[str, Any]) -> None:
 def _arrays(path: str, count: int) -> list[Any]:
     with Path(path).open("rb") as file:
         return [np.load(file, allow_pickle=False) for _ in range(count)]
+
+
+@lru_cache(maxsize=1)
+def _wanted(path: str) -> Any:
+    return _arrays(path, 1)[0]
 
 
 @lru_cache(maxsize=1)
