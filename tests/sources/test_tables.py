@@ -6,15 +6,18 @@ import json
 import os
 import sys
 import warnings
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
-from spiritsafe.errors import InputError, UsageError
+from spiritsafe.errors import InputError, InputUnreachable, UsageError
 from spiritsafe.sources import _buckets, _lakehouse, expand
 
 if TYPE_CHECKING:
@@ -119,16 +122,16 @@ def bucket() -> Iterator[Callable[[Path], str]]:
         _buckets._store.cache_clear()
         client = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
 
-        def put(folder: Path, name: str = "") -> str:
-            name = name or f"tables-{next(numbers)}"
-            client.create_bucket(
-                Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
-            )
+        def put(folder: Path, name: str = "", into: str = "llm/logs") -> str:
+            if not name:
+                name = f"tables-{next(numbers)}"
+                place = {"LocationConstraint": "eu-central-1"}
+                client.create_bucket(Bucket=name, CreateBucketConfiguration=place)
             for path in folder.rglob("*"):
                 if path.is_file():
-                    key = f"llm/logs/{path.relative_to(folder).as_posix()}"
+                    key = f"{into}/{path.relative_to(folder).as_posix()}"
                     client.put_object(Bucket=name, Key=key, Body=path.read_bytes())
-            return f"s3://{name}/llm/logs"
+            return f"s3://{name}/{into}"
 
         yield put
         running.stop()
@@ -154,7 +157,7 @@ def test_a_delta_table_in_a_bucket_gives_its_newest_state(
 def test_an_iceberg_table_in_a_bucket_gives_its_newest_state(
     tmp_path: Path, bucket: Callable[..., str], take: Callable[..., Any]
 ):
-    address = bucket(tmp_path / "nothing", "warehouse")
+    address = bucket(tmp_path / "nothing")
     host = os.environ["AWS_ENDPOINT_URL"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -171,24 +174,105 @@ def test_an_iceberg_table_in_a_bucket_gives_its_newest_state(
         expand([address])
 
 
-def test_a_table_on_this_machine_whose_files_are_elsewhere_is_refused(tmp_path: Path):
-    table = iceberg(tmp_path)
+def hurt(table: Path, path: str) -> None:
+    """Let the log of a Delta table of one file name another path for it."""
+    (log,) = (table / "_delta_log").glob("*.json")
+    entries = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    for entry in entries:
+        if "add" in entry:
+            entry["add"]["path"] = path
+    log.write_text("".join(json.dumps(one) + "\n" for one in entries), "utf-8")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secret.parquet",
+        "..%2Fsecret.parquet",
+        "day=1/../../secret.parquet",
+        "file://{root}/secret.parquet",
+        "file:{root}/secret.parquet",
+        "{root}/secret.parquet",
+        "s3://others/secret.parquet",
+        "gs://KEY:hunter2@others/\x1b[2Jsecret.parquet",
+    ],
+)
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_delta_table_does_not_reach_out_of_its_folder(
+    path: str, stored: bool, tmp_path: Path, bucket: Callable[[Path], str]
+):
+    pq.write_table(OLD, tmp_path / "secret.parquet")
+    write_deltalake(tmp_path / "table", NEW)
+    hurt(tmp_path / "table", path.format(root=tmp_path))
+    folder = bucket(tmp_path / "table") if stored else tmp_path / "table"
+    with pytest.raises(InputError, match="outside its folder") as told:
+        expand([folder])
+    assert str(told.value).replace("\n", "").isprintable()
+    assert "hunter2" not in str(told.value)
+
+
+def test_a_delta_table_may_name_its_files_by_whole_paths(tmp_path: Path, take: Callable[..., Any]):
+    table = tmp_path / "a b"
+    write_deltalake(table, NEW)
+    (data,) = table.glob("*.parquet")
+    hurt(table, data.as_uri())
+    assert prompts(take(table)) == ["x", "y", "z"]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_an_iceberg_table_chooses_neither_code_nor_server_nor_folder(
+    stored: bool, tmp_path: Path, bucket: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+):
+    table = iceberg(tmp_path / "table")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         table.append(NEW)
-    folder = tmp_path / "logs" / "exchanges"
-    assert _lakehouse._paths(str(folder), [f"file://{folder}/a.parquet", "/b"]) == [
-        f"{folder}/a.parquet",
-        "/b",
-    ]
-    assert _lakehouse._paths("s3://one/t", ["s3a://two/a", "s3://one/b"]) == ["s3://two/a", "s3://one/b"]
-    for here, there in (
-        (str(folder), "s3://one/a"),
-        ("s3://one/t", "gs://two/a"),
-        ("s3://one/t", f"file://{folder}"),
-    ):
-        with pytest.raises(InputError, match="where they are not read"):
-            _lakehouse._paths(here, [there])
+    folder = tmp_path / "table" / "logs" / "exchanges"
+    address = bucket(folder) if stored else str(folder)
+    for state in folder.glob("metadata/*.metadata.json"):
+        known = state.read_text("utf-8").replace(folder.as_uri(), address)
+        written = json.loads(known)
+        written["properties"] |= {"py-io-impl": "builtins.exit", "s3.endpoint": "http://127.0.0.1:9"}
+        state.write_text(json.dumps(written), "utf-8")
+    # What lists the files still names them where they were made, which is outside of a bucket.
+    given = bucket(folder) if stored else folder
+    if stored:
+        with pytest.raises(InputError, match="outside its folder"):
+            expand([given])
+    else:
+        assert len(expand([given])[0]) == 1
+    for state in folder.glob("metadata/*.metadata.json"):
+        written = json.loads(state.read_text("utf-8"))
+        for snapshot in written.get("snapshots", []):
+            snapshot["manifest-list"] = "s3://others/list.avro"
+        state.write_text(json.dumps(written), "utf-8")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(InputError, match=r"s3://others/list\.avro: the table has files outside its folder"):
+        expand([folder])
+
+
+@pytest.mark.parametrize("name", ["t#1", "w x", "ä"])
+def test_what_a_table_in_a_bucket_is_called_leads_to_no_other(
+    name: str, tmp_path: Path, bucket: Callable[..., str], take: Callable[..., Any]
+):
+    write_deltalake(tmp_path / "one", OLD)
+    write_deltalake(tmp_path / "two", NEW)
+    decoy = bucket(tmp_path / "one", into="t")
+    address = bucket(tmp_path / "two", decoy.split("/")[2], into=name)
+    assert prompts(take(address)) == ["x", "y", "z"]
+
+
+def test_an_escape_in_the_path_of_a_delta_table_is_refused(tmp_path: Path):
+    write_deltalake(tmp_path / "table", NEW)
+    (tmp_path / "table").rename(tmp_path / "a%20b")
+    with pytest.raises(InputError, match="has a %"):
+        expand([tmp_path / "a%20b"])
+
+
+@pytest.mark.parametrize("said", ["2", "v2", "v2.metadata.json", "7", "", "../../x"])
+def test_a_hint_names_a_state_that_is_there(said: str):
+    states = [f"metadata/v{number}.metadata.json" for number in (1, 2, 10)]
+    assert _lakehouse._newest(states, said) == states[1 if "2" in said else 2]
 
 
 def test_an_object_that_a_table_names_and_the_store_lacks_is_named(
@@ -204,10 +288,35 @@ def test_an_object_that_a_table_names_and_the_store_lacks_is_named(
     assert told.value.where == f"{address}/{data.name}"
 
 
-def test_what_a_store_refuses_is_told_without_its_keys(bucket: Callable[[Path], str], tmp_path: Path):
-    folder = tmp_path / "table"
-    write_deltalake(folder, NEW)
-    (folder / "_delta_log" / "00000000000000000000.json").write_text("{broken", "utf-8")
-    with pytest.raises(InputError, match="Delta table cannot be read") as told:
-        expand([bucket(folder)])
-    assert SECRET not in f"{told.value} {told.value.hint}"
+class Fails(BaseHTTPRequestHandler):
+    """A store that lists a table and then fails."""
+
+    def do_GET(self) -> None:
+        key = "<Contents><Key>t/_delta_log/00000000000000000000.json</Key><Size>9</Size></Contents>"
+        lists = "list-type" in self.path and "start-after" not in self.path
+        body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{key}</ListBucketResult>" if lists else ""
+        self.send_response(200 if lists else 503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def do_HEAD(self) -> None:
+        self.send_response(404)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: ARG002 - the base class's signature
+        return
+
+
+def test_a_store_that_fails_is_not_taken_for_a_damaged_table(monkeypatch: pytest.MonkeyPatch):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Fails) as failing:
+        Thread(target=failing.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{failing.server_port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-of-the-store")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        _buckets._store.cache_clear()
+        with pytest.raises(InputUnreachable) as told:
+            expand(["s3://logs/t"])
+        _buckets._store.cache_clear()
+        failing.shutdown()
+    assert SECRET not in str(told.value)

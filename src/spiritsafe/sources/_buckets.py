@@ -55,8 +55,14 @@ def facts(path: str) -> tuple[int, int]:
 
 def opened(path: str) -> pa.NativeFile:
     """The object as a file that can be read anywhere. Raises OSError, as reading does: see ``failed``."""
+    store, name = within(path)
+    return store.open_input_file(name)
+
+
+def within(path: str) -> tuple[Any, str]:
+    """The file system that an object is in, and its name there."""
     bucket, key = _split(path)
-    return _store(bucket).open_input_file(f"{bucket}/{key}")
+    return _store(bucket), f"{bucket}/{key}"
 
 
 def failed(path: str, error: Exception) -> InputUnreachable:

@@ -158,13 +158,12 @@ def listing(folder: str) -> tuple[list[str], list[str]]:
     return sorted(listed), skipped
 
 
-def _object(path: str, known: _buckets.Stored | None = None) -> LogFile:
-    """A table's file in object storage, as it was listed (``known``) or as it is."""
-    try:
-        size, modified = (known.size, known.modified) if known else _buckets.facts(path)
-    except FileNotFoundError as error:
-        raise InputError("the table names an object that is not there", where=path) from error
-    return LogFile(path, size, modified, named=False)
+def _object(path: str, known: _buckets.Stored | None) -> LogFile:
+    """A table's file in object storage, as it was listed."""
+    if known is None:
+        shown = "".join(one if one.isprintable() else " " for one in path)
+        raise InputError("the table names an object that is not there", where=shown)
+    return LogFile(path, known.size, known.modified, named=False)
 
 
 def _file(path: str, *, named: bool) -> LogFile:
