@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from spiritsafe import pipeline
+from spiritsafe.campaigns import _buckets, skeletons
 from spiritsafe.settings import Settings
 
 if TYPE_CHECKING:
@@ -84,3 +85,34 @@ def test_another_template_has_another_skeleton(here: tuple[set[str], set[str]], 
     words = OPENING.split()
     other, _ = _runs(tmp_path, 3, opening=" ".join(words[::-1]))
     assert not other & here[0]
+
+
+def test_skeletons_are_the_same_however_few_prompts_are_looked_at_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Each template in a bucket of its own, by way of a file, against all in one in memory."""
+    openings = [
+        OPENING,
+        "List each claim of the passage in a line, and behind it whether the passage itself gives a reason for it or none.",
+        "Turn the following words into a question that a careful reader could answer from them alone, and answer it.",
+    ]
+    rng = np.random.default_rng(5)
+    lines: list[str] = []
+    for number in range(900):
+        words = " ".join(rng.choice(WORDS, 40).tolist())
+        time = f"2026-03-01T{number * 17 % 1440 // 60:02}:{number * 17 % 60:02}:00Z"
+        prompt = f"{openings[number % 3]} {words}"
+        lines.append(json.dumps({"time": time, "account_id": f"a{number % 72}", "prompt": prompt}))
+    log = tmp_path / "log.jsonl"
+    log.write_text("\n".join(lines) + "\n", "utf-8")
+    pipeline.scan([log], tmp_path / "one", settings=Settings())
+    monkeypatch.setattr(skeletons, "_PROMPTS", 1)
+    monkeypatch.setattr(_buckets, "_ROOM", 0)
+    pipeline.scan([log], tmp_path / "many", settings=Settings())
+    told = [(tmp_path / name / "candidates.json").read_text("utf-8") for name in ("one", "many")]
+    assert told[0] == told[1]
+    runs = {
+        run["template"]: run["runs"] for one in json.loads(told[0])["candidates"] for run in one["skeletons"]
+    }
+    assert len(runs) == 3
+    assert all(len(one) >= 5 for one in runs.values())
