@@ -278,10 +278,10 @@ def test_large_files_were_several_tasks(there: Scan, shared: Path):
     assert min(pieces["a.parquet"], pieces["heavy.jsonl"]) > 1
 
 
-def test_a_watch_and_a_scan_here_go_on_from_what_spark_left(
-    logs: Path, here: Scan, there: Scan, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    before = stamps(shared)
+@pytest.fixture(scope="module")
+def after(logs: Path, there: Scan, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a watch (``out``) and a scan here (``scan``) tell that go on from what Spark left: some parts are in packs then."""
+    folder, before = tmp_path_factory.mktemp("after"), stamps(shared)
     assert set(folders(there)) <= set(before)
 
     def never(item: dict[str, Any], *_: Any, **__: Any) -> None:
@@ -289,32 +289,36 @@ def test_a_watch_and_a_scan_here_go_on_from_what_spark_left(
             raise InputError(there.taken.scanned["set_aside"][item["path"]])
         raise AssertionError("text is read twice")
 
-    monkeypatch.setattr("spiritsafe.state.parts.make", never)
-    monkeypatch.setattr("spiritsafe.state.pack.SMALL", 600)
-    monkeypatch.setattr("spiritsafe.state.pack.FULL", 500)
-    with watching(logs, tmp_path / "out", shared) as watch:
-        watch.look()
-        assert watch.take(watch.look(), now=END) == 0, "all is there"
-        watch.campaigns(now=END)
-        taken = watch.partitions.segments
-        assert watch.growth.counted() == {name for name, one in taken.items() if one.rows}
-    packed = list((shared / "parts").glob("pack-*"))
-    assert packed
-    assert len(stamps(shared)) < len(before)
-    state.scan([logs], tmp_path / "scan", checkpoint=shared, settings=SETTINGS, until=END)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spiritsafe.state.parts.make", never)
+        patch.setattr("spiritsafe.state.pack.SMALL", 600)
+        patch.setattr("spiritsafe.state.pack.FULL", 500)
+        with watching(logs, folder / "out", shared) as watch:
+            watch.look()
+            assert watch.take(watch.look(), now=END) == 0, "all is there"
+            watch.campaigns(now=END)
+            taken = watch.partitions.segments
+            assert watch.growth.counted() == {name for name, one in taken.items() if one.rows}
+        assert list((shared / "parts").glob("pack-*"))
+        assert len(stamps(shared)) < len(before)
+        state.scan([logs], folder / "scan", checkpoint=shared, settings=SETTINGS, until=END)
+    return folder
+
+
+def test_a_watch_and_a_scan_here_go_on_from_what_spark_left(here: Scan, after: Path):
     for out in ("out", "scan"):
         for name in (*TEXTS[:4], "rejected.jsonl"):
-            assert (here.out / name).read_bytes() == (tmp_path / out / name).read_bytes(), (out, name)
+            assert (here.out / name).read_bytes() == (after / out / name).read_bytes(), (out, name)
         for name in TABLES:
-            assert pq.read_table(here.out / name).equals(pq.read_table(tmp_path / out / name)), (out, name)
+            assert pq.read_table(here.out / name).equals(pq.read_table(after / out / name)), (out, name)
 
 
 def test_a_window_is_cut_from_parts_and_packs_as_from_a_log(
-    logs: Path, there: Scan, shared: Path, spark: Spark, tmp_path: Path
+    logs: Path, there: Scan, shared: Path, spark: Spark, after: Path, tmp_path: Path
 ):
-    """After the test above: some parts are in packs. One of those is damaged: it is told, and made anew."""
+    """Some parts are in packs. One of those is damaged: it is told, and made anew."""
+    assert (after / "scan").exists()
     since, until = (int(np.quantile(there.log.time, share)) for share in (0.3, 0.6))
-    assert there.taken.rows
     pack = next((shared / "parts").glob("pack-*"))
     data = bytearray((pack / "sketch.parquet").read_bytes())
     data[len(data) // 2] ^= 1

@@ -78,6 +78,13 @@ def grouped(rows: Any, key: Callable[[Any], Any], groups: int, empty: Callable[.
     return start, out
 
 
+def within(start: Any, groups: Any) -> Any:
+    """Int64: the places of each of ``groups`` (int) one after the other, where ``start`` (int64) says that groups begin."""
+    first = start[groups]
+    many = start[groups + 1] - first
+    return np.repeat(first - np.cumsum(many) + many, many) + np.arange(int(many.sum()))
+
+
 @njit(cache=True, nogil=True)
 def place(rows, groups, at, out):  # type: ignore[no-untyped-def]
     """Write each of ``rows`` whose group is not negative to ``out`` where ``at`` (int64 by group, moved on) says."""

@@ -23,7 +23,8 @@ from scipy.sparse.csgraph import connected_components
 
 from spiritsafe.campaigns import outvoted, traces
 from spiritsafe.campaigns._distinct import dense, distinct, kinds
-from spiritsafe.campaigns._passes import grouped, held_by_two, pieces, where
+from spiritsafe.campaigns._passes import grouped, held_by_two, pieces, where, within
+from spiritsafe.campaigns._radix import ordered, ranked
 from spiritsafe.campaigns.items import items
 from spiritsafe.campaigns.links import graph
 from spiritsafe.campaigns.log import STRONG
@@ -213,7 +214,7 @@ def _by_layer(log: Log, rows: Any, sent: _Sent, layers: dict[str, Layer], seed: 
         groups += [
             layer.party[layer.value == v] for v in big[np.argsort(-layer.population[big], kind="stable")][:50]
         ]
-    texts = Texts(log, rows, strong, least=LEAST_PARTIES)
+    texts = Texts(log, rows, sent.by, strong, least=LEAST_PARTIES)
     for members in groups:
         inside = log.shelf.keep(sent.by(members))
         yield Candidate("infrastructure", inside, np.zeros(0, np.int64))
@@ -330,13 +331,8 @@ class _Sent:
         )
 
     def by(self, members: Any) -> Any:
-        """Sorted exchanges of ``members``."""
-        return np.sort(
-            np.concatenate(
-                [self._rows[self._start[m] : self._start[m + 1]] for m in members.tolist()]
-                or [self._rows[:0]]
-            )
-        )
+        """Sorted exchanges of ``members`` (int)."""
+        return ordered(self._rows[within(self._start, members)])
 
 
 def communities(weights: Any, seed: int) -> Iterator[Any]:
@@ -346,8 +342,10 @@ def communities(weights: Any, seed: int) -> Iterator[Any]:
         return
     label = connected_components(weights, directed=False)[1]
     counts = np.bincount(label)
-    for c in np.flatnonzero(counts >= LEAST_PARTIES):
-        yield np.flatnonzero(label == c)
+    many = np.flatnonzero(counts[label] >= LEAST_PARTIES)
+    found, order = ranked(label[many])
+    if many.size:
+        yield from np.split(many[order], np.flatnonzero(np.diff(found)) + 1)
     large = np.flatnonzero(counts[label] > LEAST_PARTIES)
     if not large.size:
         return

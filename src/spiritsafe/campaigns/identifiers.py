@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiritsafe.campaigns._distinct import dense, distinct
+from spiritsafe.campaigns._passes import within
 from spiritsafe.campaigns.candidates import outward
 from spiritsafe.campaigns.log import SLOT
 
@@ -108,10 +109,7 @@ class _Holders:
 
     def _most_held(self, parties: Any) -> Any:
         """The values that at least three of ``parties`` hold and no more others do, at most ``_MOST``, the most held ones."""
-        first = self._begins[parties]
-        many = self._begins[parties + 1] - first
-        pairs = np.repeat(first - np.cumsum(many) + many, many) + np.arange(int(many.sum()))
-        held, place = dense(self._layer.value[pairs])
+        held, place = dense(self._layer.value[within(self._begins, parties)])
         holders = np.bincount(place, minlength=held.size)
         own = np.flatnonzero((holders >= _LEAST_HOLDERS) & (2 * holders >= self._layer.population[held]))
         return held[own[np.argsort(-holders[own], kind="stable")][:_MOST]]

@@ -6,17 +6,19 @@ texts to have most users in common. The ties of the accounts show what belongs t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spiritsafe.campaigns._distinct import dense, distinct, kinds
-from spiritsafe.campaigns._passes import where
+from spiritsafe.campaigns._passes import grouped, row_type, where, within
+from spiritsafe.campaigns._radix import ranked
 from spiritsafe.campaigns.links import CAP
 from spiritsafe.campaigns.templates import VARIED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
@@ -29,15 +31,22 @@ its users, next to the most that such a text has."""
 class Texts:
     """The templates of a log, and who uses them in the slots of the choice.
 
-    ``strong``: layers that may tie parties; ``least``: users of a template in a pool, at least.
+    ``by`` gives the sorted exchanges of parties among ``rows``; ``strong``: layers that may tie parties; ``least``: users of a
+    template in a pool, at least. A pool costs what its parties sent and hold, not what all did.
     """
 
-    def __init__(self, log: Log, rows: Any, strong: Sequence[Layer], *, least: int) -> None:
-        self._log, self._rows, self._strong, self._least = log, rows, strong, least
+    def __init__(
+        self, log: Log, rows: Any, by: Callable[[Any], Any], strong: Sequence[Layer], *, least: int
+    ) -> None:
+        self._log, self._by, self._least = log, by, least
         early = rows[where(rows.size, lambda part: log.screening(rows[part]))]
-        self._template, self._party = np.divmod(log.pairs(early, log.template), log.parties)
-        self._users = np.bincount(self._template, minlength=log.template_key.size + 1)
+        template, party = np.divmod(log.pairs(early, log.template), log.parties)
+        self._users = np.bincount(template, minlength=log.template_key.size)
         self._sending = kinds(log.row_party[early])
+        numbers = np.arange(party.size, dtype=row_type(party.size))
+        self._start, order = grouped(numbers, lambda part: party[part], log.parties, log.shelf.empty)
+        self._used = log.shelf.keep(template[order])
+        self._strong = [_Held.of(layer) for layer in strong]
         self._told: set[bytes] = set()
 
     def of(self, members: Any) -> tuple[Any, Any] | None:
@@ -46,34 +55,47 @@ class Texts:
         Others may ask the same, so only from ``members`` and those who hold something rare in common with one of them. None
         where these are not several templates, or were told before.
         """
-        log, rows = self._log, self._rows
-        mine = np.zeros(log.parties, bool)
-        mine[members] = True
-        inside = np.bincount(self._template[mine[self._party]], minlength=self._users.size)
-        # The last cell is for exchanges without a template (-1): it has no user.
+        log = self._log
+        used, place = dense(self._used[within(self._start, members)])
+        inside = np.bincount(place, minlength=used.size)
         share = max(_THEIRS, 2 * members.size / self._sending)
-        theirs = (inside >= self._least) & (inside > share * self._users)
+        theirs = (inside >= self._least) & (inside > share * self._users[used])
         # A pool's customers have texts, too, each little next to what one hand works on.
         theirs &= inside >= _THEIRS * inside.max(where=theirs, initial=0)
-        if theirs.sum() < 2 or theirs.tobytes() in self._told:
+        texts = used[theirs]
+        if texts.size < 2 or texts.tobytes() in self._told:
             return None
-        self._told.add(theirs.tobytes())
-        near = self._near(members)
-        found = rows[where(rows.size, lambda part: theirs[log.template[rows[part]]])]
-        found = found[near[log.row_party[found]]]
-        varied = _varied(log, found)
+        self._told.add(texts.tobytes())
+        near = distinct(np.concatenate([members, *(one.near(members) for one in self._strong)]))
+        found = self._by(near)
+        varied = _varied(log, found[np.isin(log.template[found], texts)])
         if varied.size < 2:
             return None
         return log.shelf.keep(found[np.isin(log.template[found], varied)]), varied
 
-    def _near(self, members: Any) -> Any:
-        """Bool by party: of ``members``, or it holds what one of them and at most ``CAP`` parties do."""
-        near = np.zeros(self._log.parties, bool)
-        near[members] = True
-        for layer in self._strong:
-            held = (layer.held_by(members)[1] > 0) & (layer.population <= CAP)
-            near[layer.party[held[layer.value]]] = True
-        return near
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Who holds what of one layer, of values that at most ``CAP`` parties hold: pairs by party, and by value."""
+
+    of_party: Any
+    value: Any
+    of_value: Any
+    party: Any
+
+    @classmethod
+    def of(cls, layer: Layer) -> _Held:
+        rare = layer.population[layer.value] <= CAP
+        party, value = layer.party[rare], layer.value[rare]
+        by_value, order = ranked(value)
+        of_party = np.searchsorted(party, np.arange(layer.designated.size + 1))
+        of_value = np.searchsorted(by_value, np.arange(layer.population.size + 1))
+        return cls(of_party, value, of_value, party[order])
+
+    def near(self, members: Any) -> Any:
+        """Parties (int64) that hold what one of ``members`` does, some of them several times."""
+        held = distinct(self.value[within(self.of_party, members)])
+        return self.party[within(self.of_value, held)]
 
 
 def _varied(log: Log, rows: Any) -> Any:
