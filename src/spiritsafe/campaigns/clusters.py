@@ -129,8 +129,11 @@ def _by_template(log: Log, rows: Any) -> Iterator[Candidate]:
     # The last cell is for exchanges without a template (-1).
     of = np.append(group, [-1] * (log.template_key.size + 1 - group.size))
     start, order = grouped(rows, lambda part: of[log.template[part]], int(group.max()) + 1, log.shelf.empty)
+    found, templates = ranked(group)
+    ends = np.searchsorted(found, np.arange(start.size))
     for number in range(start.size - 1):
-        yield Candidate("template", order[start[number] : start[number + 1]], np.flatnonzero(group == number))
+        mine = order[start[number] : start[number + 1]]
+        yield Candidate("template", mine, templates[ends[number] : ends[number + 1]])
 
 
 def _by_variants(log: Log, rows: Any) -> Iterator[Candidate]:
