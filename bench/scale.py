@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -67,25 +68,33 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> dict[str, float
 def measured(sizes: Sequence[int], rounds: int, memory: str, folder: Path) -> dict[str, Any]:
     """All sizes in turn, ``rounds`` times, after a scan of the smallest that compiles what is not compiled yet.
 
-    Logs of several files are scanned once, and not made again if ``folder`` has them.
+    Logs of several files are scanned once. What ``folder`` has of logs and of runs (``runs.jsonl``: a large one takes an hour) is
+    not made again; each run says of which state of the code it is.
     """
+    known = _known(folder / "runs.jsonl", memory)
     logs = {size: _log(size, folder / f"log-{size}") for size in sizes}
     parts = {size: scans.files(path) for size, path in logs.items()}
     rows = {size: sum(pq.read_metadata(one).num_rows for one in made) for size, made in parts.items()}
     mass = {size: sum(one.stat().st_size for one in made) for size, made in parts.items()}
-    apart(logs[min(sizes)], folder / "out-first", Settings(memory=memory))
-    shutil.rmtree(folder / "out-first")
-    runs: list[dict[str, Any]] = []
-    for number in range(rounds):
-        for size, path in logs.items():
-            if number and path.is_dir():
-                continue
-            out = folder / f"out-{number}-{size}"
-            run = apart(path, out, Settings(memory=memory))
-            shutil.rmtree(out)
-            runs.append({"exchanges": rows[size], "bytes": mass[size], **run})
-            sys.stdout.write(json.dumps(runs[-1]) + "\n")
-            sys.stdout.flush()
+    lacking = [
+        (size, path)
+        for number in range(rounds)
+        for size, path in logs.items()
+        if len(known.get(size, ())) <= number and not (number and path.is_dir())
+    ]
+    if lacking:
+        apart(logs[min(sizes)], folder / "out-first", Settings(memory=memory))
+        shutil.rmtree(folder / "out-first")
+    for size, path in lacking:
+        run = apart(path, folder / "out", Settings(memory=memory))
+        shutil.rmtree(folder / "out")
+        told = {"size": size, "memory": memory, "code": _code(), "exchanges": rows[size], "bytes": mass[size]}
+        known.setdefault(size, []).append(told | run)
+        with (folder / "runs.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(known[size][-1]) + "\n")
+        sys.stdout.write(json.dumps(known[size][-1]) + "\n")
+        sys.stdout.flush()
+    runs = [run for size in sizes for run in known[size]]
     counts = [run["exchanges"] for run in runs]
     curves = {
         "all": exponent(counts, [run["seconds"] for run in runs]),
@@ -93,6 +102,28 @@ def measured(sizes: Sequence[int], rounds: int, memory: str, folder: Path) -> di
         **{stage: exponent(counts, [run["stages"][stage] for run in runs]) for stage in STAGES},
     }
     return {"memory_setting": memory, "runs": runs, "exponents": curves}
+
+
+def _known(path: Path, memory: str) -> dict[int, list[dict[str, Any]]]:
+    """Runs that were made before under this setting, by the size that was asked for."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
+        run = json.loads(line)
+        if run["memory"] == memory:
+            found.setdefault(run["size"], []).append(run)
+    return found
+
+
+def _code() -> str:
+    """The state of the code: a commit, and whether anything was changed since."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return told.stdout.strip()
 
 
 def _log(size: int, folder: Path) -> Path:
