@@ -14,29 +14,26 @@ def homes(start, party, parties):  # type: ignore[no-untyped-def]
     a party is in, room with all parties of these: not with groups times groups, nor with groups times parties.
     """
     count = start.size - 1
-    out, inside = np.empty(count, np.int64), np.zeros(count, np.int64)
+    out, inside, met = np.empty(count, np.int64), np.zeros(count, np.int64), np.empty(count, np.int64)
     last = np.full(parties, -1, np.int64)
     before, at = np.empty(party.size, np.int64), np.empty(party.size, np.int64)
     used = 0
     for group in range(count):
         mine = party[start[group] : start[group + 1]]
+        kinds = 0
         for one in mine:
             entry = last[one]
             while entry >= 0:
+                if inside[at[entry]] == 0:
+                    met[kinds] = at[entry]
+                    kinds += 1
                 inside[at[entry]] += 1
                 entry = before[entry]
         home = group
-        for one in mine:
-            entry = last[one]
-            while entry >= 0:
-                if 2 * inside[at[entry]] > mine.size and at[entry] < home:
-                    home = at[entry]
-                entry = before[entry]
-        for one in mine:
-            entry = last[one]
-            while entry >= 0:
-                inside[at[entry]] = 0
-                entry = before[entry]
+        for other in met[:kinds]:
+            if 2 * inside[other] > mine.size:
+                home = min(home, other)
+            inside[other] = 0
         out[group] = home
         if home == group:
             for one in mine:
