@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import ssl
-from contextlib import ExitStack
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import count
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import object_store
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import trustme
 import zstandard
+from object_store import SECRET
 
 from spiritsafe import state
 from spiritsafe.errors import InputChanged, InputError, InputUnreachable, UsageError
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-server = pytest.importorskip("moto.server", reason="moto is not installed")
-boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
-
-SECRET = "s3cr3t-of-the-store"  # noqa: S105 - of a server that lives as long as a test  # noqa: S105 - of a server that lives as long as a test
 NUMBERS = count()
 RECORDS = [
     {
@@ -62,33 +57,16 @@ class Store:
         self.client.put_object(Bucket=self.bucket, Key=name, Body=data)
 
 
-def start(stack: ExitStack, patch: pytest.MonkeyPatch) -> Any:
-    """Start a server, and point this process at it."""
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    stack.callback(running.stop)
-    host, port = running.get_host_and_port()
-    patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    patch.setenv("AWS_ACCESS_KEY_ID", "key-of-the-store")
-    patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    patch.setenv("AWS_REGION", "eu-central-1")
-    _buckets._store.cache_clear()
-    stack.callback(_buckets._store.cache_clear)
-    return running
-
-
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    with ExitStack() as stack:
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        start(stack, patch)
-        yield boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    with pytest.MonkeyPatch.context() as patch, object_store.running(patch) as (_, client):
+        yield client
 
 
 @pytest.fixture
 def store(client: Any, tmp_path: Path) -> Store:
     bucket = f"logs-{next(NUMBERS)}"
-    client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    object_store.create(client, bucket)
     return Store(client, bucket, tmp_path / "logs")
 
 
@@ -193,11 +171,8 @@ def test_what_cannot_be_read_is_told(address: str, error: type[Exception], says:
 def test_a_store_that_stops_answering_stops_the_scan_and_is_not_taken_for_a_damaged_file(
     tmp_path: Path, engine: Any
 ):
-    with ExitStack() as stack:
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        running = start(stack, patch)
-        client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
-        client.create_bucket(Bucket="ends", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    with pytest.MonkeyPatch.context() as patch, object_store.running(patch) as (server, client):
+        object_store.create(client, "ends")
         own = Store(client, "ends", tmp_path / "logs")
         for name in ("a.jsonl", "b.parquet", "c.jsonl.gz"):
             own.put(
@@ -205,14 +180,14 @@ def test_a_store_that_stops_answering_stops_the_scan_and_is_not_taken_for_a_dama
                 FORMS[{"a": "plain.jsonl", "b": "rows.parquet", "c": "packed.jsonl.gz"}[name[0]]](RECORDS),
             )
         reading = read(["s3://ends"], engine=engine, rejects=tmp_path / "rejected.jsonl", aside=True)
-        running.stop()
+        server.stop()
         with pytest.raises(InputUnreachable, match="AWS Error") as raised:
             list(reading)
     assert raised.value.where == "s3://ends/a.jsonl"
     assert SECRET not in str(raised.value)
 
 
-class Refuses(BaseHTTPRequestHandler):
+class Refuses(object_store.Quiet, BaseHTTPRequestHandler):
     """Lets nobody in, and says so in a way that would colour a terminal."""
 
     def do_GET(self) -> None:
@@ -226,21 +201,13 @@ class Refuses(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815 - the base class's names
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: ARG002 - the base class's signature
-        return
-
 
 def test_a_store_that_refuses_is_told_as_one_and_colours_no_terminal(monkeypatch: pytest.MonkeyPatch):
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as refusing:
-        Thread(target=refusing.serve_forever, daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{refusing.server_port}")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-of-the-store")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        _buckets._store.cache_clear()
-        with pytest.raises(InputUnreachable, match="ACCESS_DENIED") as raised:
-            expand(["s3://closed/logs"])
-        _buckets._store.cache_clear()
-        refusing.shutdown()
+    with (
+        object_store.answering(monkeypatch, Refuses),
+        pytest.raises(InputUnreachable, match="ACCESS_DENIED") as raised,
+    ):
+        expand(["s3://closed/logs"])
     assert str(raised.value).replace("\n", "").isprintable()
     assert SECRET not in str(raised.value)
 
@@ -291,7 +258,7 @@ def test_what_was_kept_of_objects_is_not_read_again_and_outlives_them(store: Sto
     assert scanned("c")["accepted"] == len(RECORDS) - half
 
 
-class OneObject(BaseHTTPRequestHandler):
+class OneObject(object_store.Quiet, BaseHTTPRequestHandler):
     """A store that has one object, and speaks as much S3 as reading it takes."""
 
     protocol_version = "HTTP/1.1"
@@ -318,9 +285,6 @@ class OneObject(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: ARG002 - the base class's signature
-        return
-
 
 def test_a_store_with_an_authority_of_its_own_is_believed_when_that_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
@@ -329,13 +293,7 @@ def test_a_store_with_an_authority_of_its_own_is_believed_when_that_is_named(
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
-    with ThreadingHTTPServer(("127.0.0.1", 0), OneObject) as secure:
-        secure.socket = context.wrap_socket(secure.socket, server_side=True)
-        Thread(target=secure.serve_forever, daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://localhost:{secure.server_port}")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-of-the-store")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        _buckets._store.cache_clear()
+    with object_store.answering(monkeypatch, OneObject, context):
         with pytest.raises(InputUnreachable):
             expand(["s3://logs/rows.jsonl"])
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "nothing.pem"))
@@ -345,5 +303,3 @@ def test_a_store_with_an_authority_of_its_own_is_believed_when_that_is_named(
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
         _buckets._store.cache_clear()
         assert len(take("s3://logs/rows.jsonl").rows) == len(RECORDS)
-        _buckets._store.cache_clear()
-        secure.shutdown()

@@ -6,24 +6,24 @@ import json
 import os
 import sys
 import warnings
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import count
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import object_store
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
+from object_store import SECRET
 
 from spiritsafe.errors import InputError, InputUnreachable, UsageError
-from spiritsafe.sources import _buckets, _lakehouse, expand
+from spiritsafe.sources import _lakehouse, expand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SECRET = "s3cr3t-of-the-tables"  # noqa: S105 - of a server that lives as long as a test
 OLD = pa.table({"time": [1_788_825_600_000], "account_id": ["a"], "prompt": ["old"], "day": ["2026-09-07"]})
 NEW = pa.table(
     {
@@ -108,25 +108,13 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[Callable[[Path], str]]:
     """Puts a folder in a bucket of its own, on a server on loopback that speaks S3; gives the folder's address."""
-    server = pytest.importorskip("moto.server", reason="moto is not installed")
-    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
     numbers = count()
-    with pytest.MonkeyPatch.context() as patch:
-        running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        running.start()
-        host, port = running.get_host_and_port()
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "key-of-the-store")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        patch.setenv("AWS_REGION", "eu-central-1")
-        _buckets._store.cache_clear()
-        client = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
+    with pytest.MonkeyPatch.context() as patch, object_store.running(patch) as (_, client):
 
         def put(folder: Path, name: str = "", into: str = "llm/logs") -> str:
             if not name:
                 name = f"tables-{next(numbers)}"
-                place = {"LocationConstraint": "eu-central-1"}
-                client.create_bucket(Bucket=name, CreateBucketConfiguration=place)
+                object_store.create(client, name)
             for path in folder.rglob("*"):
                 if path.is_file():
                     key = f"{into}/{path.relative_to(folder).as_posix()}"
@@ -134,8 +122,6 @@ def bucket() -> Iterator[Callable[[Path], str]]:
             return f"s3://{name}/{into}"
 
         yield put
-        running.stop()
-        _buckets._store.cache_clear()
 
 
 def test_a_delta_table_in_a_bucket_gives_its_newest_state(
@@ -288,7 +274,7 @@ def test_an_object_that_a_table_names_and_the_store_lacks_is_named(
     assert told.value.where == f"{address}/{data.name}"
 
 
-class Fails(BaseHTTPRequestHandler):
+class Fails(object_store.Quiet, BaseHTTPRequestHandler):
     """A store that lists a table and then fails."""
 
     def do_GET(self) -> None:
@@ -304,19 +290,8 @@ class Fails(BaseHTTPRequestHandler):
         self.send_response(404)
         self.end_headers()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: ARG002 - the base class's signature
-        return
-
 
 def test_a_store_that_fails_is_not_taken_for_a_damaged_table(monkeypatch: pytest.MonkeyPatch):
-    with ThreadingHTTPServer(("127.0.0.1", 0), Fails) as failing:
-        Thread(target=failing.serve_forever, daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{failing.server_port}")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-of-the-store")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        _buckets._store.cache_clear()
-        with pytest.raises(InputUnreachable) as told:
-            expand(["s3://logs/t"])
-        _buckets._store.cache_clear()
-        failing.shutdown()
+    with object_store.answering(monkeypatch, Fails), pytest.raises(InputUnreachable) as told:
+        expand(["s3://logs/t"])
     assert SECRET not in str(told.value)

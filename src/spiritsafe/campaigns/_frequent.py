@@ -38,8 +38,12 @@ def frequent(batches: Iterable[Any], least: int, folder: Path | None = None) -> 
         for bucket in range(_anchors.BUCKETS):
             (keys,) = held.take(bucket)
             more, many = crowds.take(bucket)
-            keys, order = ranked(np.concatenate([keys, more])) if more.size else (ordered(keys), None)
-            times = np.append(np.ones(keys.size - more.size, np.int32), many)[order] if more.size else many
+            if more.size:
+                times = np.append(np.ones(keys.size, np.int32), many)
+                keys, order = ranked(np.append(keys, more))
+                times = times[order]
+            else:
+                keys, times = ordered(keys), many
             anchors, bits = np.empty((2, keys.size), np.uint64)
             support = np.empty(keys.size, np.int32)
             n = _anchors.runs(keys, times, bucket, least, anchors, support, bits)

@@ -20,7 +20,7 @@ def quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
-def parquet(path: Path) -> pq.ParquetFile:
+def parquet(path: Path | str) -> pq.ParquetFile:
     """A Parquet file that is read a row group at a time: as Arrow opens it, it keeps all that it read until it is closed."""
     return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
 

@@ -65,9 +65,15 @@ def within(path: str) -> tuple[Any, str]:
     return _store(bucket), f"{bucket}/{key}"
 
 
+def shown(text: str) -> str:
+    """What a store or a table says, as a message may show it: without what steers a terminal, or a key before a server's name."""
+    plain = "".join(one if one.isprintable() else " " for one in text)
+    return re.sub(r"//[^/@\s]*@", "//", plain)[:300]
+
+
 def failed(path: str, error: Exception) -> InputUnreachable:
     """What to raise when the store did not give what was asked for."""
-    said = "".join(one if one.isprintable() else " " for one in str(error).partition("\n")[0])[:300]
+    said = shown(str(error).partition("\n")[0])
     return InputUnreachable(
         f"object storage did not answer as it should: {said}",
         where=path,

@@ -161,8 +161,7 @@ def listing(folder: str) -> tuple[list[str], list[str]]:
 def _object(path: str, known: _buckets.Stored | None) -> LogFile:
     """A table's file in object storage, as it was listed."""
     if known is None:
-        shown = "".join(one if one.isprintable() else " " for one in path)
-        raise InputError("the table names an object that is not there", where=shown)
+        raise InputError("the table names an object that is not there", where=_buckets.shown(path))
     return LogFile(path, known.size, known.modified, named=False)
 
 

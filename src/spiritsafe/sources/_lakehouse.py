@@ -64,7 +64,7 @@ def table_files(folder: str, names: Collection[str] | None = None) -> list[str] 
     except Exception as error:  # the packages have many errors for a damaged log
         if _buckets.remote(folder) and any(said in str(error) for said in _STORE):
             raise _buckets.failed(folder, error) from error
-        said = _shown(str(error).partition("\n")[0])
+        said = _buckets.shown(str(error).partition("\n")[0])
         raise InputError(f"the {name} table cannot be read: {said}", where=folder) from error
     return sorted(found)
 
@@ -144,7 +144,8 @@ def _iceberg(names: Collection[str], folder: str) -> list[str]:
     for task in tasks:
         if str(task.file.file_format).rpartition(".")[2] != "PARQUET":
             raise InputError(
-                "the Iceberg table has data files that are not Parquet", where=_shown(task.file.file_path)
+                "the Iceberg table has data files that are not Parquet",
+                where=_buckets.shown(task.file.file_path),
             )
     return [_inside(folder, task.file.file_path) for task in tasks]
 
@@ -194,13 +195,7 @@ def _inside(folder: str, uri: str) -> str:
     if not inside:
         raise InputError(
             "the table has files outside its folder, which are not read",
-            where=_shown(uri),
+            where=_buckets.shown(uri),
             hint="name the folder that the table's files lie in, or write the table anew",
         )
     return path
-
-
-def _shown(text: str) -> str:
-    """What a table says, as a message may show it: without what steers a terminal, or a key before a server's name."""
-    plain = "".join(one if one.isprintable() else " " for one in text)
-    return re.sub(r"//[^/@\s]*@", "//", plain)[:300]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spiritsafe import engine
 from spiritsafe.errors import InputError, UnknownFormat
 from spiritsafe.registry import Extension, extensions
 from spiritsafe.sources import _buckets
@@ -104,7 +105,7 @@ def parquet(path: str) -> pq.ParquetFile:
     try:
         if _buckets.remote(path):
             return pq.ParquetFile(_buckets.opened(path), pre_buffer=False, buffer_size=_FAR)
-        return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+        return engine.parquet(path)
     except (pa.ArrowException, OSError) as error:
         _buckets.blame(path, error)
         raise InputError(
