@@ -36,6 +36,7 @@ from spiritsafe.campaigns import (
 )
 from spiritsafe.campaigns.calibration import Measured
 from spiritsafe.campaigns.exhibits import iso
+from spiritsafe.campaigns.shelf import give_back
 from spiritsafe.campaigns.stored import Ingest, Table
 from spiritsafe.cases.page import page
 from spiritsafe.engine.duckdb import DuckDB
@@ -290,9 +291,11 @@ def _analyse(
         return Result(_head(taken, None, settings), None, [], [], {})
     log = taken.log(engine, progress)
     layers = links.layers(engine, log) | traces.layers(engine, log)
+    give_back()
     progress("looking for groups", 0, 1)
     with verdicts.helpers(log, settings, taken.work) as pool:
         found = clusters.candidates(log, layers, seed=settings.seed)
+        give_back()
         progress("looking for groups", 1, 1)
         judged = verdicts.verdicts(
             log,
@@ -305,6 +308,7 @@ def _analyse(
             pool=pool,
             progress=lambda done, total: progress("testing groups", done, total),
         )
+    give_back()
     record = _head(taken, log, settings)
     record["scanned"]["candidates"] = len(found)
     techniques = {

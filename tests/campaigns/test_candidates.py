@@ -41,7 +41,7 @@ def verdict(log: Log, rows: Any, *tests: Test, kind: str = "template", fits: str
 
 
 def content(log: Log, heard: list[Verdict], skeletons: dict[int, Any] | None = None) -> dict[str, Any]:
-    return candidates.candidates(
+    head, entries = candidates.candidates(
         log,
         heard,
         RECORD,
@@ -53,6 +53,7 @@ def content(log: Log, heard: list[Verdict], skeletons: dict[int, Any] | None = N
         settings=Settings(),
         version=1,
     )
+    return {**head, "candidates": list(entries)}
 
 
 def lines(log: Log, heard: list[Verdict], layers: dict[str, Layer], runs: Any = None) -> dict[str, list[str]]:
@@ -192,5 +193,6 @@ def test_nothing_of_a_group_that_was_not_tested_can_be_matched(log: Log):
 def test_a_log_without_exchanges_has_no_candidates():
     head = {"campaigns": [], "scanned": {}}
     made = candidates.candidates(None, [], head, [], {}, {}, {}, {}, settings=Settings(), version=1)
-    assert (made["groups"], made["candidates"]) == (0, [])
+    read = json.loads("".join(candidates.text(*made)))
+    assert (read["groups"], read["candidates"]) == (0, [])
     assert list(identifiers.identifiers([], {}, {}, {}, {}, {}, version=1)) == []

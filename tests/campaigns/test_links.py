@@ -117,11 +117,11 @@ def test_a_party_is_designated_the_value_it_shares_with_most(make_layer: Callabl
     layer = make_layer(
         "payment", [(0, "rare"), (0, "shared"), (1, "shared"), (2, "shared"), (2, "own"), (4, "alone")], 6
     )
-    named = [layer.names[v] if v >= 0 else None for v in layer.designated]
+    named = [layer.named(v) if v >= 0 else None for v in layer.designated]
     assert named == ["shared", "shared", "shared", None, "alone", None]
-    told = dict(zip(layer.names, layer.population.tolist(), strict=True))
+    told = dict(zip(layer.names.to_pylist(), layer.population.tolist(), strict=True))
     assert told == {"rare": 1, "shared": 3, "own": 1, "alone": 1}
-    told = dict(zip(layer.names, layer.designations.tolist(), strict=True))
+    told = dict(zip(layer.names.to_pylist(), layer.designations.tolist(), strict=True))
     assert told == {"rare": 0, "shared": 3, "own": 0, "alone": 1}
 
 
@@ -137,8 +137,8 @@ def test_each_holder_is_designated_one_of_its_most_popular_values(
         chosen = int(layer.designated[party])
         assert (chosen < 0) == (not mine)
         if mine:
-            assert holders[int(layer.names[chosen][1:])] == max(holders[v] for v in mine)
-            assert int(layer.names[chosen][1:]) in mine
+            assert holders[int(layer.named(chosen)[1:])] == max(holders[v] for v in mine)
+            assert int(layer.named(chosen)[1:]) in mine
     assert layer.designations.sum() == len({p for p, _ in pairs})
     assert layer.population.sum() == len(pairs)
 
@@ -172,7 +172,11 @@ def test_layers_are_read_from_the_columns_that_the_log_has(make_log: Callable[..
     # No device is known, and the address column was not declared present.
     assert sorted(found) == ["cohort", "payment"]
     payment = found["payment"]
-    assert (payment.party.tolist(), payment.names, payment.population.tolist()) == ([0, 1], ["card"], [2])
+    assert (payment.party.tolist(), payment.names.to_pylist(), payment.population.tolist()) == (
+        [0, 1],
+        ["card"],
+        [2],
+    )
     cohort = found["cohort"]
-    assert cohort.names == ["1970-01-01T05", "1970-01-01T06"]
+    assert cohort.names.to_pylist() == ["1970-01-01T05", "1970-01-01T06"]
     assert cohort.population.tolist() == [2, 1]

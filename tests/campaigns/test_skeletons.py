@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from spiritsafe import pipeline
-from spiritsafe.campaigns import _buckets, skeletons
+from spiritsafe.campaigns import _buckets, _passes, skeletons
 from spiritsafe.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from spiritsafe.campaigns.log import Log
 
 OPENING = (
     "You grade an answer for a training set. Read the question and the answer that stand below, think about each step of the "
@@ -116,3 +119,23 @@ def test_skeletons_are_the_same_however_few_prompts_are_looked_at_together(
     }
     assert len(runs) == 3
     assert all(len(one) >= 5 for one in runs.values())
+
+
+@pytest.mark.parametrize("piece", [7, 64, 1 << 20])
+def test_a_sample_is_spread_over_a_template_wherever_pieces_are_cut(
+    make_log: Callable[..., Log], monkeypatch: pytest.MonkeyPatch, piece: int
+):
+    rng = np.random.default_rng(3)
+    size = 4_000
+    template = rng.choice([-1, 0, 1, 2], size, p=[0.3, 0.4, 0.29, 0.01])
+    log = make_log(rng.integers(0, 30, size), template=template, live=rng.random(size) < 0.9)
+    monkeypatch.setattr(_passes, "PIECE", piece)
+    monkeypatch.setattr(skeletons, "_SAMPLE", 100)
+    found = skeletons._sample(log, np.array([0, 2]))
+    assert (np.diff(found) > 0).all()
+    for number in (0, 1, 2):
+        every = np.flatnonzero(log.live & (template == number) & log.screening(np.arange(size)))
+        step = -(-every.size // 100)
+        expected = [] if number == 1 else every[:: max(step, 1)].tolist()
+        assert found[template[found] == number].tolist() == expected
+    assert not (template[found] == -1).any()

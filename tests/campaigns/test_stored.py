@@ -137,6 +137,18 @@ def test_a_log_knows_accounts_parties_relations_and_duplicates(built: tuple[Duck
     assert log.template.tolist() == [-1] * 6
 
 
+def test_parties_are_numbered_by_name_whatever_is_in_it():
+    organization = pa.array([None, "b", "a", None, None, "a", "b\0", None, None])
+    account = pa.array(["x", "x", "y", "b", "\u00e9", "z", "z", "\U0001f600", "\uffee"])
+    owner = [
+        f"a:{a}" if o is None else f"o:{o}"
+        for o, a in zip(organization.to_pylist(), account.to_pylist(), strict=True)
+    ]
+    names = sorted(set(owner))
+    assert stored.parties(organization, account).tolist() == [names.index(one) for one in owner]
+    assert stored.parties(pa.nulls(2), pa.array(["b", "a"])).tolist() == [1, 0], "a log without organizations"
+
+
 def test_the_roles_of_a_log_are_those_of_the_signals(built: tuple[DuckDB, stored.Ingest, Log]):
     log = built[2]
     assert "reasoning_reconstruction" in log.role_names

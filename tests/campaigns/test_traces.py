@@ -122,7 +122,9 @@ def test_a_new_model_is_one_that_the_first_hour_does_not_know(read: Read):
     new = [record(9000 + 3000 * i, f"p{i}", f"new {i}", model="new") for i in range(4)]
     rare = [record(9000, "p4", "rare", model="one party's own")]
     log, layers = read([*old, *new, *rare])
-    assert sorted(layers["pivot"].names) == [f"new from 2026-03-01T{hour:02}" for hour in (2, 3, 4, 5)]
+    assert sorted(layers["pivot"].names.to_pylist()) == [
+        f"new from 2026-03-01T{hour:02}" for hour in (2, 3, 4, 5)
+    ]
     assert (log.traces.adoption.moment >= 0).sum() == 4
     assert log.traces.adoption.population.tolist() == [1, 1, 1, 1]
 
@@ -162,7 +164,7 @@ def test_only_domains_of_one_party_have_a_shape(read: Read):
             for i in range(6)
         ]
     )
-    assert layers["shape"].names == ["a9 2 .example"]
+    assert layers["shape"].names.to_pylist() == ["a9 2 .example"]
     assert names(log, layers["shape"].party) == ["a2", "a3", "a4", "a5"]
 
 

@@ -38,27 +38,32 @@ def where(size: int, kept: Callable[[slice], Any]) -> Any:
 
 
 class Distinct:
-    """The distinct values of whole numbers that come piece by piece: room for those, twice over."""
+    """The distinct values of whole numbers that come piece by piece: room for those, twice over.
+
+    Runs that are in order are merged with one of their size, so that each value is moved a few times only.
+    """
 
     def __init__(self) -> None:
-        self._known = np.zeros(0, np.int64)
-        self._waiting: list[Any] = []
-        self._size = 0
+        self._runs: list[Any] = []
 
     def add(self, values: Any) -> None:
         """Take in ``values`` (int64)."""
-        found = distinct(values)
-        self._waiting.append(found)
-        self._size += found.size
-        if self._size > max(PIECE, self._known.size):
-            self.values()
+        self._runs.append(distinct(values))
+        while len(self._runs) > 1 and self._runs[-2].size < 2 * self._runs[-1].size:
+            self._merge()
 
     def values(self) -> Any:
         """All of them so far, sorted."""
-        if self._waiting:
-            self._known = distinct(np.concatenate([self._known, *self._waiting]))
-            self._waiting, self._size = [], 0
-        return self._known
+        while len(self._runs) > 1:
+            self._merge()
+        return self._runs[0] if self._runs else np.zeros(0, np.int64)
+
+    def _merge(self) -> None:
+        one, other = self._runs.pop(), self._runs.pop()
+        out = np.empty(one.size + other.size, np.int64)
+        size = merge(one, other, out)
+        # What is not filled would be held as well.
+        self._runs.append(out[:size] if 8 * size > 7 * out.size else out[:size].copy())
 
 
 def grouped(rows: Any, key: Callable[[Any], Any], groups: int, empty: Callable[..., Any]) -> tuple[Any, Any]:
@@ -83,6 +88,25 @@ def within(start: Any, groups: Any) -> Any:
     first = start[groups]
     many = start[groups + 1] - first
     return np.repeat(first - np.cumsum(many) + many, many) + np.arange(int(many.sum()))
+
+
+@njit(cache=True, nogil=True)
+def merge(one, other, out):  # type: ignore[no-untyped-def]
+    """Write the distinct values of two arrays of such, each sorted, to ``out`` in order; return how many."""
+    i, j, n = 0, 0, 0
+    while i < one.size and j < other.size:
+        a, b = one[i], other[j]
+        out[n] = min(a, b)
+        i += a <= b
+        j += b <= a
+        n += 1
+    for k in range(i, one.size):
+        out[n] = one[k]
+        n += 1
+    for k in range(j, other.size):
+        out[n] = other[k]
+        n += 1
+    return n
 
 
 @njit(cache=True, nogil=True)

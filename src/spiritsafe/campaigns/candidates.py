@@ -17,7 +17,7 @@ from spiritsafe.campaigns._homes import homes
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from spiritsafe.campaigns.coordination import Test
     from spiritsafe.campaigns.log import Log
@@ -50,15 +50,14 @@ def candidates(
     *,
     settings: Settings,
     version: int,
-) -> dict[str, Any]:
-    """The content of ``candidates.json``: all of ``heard``, the largest first. ``record``: that of ``campaigns.json``.
+) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+    """The head of ``candidates.json`` and, one by one, its candidates: all of ``heard``, the largest first.
 
-    ``ids``: names by ``id`` of a verdict (``naming.names``); ``mine``: see ``templates``; ``skeletons``: uint64 by template;
-    ``samples``: uint64 by ``id`` (``identifiers.samples``).
+    ``record``: the content of ``campaigns.json``, which tells ``told``; ``ids``: names by ``id`` of a verdict (``naming.names``);
+    ``mine``: see ``templates``; ``skeletons``: uint64 by template; ``samples``: uint64 by ``id`` (``identifiers.samples``).
     """
-    known = {id(one): entry["campaign_id"] for entry, one in zip(record["campaigns"], told, strict=True)}
     screened = [one for one in heard if one.hypotheses and not one.joint_only]
-    content: dict[str, Any] = {
+    head: dict[str, Any] = {
         "schema": 1,
         "fingerprint_version": version,
         "settings": settings.fingerprint(),
@@ -70,13 +69,23 @@ def candidates(
         "screened": len(screened),
         "joint_only": sum(one.joint_only for one in heard),
         "bar_bits": _down(screened[0].bar) if screened else None,
-        "candidates": [],
     }
-    if log is None:
-        return content
+    known = {id(one): entry["campaign_id"] for entry, one in zip(record["campaigns"], told, strict=True)}
+    return head, _entries(log, heard, known, ids, mine, skeletons, samples) if log else iter(())
+
+
+def _entries(
+    log: Log,
+    heard: Sequence[Verdict],
+    known: Mapping[int, str],
+    ids: Mapping[int, str],
+    mine: Mapping[int, Any],
+    skeletons: Mapping[int, Any],
+    samples: Mapping[int, Any],
+) -> Iterator[dict[str, Any]]:
     family = families(log, [one for one in heard if one.hypotheses], ids)
-    content["candidates"] = [
-        {
+    for one in heard:
+        yield {
             "candidate_id": ids[id(one)],
             "kind": one.candidate.kind,
             "label": one.label or None,
@@ -95,16 +104,16 @@ def candidates(
             "skeletons": _skeletons(log, mine.get(id(one), ()), skeletons),
             "sample": _hex(samples.get(id(one), ())),
         }
-        for one in heard
-    ]
-    return content
 
 
-def text(content: Mapping[str, Any]) -> str:
-    """``content`` as JSON, one line for each candidate: there may be thousands."""
-    head = json.dumps({key: value for key, value in content.items() if key != "candidates"}, sort_keys=True)
-    entries = ",\n ".join(json.dumps(one, sort_keys=True) for one in content["candidates"])
-    return f'{head[:-1]}, "candidates": [\n {entries}\n]}}\n'
+def text(head: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """``candidates.json`` in pieces, one line for each candidate: there may be many thousands."""
+    yield f'{json.dumps(head, sort_keys=True)[:-1]}, "candidates": [\n '
+    between = ""
+    for one in entries:
+        yield f"{between}{json.dumps(one, sort_keys=True)}"
+        between = ",\n "
+    yield "\n]}\n"
 
 
 def _skeletons(log: Log, mine: Iterable[int], skeletons: Mapping[int, Any]) -> list[dict[str, Any]]:

@@ -12,8 +12,9 @@ graphs (Fortunato & Barthélemy 2007).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import graspologic_native
@@ -29,10 +30,11 @@ from spiritsafe.campaigns.items import items
 from spiritsafe.campaigns.links import graph
 from spiritsafe.campaigns.log import STRONG
 from spiritsafe.campaigns.peeling import dense_blocks
+from spiritsafe.campaigns.shelf import Box
 from spiritsafe.campaigns.texts import Texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from spiritsafe.campaigns.items import Items
     from spiritsafe.campaigns.links import Layer
@@ -49,6 +51,8 @@ _WHATEVER = frozenset({"infrastructure", "swept"})
 """Kinds of everything that tied parties send."""
 _RESOLUTIONS = (0.5, 0.02)
 _BLOCKS = 8
+_AT_ONCE = 1 << 10
+"""Templates that are compared with all others at once."""
 _SCALE = 1000.0
 """Weights and resolution are divided by it: the same objective, but on weights in bits the library stops far from it."""
 _MARKED = 0.1
@@ -87,17 +91,19 @@ def candidates(log: Log, layers: dict[str, Layer], *, seed: int) -> list[Candida
     """All candidates of a log, largest first; every one has exchanges of at least five undeclared parties."""
     open_rows = where(log.live.size, log.judged)
     sent, pool = _Sent(log, open_rows), items(log, open_rows)
-    found = [
-        *_by_template(log, open_rows),
-        *_by_variants(log, open_rows),
-        *_by_outvoted(log, open_rows),
-        *_by_item(log, open_rows, sent, pool, seed),
-        *_by_layer(log, open_rows, sent, layers, seed),
-        *_by_role(log, open_rows),
-        *_by_topic(log, open_rows),
-        *_by_density(log, open_rows, sent, pool, layers),
-        *_by_crossing(log, sent, seed),
-    ]
+    proposed = chain(
+        _by_template(log, open_rows),
+        _by_variants(log, open_rows),
+        _by_outvoted(log, open_rows),
+        _by_item(log, open_rows, sent, pool, seed),
+        _by_layer(log, open_rows, sent, layers, seed),
+        _by_role(log, open_rows),
+        _by_topic(log, open_rows),
+        _by_density(log, open_rows, sent, pool, layers),
+        _by_crossing(log, sent, seed),
+    )
+    box = Box(log.shelf.folder)
+    found = [replace(one, rows=box.keep(one.rows)) for one in proposed]
     seen: set[tuple[bytes, str]] = set()
     kept: list[Candidate] = []
     # Of candidates with the same exchanges stays the one chosen by least of the evidence; and a pool, whatever it does, since it
@@ -117,15 +123,9 @@ def _wide(party: Any) -> bool:
 
 
 def _by_template(log: Log, rows: Any) -> Iterator[Candidate]:
-    pair = log.pairs(rows, log.template)
-    if not pair.size:
+    group = _same_users(*log.held(rows, log.template), log.parties)
+    if not group.size:
         return
-    t, p = np.divmod(pair, log.parties)
-    users = np.bincount(t)
-    wide = np.flatnonzero(users >= LEAST_PARTIES)
-    if not wide.size:
-        return
-    group = _same_users(t, p, users, wide, log.parties)
     # The last cell is for exchanges without a template (-1).
     of = np.append(group, [-1] * (log.template_key.size + 1 - group.size))
     start, order = grouped(rows, lambda part: of[log.template[part]], int(group.max()) + 1, log.shelf.empty)
@@ -152,26 +152,32 @@ def _by_outvoted(log: Log, rows: Any) -> Iterator[Candidate]:
         yield Candidate("template", log.shelf.keep(mine), np.array([one]), outvoted=True)
 
 
-def _same_users(t: Any, p: Any, users: Any, wide: Any, parties: int) -> Any:
-    """int64 by template: its merged group, −1 for templates with few users."""
-    dense = np.full(users.size, -1, np.int64)
-    dense[wide] = np.arange(wide.size)
-    keep = dense[t] >= 0
+def _same_users(template: Any, party: Any, parties: int) -> Any:
+    """Int64 by template: its merged group, −1 for templates with few users; empty where all have. Both int, distinct pairs."""
+    users = np.bincount(template)
+    wide = np.flatnonzero(users >= LEAST_PARTIES)
+    if not wide.size:
+        return wide
+    number = np.full(users.size, -1, np.int32)
+    number[wide] = np.arange(wide.size)
+    keep = number[template] >= 0
     uses = coo_array(
-        (np.ones(keep.sum(), np.float32), (dense[t[keep]], p[keep])), shape=(wide.size, parties)
+        (np.ones(keep.sum(), np.float32), (number[template[keep]], party[keep])), shape=(wide.size, parties)
     ).tocsr()
     # A party that uses very many templates (a benchmark's runner, a router) would make this quadratic.
     busy = np.asarray(uses.sum(axis=0)).ravel() > 100
     uses = csr_array(uses[:, np.flatnonzero(~busy)]) if busy.any() else uses
-    both = (uses @ uses.T).tocoo()
-    size = users[wide]
-    a, b = both.coords
-    union = size[a] + size[b] - both.data
-    same = both.data * 2 >= union
-    links = coo_array((np.ones(same.sum(), np.int8), (a[same], b[same])), shape=both.shape)
-    label = connected_components(links, directed=False)[1]
+    of, size = uses.T.tocsr(), users[wide]
+    links: list[tuple[Any, Any]] = []
+    for first in range(0, wide.size, _AT_ONCE):
+        both = (uses[first : first + _AT_ONCE] @ of).tocoo()
+        a, b = both.coords[0] + first, both.coords[1]
+        same = both.data * 2 >= size[a] + size[b] - both.data
+        links.append((a[same], b[same]))
+    a, b = (np.concatenate(ends) for ends in zip(*links, strict=True))
+    linked = coo_array((np.ones(a.size, np.int8), (a, b)), shape=(wide.size, wide.size))
     group = np.full(users.size, -1, np.int64)
-    group[wide] = label
+    group[wide] = connected_components(linked, directed=False)[1]
     return group
 
 
@@ -179,15 +185,20 @@ def _by_item(log: Log, rows: Any, sent: _Sent, pool: Items, seed: int) -> Iterat
     """Communities of parties that send the very same prompts, whole prompts being the items."""
     if not pool.count:
         return
-    value, who = np.divmod(log.pairs(rows, pool.code), log.parties)
     scratch = np.full(pool.count, -1, np.int32)
-    for members in communities(graph(who, value, log.parties), seed):
+    for members in communities(_by_common_items(log, rows, pool), seed):
         inside = _pool_workers(log, pool.code, members, sent.by(members), scratch)
         # Items that members share; then everything of theirs that looks like it (same template or none).
         held = held_by_two(pool.code[inside], log.row_party[inside], scratch)
         shape = distinct(log.template[inside[held]])
         wider = inside[np.isin(log.template[inside], shape)]
         yield Candidate("items", log.shelf.keep(wider), shape[shape >= 0])
+
+
+def _by_common_items(log: Log, rows: Any, pool: Items) -> csr_array:
+    """The graph of parties by the items that both sent."""
+    value, party = log.held(rows, pool.code)
+    return graph(party, value, log.parties)
 
 
 def _pool_workers(log: Log, code: Any, members: Any, inside: Any, scratch: Any) -> Any:
@@ -207,11 +218,7 @@ def _by_layer(log: Log, rows: Any, sent: _Sent, layers: dict[str, Layer], seed: 
     strong = [layer for name, layer in layers.items() if name in STRONG]
     if not strong:
         return
-    total = sum(
-        (graph(layer.party, layer.value, log.parties) for layer in strong),
-        start=csr_array((log.parties, log.parties)),
-    )
-    groups = list(communities(csr_array(total), seed))
+    groups = list(communities(_tied(strong, log.parties), seed))
     for layer in strong:
         big = np.flatnonzero(layer.population >= LEAST_PARTIES)
         groups += [
@@ -226,6 +233,13 @@ def _by_layer(log: Log, rows: Any, sent: _Sent, layers: dict[str, Layer], seed: 
             yield Candidate("swept", inside, np.zeros(0, np.int64))
             if (found := texts.of(members)) is not None:
                 yield Candidate("texts", *found)
+
+
+def _tied(strong: list[Layer], parties: int) -> csr_array:
+    """The graph of parties by what they hold in common in any of these layers."""
+    return sum(
+        (graph(layer.party, layer.value, parties) for layer in strong), start=csr_array((parties, parties))
+    )
 
 
 def _by_role(log: Log, rows: Any) -> Iterator[Candidate]:
@@ -274,28 +288,36 @@ def _by_density(
     for part in pieces(rows.size):
         plays[log.row_party[rows[part][log.has_role(rows[part])]]] = True
     rows = rows[where(rows.size, lambda part: plays[log.row_party[rows[part]]])]
-    found = [log.pairs(rows, value) for value in (pool.code, log.template)]
-    for name, layer in layers.items():
-        if name in STRONG:
-            kept = np.isin(layer.party, np.flatnonzero(plays))
-            found.append(np.sort(layer.value[kept] * log.parties + layer.party[kept]))
     who: list[Any] = []
     what: list[Any] = []
     base = 0
-    for pair in found:
-        if not pair.size:
-            continue
-        v, p = np.divmod(pair, log.parties)
-        several = np.bincount(v)[v] >= 2
-        who.append(p[several])
-        what.append(dense(v[several])[1] + base)
-        base += int(several.sum())
+    for value, party in _shared(
+        log, rows, pool, [one for name, one in layers.items() if name in STRONG], plays
+    ):
+        if value.size:
+            several = np.bincount(value)[value] >= 2
+            who.append(party[several])
+            what.append(dense(value[several])[1].astype(np.int32) + np.int32(base))
+            base += int(several.sum())
     if not who:
         return
     for members in dense_blocks(
         np.concatenate(who), np.concatenate(what), log.parties, blocks=_BLOCKS, least=LEAST_PARTIES
     ):
         yield from _each_role(log, "dense", sent.by(members))
+
+
+def _shared(
+    log: Log, rows: Any, pool: Items, strong: Sequence[Layer], plays: Any
+) -> Iterator[tuple[Any, Any]]:
+    """Values and parties (int, distinct pairs, by value): items and templates of ``rows``, and what those hold who ``plays``."""
+    yield log.held(rows, pool.code)
+    yield log.held(rows, log.template)
+    for layer in strong:
+        kept = plays[layer.party]
+        value, party = layer.value[kept], layer.party[kept]
+        order = np.lexsort((party, value))
+        yield value[order], party[order]
 
 
 def _playing(log: Log, rows: Any, bit: int) -> Any:
@@ -353,18 +375,22 @@ def communities(weights: Any, seed: int) -> Iterator[Any]:
     if not large.size:
         return
     part = csr_array(weights[large][:, large])
+    del weights  # a caller who keeps none gives its room back
+    begins, ends = part.indptr.astype(np.int64), part.indices.astype(np.int32)
+    weight = np.asarray(part.data, np.float64) / _SCALE
+    del part
     for resolution in _RESOLUTIONS:
         _, found = graspologic_native.leiden_csr(
-            part.indptr.astype(np.int64),
-            part.indices.astype(np.int32),
-            part.data.astype(np.float64) / _SCALE,
+            begins,
+            ends,
+            weight,
             large.size,
             resolution=resolution / _SCALE,
             use_modularity=False,
             seed=seed,
             iterations=2,
         )
-        community = np.array([found[i] for i in range(large.size)])
+        community = np.fromiter(map(found.__getitem__, range(large.size)), np.int64, large.size)
         order = np.argsort(community, kind="stable")
         for members in np.split(large[order], np.flatnonzero(np.diff(community[order])) + 1):
             if LEAST_PARTIES <= members.size < n:

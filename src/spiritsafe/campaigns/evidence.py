@@ -18,6 +18,8 @@ from spiritsafe.campaigns.coordination import Test
 from spiritsafe.campaigns.log import HOUR, SLOT, STRONG
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spiritsafe.campaigns.clusters import Candidate
     from spiritsafe.campaigns.links import Layer
     from spiritsafe.campaigns.log import Log
@@ -63,6 +65,10 @@ class View:
     parties: Any
     whole: Any = None
 
+    def laid(self, keep: Callable[[Any], Any]) -> View:
+        """The same with its exchanges where ``keep`` puts them."""
+        return replace(self, rows=keep(self.rows), screen=keep(self.screen), test=keep(self.test))
+
 
 def view(log: Log, candidate: Candidate) -> View:
     """Split a candidate's exchanges by hour; the parties come from the screening half only."""
@@ -71,8 +77,7 @@ def view(log: Log, candidate: Candidate) -> View:
     parties = distinct(log.row_party[rows[early]])
     test = rows[~early]
     test = test[places(log.row_party[test], parties, log.parties) >= 0]
-    keep = log.shelf.keep
-    return View(keep(rows), keep(rows[early]), keep(test), parties)
+    return View(rows, rows[early], test, parties).laid(log.shelf.keep)
 
 
 def _in_time(log: Log, rows: Any) -> Any:

@@ -157,7 +157,7 @@ def shared_values(log: Log, verdict: Verdict, layer: Layer, *, most: int) -> lis
     return [
         {
             "layer": layer.name,
-            "value": mask(layer.names[v]),
+            "value": mask(layer.named(v)),
             "accounts": int(holders[v]),
             "elsewhere": int(layer.population[v] - holders[v]),
             "bits": round(float(np.log2(max(log.parties, 2) / layer.population[v])), 2),
@@ -231,7 +231,7 @@ def _graph(log: Log, verdict: Verdict, layers: dict[str, Layer]) -> dict[str, ob
         inside, holders = layer.held_by(members)
         top = np.argsort(-holders * (layer.population <= log.parties // 10 + 5), kind="stable")[:25]
         for v in top[holders[top] > 1]:
-            nodes.append({"id": f"{layer.name}:{v}", "kind": "value", "label": mask(layer.names[v])})
+            nodes.append({"id": f"{layer.name}:{v}", "kind": "value", "label": mask(layer.named(v))})
             for p in layer.party[inside & (layer.value == v)]:
                 edges.append([f"a:{p}", f"{layer.name}:{v}", layer.name])
                 named.add(int(p))

@@ -230,7 +230,7 @@ def without_hub(log: Log, seen: View, layer: Layer) -> tuple[str, View] | None:
     gone = layer.party[layer.value == hub]
     party = distinct(log.row_party[seen.rows])
     everybody = party[~np.isin(party, gone)]
-    return layer.names[hub], of_parties(log, seen, seen.parties[~np.isin(seen.parties, gone)], everybody)
+    return layer.named(hub), of_parties(log, seen, seen.parties[~np.isin(seen.parties, gone)], everybody)
 
 
 def of_parties(log: Log, seen: View, parties: Any, everybody: Any) -> View:

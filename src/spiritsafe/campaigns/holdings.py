@@ -72,7 +72,7 @@ def _of(
         within = np.arange(value.size) - np.repeat(np.cumsum(many) - many, many)
         account = members[np.repeat(first, many) + within]
         shared, place = dense(value)
-        masked = pa.array([mask(layer.names[v]) for v in shared.tolist()], pa.string())
+        masked = pa.array([mask(layer.named(v)) for v in shared.tolist()], pa.string())
         columns = [
             pa.repeat(campaign, value.size).cast(pa.string()),
             accounts.take(pa.array(account, pa.int64())),

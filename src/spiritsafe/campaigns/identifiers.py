@@ -117,7 +117,7 @@ class _Holders:
     def _told(self, number: int) -> tuple[str, str]:
         """A value, and the end of its line: empty if it is not matched."""
         if number not in self._said:
-            value = self._layer.names[number]
+            value = self._layer.named(number)
             kind = _class(self._layer.name, value)
             end = f'{json.dumps(kind)}, "value": {json.dumps(value)}}}' if matched(kind, value) else ""
             self._said[number] = value, end

@@ -153,7 +153,7 @@ def _held(kind: str, layer: Layer, parties: Any, entry: dict[str, Any]) -> list[
     if not own.size:
         return []
     most = own[np.argsort(-holders[own], kind="stable")][:_MOST_VALUES]
-    values = sorted(hashlib.sha256(layer.names[value].encode()).hexdigest() for value in most.tolist())
+    values = sorted(hashlib.sha256(layer.named(value).encode()).hexdigest() for value in most.tolist())
     return [
         {
             "indicator_id": f"i-{_digest(entry['campaign_id'], kind)[:16]}",

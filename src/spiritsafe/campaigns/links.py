@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
+from spiritsafe.campaigns._passes import row_type
 from spiritsafe.campaigns.log import LAYERS
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from spiritsafe.engine import Engine
 
 CAP = 64
+_AT_ONCE = 1 << 14
+"""Parties whose links to all others are found at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Layer:
     """One layer of links: which party holds which value.
 
     ``party`` and ``value`` int64, one entry a distinct pair; ``population`` int64 by value: parties that hold it;
-    ``names`` the values as text, for exhibits; ``designated`` int64 by party: the value it shares with most others
+    ``names`` the values as text, for exhibits (Arrow); ``designated`` int64 by party: the value it shares with most others
     (−1: none), one a party, so that drawing parties at random has an exact chance; ``designations`` int64 by value: for
     how many parties it is that; ``designated_parties`` their sum, the parties that have a value at all.
     """
@@ -38,10 +41,14 @@ class Layer:
     party: Any
     value: Any
     population: Any
-    names: list[str]
+    names: Any
     designated: Any
     designations: Any
     designated_parties: int
+
+    def named(self, value: int) -> str:
+        """A value as text."""
+        return self.names[value].as_py()
 
     def begins(self) -> Any:
         """Int64 (parties + 1,): where the pairs of each party begin. ``party`` is sorted, as ``layers`` gives it."""
@@ -93,9 +100,10 @@ def layer_of(name: str, column: str, weight: float, pairs: Any, parties: int) ->
     designated = np.full(parties, -1, np.int64)
     designated[party[order][last]] = value[order][last]
     designations = np.bincount(designated[designated >= 0], minlength=population.size)
-    names = values.dictionary.to_pylist()
     having = int(designations.sum())
-    return Layer(name, column, weight, party, value, population, names, designated, designations, having)
+    return Layer(
+        name, column, weight, party, value, population, values.dictionary, designated, designations, having
+    )
 
 
 def graph(party: Any, value: Any, parties: int, *, cap: int = CAP) -> csr_array:
@@ -108,7 +116,19 @@ def graph(party: Any, value: Any, parties: int, *, cap: int = CAP) -> csr_array:
     p, v = party[usable], value[usable]
     weight = np.sqrt(np.log2(max(parties, 2) / population[v]).clip(0.1))
     holds = coo_array((weight, (p, v)), shape=(parties, population.size)).tocsr()
-    both = (holds @ holds.T).tocsr()
-    both.setdiag(0)
-    both.eliminate_zeros()
-    return csr_array(both)
+    del p, v, weight, usable
+    of = holds.T.tocsr()
+    many, ends, bits = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)], [np.zeros(0)]
+    for begin in range(0, parties, _AT_ONCE):
+        # Each party with itself is left out here: from the whole it would be taken out in a copy.
+        both = holds[begin : begin + _AT_ONCE] @ of
+        row = np.repeat(np.arange(both.shape[0]), np.diff(both.indptr))
+        other = both.indices != row + begin
+        many.append(np.bincount(row[other], minlength=both.shape[0]))
+        ends.append(both.indices[other])
+        bits.append(both.data[other])
+    indptr, indices = np.cumsum(np.concatenate(many)), np.concatenate(ends)
+    del ends, holds, of
+    # With numbers of one type for both, or those of the indices would be made larger.
+    begins = indptr.astype(row_type(int(indptr[-1])))
+    return csr_array((np.concatenate(bits), indices, begins), shape=(parties, parties))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns._passes import Distinct, grouped, pieces
+from spiritsafe.campaigns._passes import Distinct, grouped, pieces, row_type
 from spiritsafe.campaigns.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -184,6 +184,15 @@ class Log:
             has = mine >= 0
             found.add(mine[has].astype(np.int64) * self.parties + self.row_party[row[has]])
         return found.values()
+
+    def held(self, rows: Any, value: Any) -> tuple[Any, Any]:
+        """The value and the party of each of ``pairs``, in their order, int32 where that suffices."""
+        pair = self.pairs(rows, value)
+        top = int(pair[-1]) // self.parties if pair.size else 0
+        values, parties = np.empty(pair.size, row_type(top)), np.empty(pair.size, row_type(self.parties))
+        for part in pieces(pair.size):
+            values[part], parties[part] = np.divmod(pair[part], self.parties)
+        return values, parties
 
     def judged(self, rows: Any) -> Any:
         """Boolean by row: no duplicate, and of an account of which no relation is on record."""

@@ -40,6 +40,7 @@ def write(folder: Path, taken: Ingest, result: Outcome, settings: Settings, *, v
     tested = candidates.candidates(
         log, heard, result.record, result.verdicts, ids, mine, runs, seen, settings=settings, version=version
     )
-    (folder / "candidates.json").write_text(candidates.text(tested), "utf-8")
-    lines = identifiers.identifiers(heard, ids, mine, runs, seen, result.layers, version=version)
-    (folder / "identifiers.jsonl").write_text("".join(lines), "utf-8")
+    with (folder / "candidates.json").open("w", encoding="utf-8") as file:
+        file.writelines(candidates.text(*tested))
+    with (folder / "identifiers.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(identifiers.identifiers(heard, ids, mine, runs, seen, result.layers, version=version))

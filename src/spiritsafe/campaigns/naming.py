@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 def names(log: Log, heard: Sequence[Verdict]) -> dict[int, str]:
     """A name for each candidate (by ``id`` of its verdict), stable over re-scans: who sent what, in any order of rows."""
-    who = np.array(
-        [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) for name in log.accounts],
-        np.uint64,
-    )
+    # Filled one by one: a list of as many numbers would be four times as large.
+    hashes = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in log.accounts)
+    who = np.fromiter(map(int.from_bytes, hashes), np.uint64, len(log.accounts))
     found: dict[int, str] = {}
     for one in heard:
         rows = one.candidate.rows

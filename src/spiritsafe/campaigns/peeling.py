@@ -13,17 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit
 
+from spiritsafe.campaigns._passes import place
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @njit(cache=True, nogil=True)
 def _peel(start, other, weight, degree):  # type: ignore[no-untyped-def]
-    """Removal order (int64) and how many removals leave the densest set. Adjacency in CSR form, both directions."""
-    n = degree.size
+    """Removal order (int64) and how many removals leave the densest set. Adjacency in CSR form, both directions.
+
+    ``weight`` float by value; the nodes of the values come last.
+    """
+    n, first = degree.size, degree.size - weight.size
     value = degree.copy()
     gone = np.zeros(n, np.bool_)
-    heap = [(value[i], i) for i in range(n)]
+    heap: Any = [(value[i], i) for i in range(n)]
     heapq.heapify(heap)
     order = np.empty(n, np.int64)
     total = value.sum() / 2.0
@@ -37,9 +42,9 @@ def _peel(start, other, weight, degree):  # type: ignore[no-untyped-def]
         removed += 1
         total -= value[i]
         for k in range(start[i], start[i + 1]):
-            j = other[k]
+            j = np.int64(other[k])
             if not gone[j]:
-                value[j] -= weight[k]
+                value[j] -= weight[max(i, j) - first]
                 heapq.heappush(heap, (value[j], j))
         if removed < n and total / (n - removed) > best + 1e-12:
             best, best_at = total / (n - removed), removed
@@ -49,23 +54,28 @@ def _peel(start, other, weight, degree):  # type: ignore[no-untyped-def]
 def dense_blocks(party: Any, value: Any, parties: int, *, blocks: int, least: int) -> Iterator[Any]:
     """Up to ``blocks`` disjoint dense blocks, densest first, as sorted int64 arrays of parties.
 
-    ``party``, ``value`` int64: the distinct edges. Blocks with fewer than ``least`` parties are peeled but not yielded.
+    ``party``, ``value`` int: the distinct edges. Blocks with fewer than ``least`` parties are peeled but not yielded.
     """
     for _ in range(blocks):
         if party.size == 0:
             return
-        nodes = parties + int(value.max()) + 1
-        degree_of_value = np.bincount(value)
-        w = 1.0 / np.log(degree_of_value[value] + 5.0)
-        ends = np.concatenate([party, value + parties])
-        others = np.concatenate([value + parties, party])
-        order = np.argsort(ends, kind="stable")
-        start = np.searchsorted(ends[order], np.arange(nodes + 1))
-        both = np.concatenate([w, w])
-        degree = np.bincount(ends, weights=both, minlength=nodes)
-        removal, at = _peel(start, others[order], both[order], degree)
-        inside = np.zeros(nodes, bool)
-        inside[removal[at:]] = True
+        weight = 1.0 / np.log(np.bincount(value) + 5.0)
+        ends = (np.bincount(party, minlength=parties), np.bincount(value))
+        start = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(ends))])
+        other, at = np.empty(2 * party.size, np.int32), start[:-1].copy()
+        place(value + parties, party, at, other)
+        place(party, value + parties, at, other)
+        of_edge = weight[value]
+        degree = np.concatenate(
+            [
+                np.bincount(party, weights=of_edge, minlength=parties),
+                np.bincount(value, weights=of_edge),
+            ]
+        )
+        del of_edge
+        removal, left = _peel(start, other, weight, degree)
+        inside = np.zeros(degree.size, bool)
+        inside[removal[left:]] = True
         members = np.flatnonzero(inside[:parties] & (degree[:parties] > 0))
         if members.size >= least:
             yield members

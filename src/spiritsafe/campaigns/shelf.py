@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
+from mmap import mmap
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _LARGE = 1 << 20
 """Bytes from which an array is worth a file: a process may map some 65,000."""
+_BOX = 1 << 24
+"""Bytes of a file for small arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,60 @@ class Shelf:
         return held
 
 
+class Box:
+    """Room for very many small arrays, one after the other in few files of ``folder``; where there is none they stay in memory.
+
+    To other processes they go as copies.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._file: Any = b""
+        self._at = 0
+
+    def keep(self, values: Any) -> Any:
+        """``values`` (one-dimensional), in a file. They are not to be changed."""
+        if self._folder is None or not values.size or _in_file(values):
+            return values
+        if self._at + values.nbytes > len(self._file):
+            self._folder.mkdir(exist_ok=True)
+            with TemporaryFile(dir=self._folder) as file:
+                _reserve(file.fileno(), max(_BOX, values.nbytes))
+                self._file, self._at = mmap(file.fileno(), 0), 0
+        held = np.frombuffer(self._file, values.dtype, values.size, self._at)
+        held[:] = values
+        self._at += values.nbytes + -values.nbytes % 8
+        return held
+
+
+def give_back() -> None:
+    """Give memory that is free, but held for later use, back to the system: by the C library, where it can, and by Arrow."""
+    pa.default_memory_pool().release_unused()
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _in_file(values: Any) -> bool:
+    while isinstance(values, np.ndarray):
+        if isinstance(values, np.memmap):
+            return True
+        values = values.base
+    return isinstance(values, memoryview)
+
+
 def mapped(path: Path, size: int, kind: Any) -> Any:
-    """A new file at ``path`` as an array of ``kind`` (size,)."""
+    """A new file at ``path`` as an array of ``kind`` (size,). Raises OSError where there is no room for it."""
+    if not size:
+        return np.empty(0, kind)
+    with path.open("wb") as file:
+        _reserve(file.fileno(), size * np.dtype(kind).itemsize)
     # As a plain array: operations on it then make plain ones.
-    return np.asarray(np.memmap(path, kind, "w+", shape=(size,))) if size else np.empty(0, kind)
+    return np.asarray(np.memmap(path, kind, "r+", shape=(size,)))
+
+
+def _reserve(file: int, size: int) -> None:
+    """Take the room of a file at once: where a disk is full, writing to a mapped page would end the process without a word."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)

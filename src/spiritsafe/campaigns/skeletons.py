@@ -15,10 +15,11 @@ import numpy as np
 from spiritsafe.campaigns import _anchors, templates
 from spiritsafe.campaigns._buckets import Buckets
 from spiritsafe.campaigns._distinct import dense, distinct, first
-from spiritsafe.campaigns._passes import where
 from spiritsafe.campaigns._radix import ordered
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from spiritsafe.campaigns.log import Log
     from spiritsafe.campaigns.stored import Ingest
 
@@ -58,14 +59,25 @@ def _sample(log: Log, wanted: Any) -> Any:
     # The last cell is for exchanges without a template (-1).
     among = np.zeros(log.template_key.size + 1, bool)
     among[wanted] = True
-    rows = where(log.live.size, lambda part: log.live[part] & among[log.template[part]])
-    rows = rows[log.screening(rows)]
-    rows = rows[np.argsort(log.template[rows], kind="stable")]
-    template = log.template[rows]
-    size = np.bincount(template, minlength=1) if rows.size else np.zeros(1, np.int64)
-    nth = np.arange(rows.size) - np.searchsorted(template, template)
-    step = -(-size[template] // _SAMPLE)
-    return np.sort(rows[nth % np.maximum(step, 1) == 0])
+    size, seen = np.zeros((2, among.size), np.int64)
+    for _, template in _of(log, among):
+        size += np.bincount(template, minlength=among.size)
+    step = np.maximum(-(-size // _SAMPLE), 1)
+    kept = [np.zeros(0, np.int64)]
+    for rows, template in _of(log, among):
+        order = np.argsort(template, kind="stable")
+        mine = template[order]
+        nth = seen[mine] + np.arange(mine.size) - np.searchsorted(mine, mine)
+        seen += np.bincount(mine, minlength=among.size)
+        kept.append(np.sort(rows[order[nth % step[mine] == 0]]))
+    return np.concatenate(kept)
+
+
+def _of(log: Log, among: Any) -> Iterator[tuple[Any, Any]]:
+    """Exchanges in the slots of the choice whose template is ``among`` (bool by template), and it: a piece at a time."""
+    for rows in log.pieces():
+        mine = rows[among[log.template[rows]] & log.screening(rows)]
+        yield mine, log.template[mine]
 
 
 def _common(taken: Ingest, log: Log, rows: Any, least: Any) -> tuple[Any, Any]:

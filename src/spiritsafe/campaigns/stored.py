@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spiritsafe import registry
@@ -216,12 +217,7 @@ def assembled(
         "SELECT acc, max(organization_id) AS organization, max(relation) AS relation FROM sketch "
         "GROUP BY acc ORDER BY acc"
     )
-    owner = [
-        f"o:{org}" if org is not None else f"a:{name}"
-        for org, name in zip(people.column("organization").to_pylist(), taken.accounts, strict=True)
-    ]
-    party = np.unique(np.array(owner, object).astype(str), return_inverse=True)[1].astype(np.int32)
-    relation = people.column("relation").to_pylist()
+    party = parties(people.column("organization").combine_chunks(), pa.array(taken.accounts, pa.string()))
     row_party = taken.array("row_party", np.int32)
     for part in pieces(taken.rows):
         row_party[part] = party[columns.acc[part]]
@@ -241,7 +237,7 @@ def assembled(
         extraction=signals[1],
         accounts=taken.accounts,
         party=party,
-        declared=np.array([one is not None for one in relation], bool),
+        declared=people.column("relation").is_valid().to_numpy(),
         parties=int(party.max()) + 1,
         present=taken.present,
         near=columns.near,
@@ -253,6 +249,20 @@ def assembled(
     )
     log.traces = traces.read(engine, log)
     return log
+
+
+def parties(organization: pa.Array, account: pa.Array) -> Any:
+    """Int32 by account: its party, numbered in the order of organizations' and accounts' names, the latter first."""
+    organization = organization.cast(pa.string())
+    owner = pc.if_else(
+        organization.is_valid(),
+        pc.binary_join_element_wise("o:", organization, ""),
+        pc.binary_join_element_wise("a:", account, ""),
+    )
+    named = owner.dictionary_encode()
+    number = np.empty(len(named.dictionary), np.int32)
+    number[pc.array_sort_indices(named.dictionary).to_numpy()] = np.arange(number.size)
+    return number[named.indices.to_numpy()]
 
 
 def roles(engine: Engine, masks: Any) -> tuple[Any, tuple[str, ...], int]:

@@ -19,6 +19,7 @@ from spiritsafe.campaigns.decide import bar, e_bh
 from spiritsafe.campaigns.log import STRONG
 from spiritsafe.campaigns.naming import names
 from spiritsafe.campaigns.settle import settle
+from spiritsafe.campaigns.shelf import Box
 from spiritsafe.campaigns.verdict import Hub, Verdict
 
 if TYPE_CHECKING:
@@ -67,11 +68,13 @@ def verdicts(
     size = sum(one.rows.size for one in candidates)
     many = _EACH * len(candidates) + _ROW * size >= _WORTH
     found: dict[int, Verdict] = {}
+    box = Box(log.shelf.folder)
     alone = shared_out(work, candidates, processes=1, folder=None)
     judging = pool.share(work, candidates) if pool and many else alone
     for done, (index, verdict) in enumerate(judging, 1):
         if verdict:
             verdict.candidate = candidates[index]  # not a copy that has travelled
+            verdict.view = verdict.view.laid(box.keep)
             found[index] = verdict
         if progress:
             progress(done, len(candidates))
