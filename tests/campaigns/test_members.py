@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spiritsafe.campaigns import rotation, spacing
+from spiritsafe.campaigns import members, rotation, spacing
 from spiritsafe.campaigns.log import HOUR
 from spiritsafe.campaigns.members import membership
 
@@ -382,3 +382,27 @@ def test_who_sent_once_has_no_rhythm_and_a_little_is_chance(make_log: MakeLog):
         assert told[40] == blind[40]
         assert (told[41] > blind[41]) == (shown > 2)
         assert (told[41] < blind[41]) == (shown < 0)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_of_accounts_that_harvest_in_part_the_rest_is_other_people_s_unless_it_is_paced(
+    make_log: Callable[..., Log], seed: int
+):
+    rng = np.random.default_rng(seed)
+    day, parties, total = 24 * HOUR, 40, 1_600
+    even = ((np.arange(total) + rng.random(total)) / total * day).astype(np.int64)
+    known = rng.random(total) < 0.4
+    all_dealt = make_log(rng.integers(parties, size=total), time=even, roles=known.astype(np.uint64))
+    rows = np.arange(total)
+    assert members.working(all_dealt, rows).tolist() == rows.tolist(), (
+        "one queue: what plays no role is its work, too"
+    )
+    # The same harvest, and as much of what customers ask, each when he likes, in sittings of four.
+    sitting = np.repeat(rng.random((total - known.sum()) // 4 + 1) * day, 4)[: total - known.sum()]
+    time = even.copy()
+    time[~known] = np.minimum(sitting + rng.exponential(60e6, sitting.size), day)
+    order = np.argsort(time, kind="stable")
+    resold = make_log(
+        rng.integers(parties, size=total), time=time[order], roles=known[order].astype(np.uint64)
+    )
+    assert members.working(resold, rows).tolist() == np.flatnonzero(known[order]).tolist()

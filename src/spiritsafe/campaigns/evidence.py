@@ -161,8 +161,7 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
     if _shared_pool(log, seen.screen):
         found.append(_multiplicity(item, label))
     # Whose requests they are does not matter here: those who were not seen before are part of the stream.
-    late = seen.rows[~log.screening(seen.rows)]
-    grid = _arrivals(log.time[late])
+    log_e, grid = pace(log, seen.rows)
     found.append(
         Test(
             "even_arrivals",
@@ -171,8 +170,8 @@ def work(log: Log, seen: View, projections: Any, margins: Margins) -> list[Test]
             "variance to mean of two-minute counts",
             float(grid.var() / grid.mean()) if grid.size and grid.mean() else 0.0,
             1.0,
-            co.even_arrivals(grid),
-            int(late.size),
+            log_e,
+            int(grid.sum()),
             1.0,
         )
     )
@@ -215,6 +214,12 @@ def turns_of_choice(log: Log, seen: View) -> float:
     """Log e-value that the parties take turns, from the slots of the choice alone: what may choose the candidate."""
     rows = seen.screen[: 2 * co.MOST_ROWS]
     return co.taken_in_turn(np.searchsorted(seen.parties, log.row_party[rows]), log.time[rows])
+
+
+def pace(log: Log, rows: Any) -> tuple[float, Any]:
+    """Log e-value that ``rows`` arrive more regularly than chance allows, and their counts in tested slots (``_arrivals``)."""
+    grid = _arrivals(log.time[rows[~log.screening(rows)]])
+    return co.even_arrivals(grid), grid
 
 
 def _arrivals(time: Any) -> Any:

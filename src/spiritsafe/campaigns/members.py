@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import expit, gammaln, logit
 
+from spiritsafe.campaigns import evidence
 from spiritsafe.campaigns._distinct import dense, distinct
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ _RARE, _MOST = ("payment", "device"), float(np.log(100))
 """What strangers hardly ever share speaks for a party, too, up to this log-likelihood ratio."""
 _CHANCE = 2.0
 """Taken off what a party's rhythm says for it: one stranger of seven shows as much by chance."""
+_PURE, _PURE_IN_PART, _OF_TEMPLATE = 0.9, 0.1, 0.2
+"""Share of what a tied party sends, or of a template's exchanges, that plays a role and speaks for the rest of it."""
 _ODD_PRIOR = 0.1
 _NAMED = 0.1
 """Share of a role below which it is not the campaign's: the few who play it may be those beside it."""
@@ -135,6 +138,24 @@ def _rhythmic(weight: Any, count: Any, apart: Any) -> Any:
     """
     shown = np.clip(np.where(apart > 0, np.maximum(apart - _CHANCE, 0.0), apart), -_MOST, _MOST)
     return expit(logit(weight) + np.where(count > 1, shown, 0.0))
+
+
+def working(log: Log, rows: Any) -> Any:
+    """Of everything that tied parties sent: what plays a role, what stands in a template that does, what pure ones send.
+
+    Who harvests for half of his traffic may serve customers with the rest, and who is known by half of what he harvests sends the
+    rest as well. So of those that are pure in part the rest counts where all of it together is paced, as no customers are.
+    """
+    role = log.has_role(rows)
+    _, party = dense(log.row_party[rows])
+    share = (np.bincount(party, weights=role) / np.bincount(party))[party]
+    _, template = dense(log.template[rows])
+    played = (np.bincount(template, weights=role) / np.bincount(template) >= _OF_TEMPLATE)[template]
+    works = role | (share >= _PURE) | (played & (log.template[rows] >= 0))
+    rest = (share >= _PURE_IN_PART) & ~works
+    if evidence.pace(log, rows[rest])[0] >= _MANIFEST:
+        works |= rest
+    return rows[works]
 
 
 def in_common(log: Log, rows: Any) -> tuple[Any, Any, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns import intent, members, rotation, spacing
+from spiritsafe.campaigns import intent, members, ring, rotation, spacing
 from spiritsafe.campaigns._distinct import dense, distinct, union
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 
@@ -30,9 +30,7 @@ _ORDER = {"campaign": 0, "insufficient": 1, "pool": 2, "reseller": 2}
 _MOSTLY = 0.5
 _INSIDE, _LARGE, _APART = 0.8, 0.3, 0.2
 """Two templates are two campaigns if each has most of its parties inside, is not small, and they hardly overlap."""
-_ONE_ROLE = 0.6
-_MINOR = 0.4
-_PURE, _OF_TEMPLATE = 0.3, 0.2
+_ONE_ROLE, _MINOR = 0.6, 0.4
 _POOLS, _POOLED = frozenset({"pool", "reseller"}), 0.3
 """Of a pool this share must be a campaign's before the rest of it is asked for its turns."""
 
@@ -80,6 +78,8 @@ def settle(
         before = [one for one, verdict in zip(before, accused, strict=True) if id(verdict) not in fallen]
         accused = [verdict for verdict in accused if id(verdict) not in fallen]
     _rotate(log, homes, told, layers)
+    for home in homes:
+        _close(log, homes, home)
     others = [v for v in told if v.label != "campaign"]
     others.sort(key=lambda v: (_ORDER[v.label], v.candidate.kind == "infrastructure", -v.view.rows.size))
     kept = _apart(log, homes)
@@ -169,6 +169,14 @@ def _rotate(log: Log, homes: list[Verdict], told: list[Verdict], layers: Mapping
             if np.isin(pool.view.parties, home.parties).mean() >= _POOLED:
                 held = np.concatenate([one.parties for one in homes if one is not home] or [home.parties[:0]])
                 _join_by_turns(log, home, pool.view, layers or {}, held)
+
+
+def _close(log: Log, homes: list[Verdict], home: Verdict) -> None:
+    """Let a home have what one hand deals to it, and who is tied to it by nothing but a place in its round."""
+    home.rows = ring.dealt(log, home.parties, home.rows)
+    held = np.concatenate([one.parties for one in homes])
+    joined, rows, sure = ring.joined(log, home.parties, home.rows, held)
+    _take_in(home, joined, np.full(joined.size, sure), rows)
 
 
 def _apart(log: Log, homes: list[Verdict]) -> list[Verdict]:
@@ -318,7 +326,7 @@ def _join(
     rows, verdict.by_role = verdict.view.rows, True
     if verdict.label == "campaign":
         tied = verdict.candidate.kind == "infrastructure"
-        _members(log, verdict, _working(log, rows) if tied else rows, layers, read=read)
+        _members(log, verdict, members.working(log, rows) if tied else rows, layers, read=read)
         if carries(verdict):
             if tied and layers is not None:
                 _join_by_turns(log, verdict, verdict.view, layers)
@@ -337,12 +345,16 @@ def _join_by_turns(
     """Let a verdict have who takes turns with its members in ``seen``, but for those that others hold (``held``)."""
     joined, sure = rotation.joined(log, seen, verdict.parties, layers)
     free = ~np.isin(joined, held)
-    joined, sure = joined[free], sure[free]
+    _take_in(verdict, joined[free], sure[free], seen.rows[np.isin(log.row_party[seen.rows], joined[free])])
+
+
+def _take_in(verdict: Verdict, joined: Any, sure: Any, rows: Any) -> None:
+    """Add to a verdict the parties that ``joined``, how probable each is (``sure``, float), and their exchanges."""
     everybody = np.concatenate([verdict.parties, joined])
     order = np.argsort(everybody, kind="stable")
     verdict.parties = everybody[order]
     verdict.probability = np.concatenate([verdict.probability, sure])[order]
-    verdict.rows = union(verdict.rows, seen.rows[np.isin(log.row_party[seen.rows], joined)])
+    verdict.rows = union(verdict.rows, rows)
     verdict.joined = joined if verdict.joined is None else union(verdict.joined, joined)
 
 
@@ -386,13 +398,3 @@ def _members(
         inside |= joined
     verdict.parties, verdict.probability = parties[inside], probability[inside]
     verdict.rows = np.sort(rows[np.isin(log.row_party[rows], verdict.parties)])
-
-
-def _working(log: Log, rows: Any) -> Any:
-    """Of everything that tied parties sent: what plays a role, what stands in a template that does, what pure ones send."""
-    role = log.has_role(rows)
-    _, party = dense(log.row_party[rows])
-    pure = (np.bincount(party, weights=role) / np.bincount(party) >= _PURE)[party]
-    _, template = dense(log.template[rows])
-    played = (np.bincount(template, weights=role) / np.bincount(template) >= _OF_TEMPLATE)[template]
-    return rows[role | pure | (played & (log.template[rows] >= 0))]

@@ -1,0 +1,155 @@
+"""Ring: who keeps a place in the round joins it; no habit, no clock and no coincidence does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from spiritsafe.campaigns import ring
+from spiritsafe.campaigns.log import HOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spiritsafe.campaigns.log import Log
+
+KNOWN, MISSING, CUSTOMERS = 30, 14, 300
+ROUNDS = 26
+DAY = 24 * HOUR
+WHOLE = KNOWN + MISSING
+
+
+def queue(rng: np.random.Generator, *, rounds: float = ROUNDS) -> tuple[Any, Any]:
+    """Who (0 … ``WHOLE``) is dealt to when (microseconds of a day): round after round in one order, one in each cell of time."""
+    total = round(rounds * WHOLE)
+    time = (np.arange(total) + rng.random(total)) / total * DAY
+    return np.tile(rng.permutation(WHOLE), total // WHOLE + 1)[:total], time
+
+
+def customers(rng: np.random.Generator) -> tuple[Any, Any]:
+    """Independent customers about as busy: at random, in office hours, in one run, and clocks of other periods."""
+    who: list[Any] = []
+    time: list[Any] = []
+    for number in range(CUSTOMERS):
+        many = int(rng.choice([14, 20, 22, 24, 25, 27, 30, 39]))
+        habit = number % 4
+        if habit == 0:
+            at = rng.random(many) * DAY
+        elif habit == 1:
+            at = (9 + 8 * rng.random(many)) * HOUR
+        elif habit == 2:
+            at = (rng.random() + 1e-3 * rng.random(many)) * 23 * HOUR
+        else:
+            at = (rng.random() + np.arange(many)) * DAY / many + rng.normal(0, 2e6, many)
+        who.append(np.full(many, WHOLE + number))
+        time.append(at)
+    return np.concatenate(who), np.concatenate(time)
+
+
+def composed(make_log: Callable[..., Log], *parts: tuple[Any, Any], **columns: Any) -> tuple[Log, Any]:
+    """A log of these senders and times, and the exchanges of the known members in it."""
+    who = np.concatenate([one for one, _ in parts])
+    time = np.concatenate([at for _, at in parts]).clip(0, DAY).astype(np.int64)
+    order = np.argsort(time, kind="stable")
+    log = make_log(who[order], time=time[order], **columns)
+    return log, np.flatnonzero(log.acc < KNOWN)
+
+
+def found(log: Log, rows: Any, held: Any = ()) -> tuple[list[int], Any, float]:
+    joined, more, sure = ring.joined(
+        log, np.arange(KNOWN), rows, np.union1d(np.arange(KNOWN), held).astype(int)
+    )
+    return joined.tolist(), more, sure
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_all_that_are_missing_from_a_round_join_it_and_nobody_else(make_log: Callable[..., Log], seed: int):
+    rng = np.random.default_rng(seed)
+    log, rows = composed(make_log, queue(rng), customers(rng))
+    joined, more, sure = found(log, rows)
+    assert joined == list(range(KNOWN, WHOLE))
+    assert more.tolist() == np.flatnonzero((log.acc >= KNOWN) & (log.acc < WHOLE)).tolist()
+    assert 0.9 <= sure < 1
+
+
+def test_customers_alone_never_have_a_place(make_log: Callable[..., Log]):
+    met = 0
+    for seed in range(100):
+        rng = np.random.default_rng(1000 + seed)
+        who, time = queue(rng)
+        inside = who < KNOWN
+        log, rows = composed(make_log, (who[inside], time[inside]), customers(rng))
+        met += len(found(log, rows)[0])
+    assert met == 0
+
+
+@pytest.mark.parametrize("clocks", [1, 3, 20])
+def test_clocks_of_the_very_period_do_not_join(make_log: Callable[..., Log], clocks: int):
+    """Whether they strike where a member is missing or not; and beside them nobody joins whom they could be."""
+    met = 0
+    for seed in range(60):
+        rng = np.random.default_rng(2000 + seed)
+        who, time = queue(rng)
+        inside = who < KNOWN
+        of = np.repeat(KNOWN + np.arange(clocks), ROUNDS)
+        at = (np.tile(np.arange(ROUNDS), clocks) + np.repeat(rng.random(clocks), ROUNDS)) * DAY / ROUNDS
+        log, rows = composed(make_log, (who[inside], time[inside]), (of, at))
+        met += len(found(log, rows)[0])
+    assert met == 0
+
+
+@pytest.mark.parametrize("each", [24, 48, 18])
+def test_a_period_that_clocks_are_set_to_shows_nothing(make_log: Callable[..., Log], each: int):
+    rng = np.random.default_rng(5)
+    log, rows = composed(make_log, queue(rng, rounds=each))
+    assert found(log, rows)[0] == []
+    other, rows = composed(make_log, queue(rng, rounds=each + 1))
+    assert found(other, rows)[0] == list(range(KNOWN, WHOLE)), "with another period they are found"
+
+
+def test_who_is_held_or_declared_or_no_longer_counts_does_not_join(make_log: Callable[..., Log]):
+    rng = np.random.default_rng(7)
+    who, time = queue(rng)
+    declared = np.arange(WHOLE) == KNOWN + 1
+    log, rows = composed(make_log, (who, time), declared=declared, party=np.arange(WHOLE))
+    log.live[log.acc == KNOWN + 2] = False
+    assert found(log, rows, held=[KNOWN])[0] == list(range(KNOWN + 3, WHOLE))
+
+
+def test_without_an_order_or_with_few_members_there_is_no_ring(make_log: Callable[..., Log]):
+    rng = np.random.default_rng(8)
+    who, time = queue(rng)
+    log, rows = composed(make_log, (rng.permutation(who), time))
+    assert found(log, rows)[0] == []
+    log, rows = composed(make_log, (who, time))
+    few = np.arange(15)
+    assert not ring.joined(log, few, np.flatnonzero(log.acc < few.size), few)[0].size
+    assert not ring.joined(log, np.arange(KNOWN), rows[:50], np.arange(KNOWN))[0].size, "few rounds"
+
+
+@pytest.mark.parametrize("late", [0.0, 60e6])
+def test_what_is_dealt_to_members_is_the_campaign_s_whatever_it_says(
+    make_log: Callable[..., Log], late: float
+):
+    rng = np.random.default_rng(9)
+    who, time = queue(rng)
+    # Half of the work comes a minute later, so that there is no order, but a time for each.
+    log, _ = composed(make_log, (who, time + late * (rng.random(who.size) < 0.5)))
+    home = np.arange(WHOLE)
+    some = np.flatnonzero(rng.random(who.size) < 0.6)
+    got = ring.dealt(log, home, some)
+    assert got.size >= 0.98 * who.size
+    assert np.isin(some, got).all()
+    assert (np.diff(got) > 0).all()
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_what_a_member_s_other_customers_send_is_not(make_log: Callable[..., Log], share: float):
+    rng = np.random.default_rng(10)
+    who, time = queue(rng)
+    many = round(who.size * share / (1 - share))
+    log, _ = composed(make_log, (who, time), (rng.integers(WHOLE, size=many), rng.random(many) * DAY))
+    some = np.sort(rng.choice(who.size + many, who.size // 2, replace=False))
+    assert ring.dealt(log, np.arange(WHOLE), some).tolist() == some.tolist()
