@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from spiritsafe.engine import Engine
 
 CAP = 64
-_AT_ONCE = 1 << 14
-"""Parties whose links to all others are found at once."""
+_AT_ONCE, _STEPS = 1 << 14, 16
+"""Parties whose links to all others are found at once, at least; and in how many steps, at most: each takes room for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +113,17 @@ def graph(party: Any, value: Any, parties: int, *, cap: int = CAP) -> csr_array:
     """
     population = np.bincount(value)
     usable = (population[value] >= 2) & (population[value] <= cap)
-    p, v = party[usable], value[usable]
+    p = party[usable].astype(row_type(parties), copy=False)
+    v = value[usable].astype(row_type(population.size), copy=False)
     weight = np.sqrt(np.log2(max(parties, 2) / population[v]).clip(0.1))
     holds = coo_array((weight, (p, v)), shape=(parties, population.size)).tocsr()
     del p, v, weight, usable
     of = holds.T.tocsr()
     many, ends, bits = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)], [np.zeros(0)]
-    for begin in range(0, parties, _AT_ONCE):
+    step = max(_AT_ONCE, parties // _STEPS)
+    for begin in range(0, parties, step):
         # Each party with itself is left out here: from the whole it would be taken out in a copy.
-        both = holds[begin : begin + _AT_ONCE] @ of
+        both = holds[begin : begin + step] @ of
         row = np.repeat(np.arange(both.shape[0]), np.diff(both.indptr))
         other = both.indices != row + begin
         many.append(np.bincount(row[other], minlength=both.shape[0]))

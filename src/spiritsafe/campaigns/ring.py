@@ -86,10 +86,8 @@ def joined(log: Log, home: Any, rows: Any, held: Any) -> tuple[Any, Any, float]:
         return nothing
     mine = fits[index]
     whole = _with(ring, parties[fits], time[mine], of[mine])
-    kept = np.array(
-        [_stays(whole, one) for one in np.flatnonzero(np.isin(whole.members, parties[fits]))], bool
-    )
-    found = np.sort(whole.members[np.isin(whole.members, parties[fits])][kept])
+    # The new ones come last in it, in their order.
+    found = parties[fits][_fixed(whole.place, whole.members.size)[ring.members.size :]]
     return found, np.sort(row[np.isin(of, found)]), float(sure)
 
 
@@ -154,13 +152,18 @@ def _ring(log: Log, home: Any, rows: Any) -> _Ring | None:
 
 def _before(place: Any, last: Any, many: int) -> tuple[Any, float]:
     """Int by place: which other one it comes after most often; and the share of all its turns that do so."""
-    other = place != last
-    pair, times = np.unique(place[other].astype(np.int64) * many + last[other], return_counts=True)
+    pair, times = _pairs(place, last, many)
     order = np.lexsort((-times, pair // many))
     first = np.flatnonzero(np.diff(pair[order] // many, prepend=-1))
     before = np.full(many, -1)
     before[pair[order][first] // many] = pair[order][first] % many
     return before, float(times[order][first].sum()) / max(1, place.size)
+
+
+def _pairs(place: Any, last: Any, many: int) -> tuple[Any, Any]:
+    """Which place came after which other one, as ``place * many + last`` (int64, sorted), and how often."""
+    other = place != last
+    return np.unique(place[other].astype(np.int64) * many + last[other], return_counts=True)
 
 
 def _cycle(before: Any) -> Any:
@@ -270,11 +273,10 @@ def _with(ring: _Ring, parties: Any, time: Any, of: Any) -> _Ring:
     return _Ring(members, both[order], place[order])
 
 
-def _stays(ring: _Ring, one: int) -> bool:
-    """Whether a member, by place, has its place among all the others of the ring, too."""
-    mine = ring.place == one
-    number = np.arange(ring.members.size) - (np.arange(ring.members.size) > one)
-    others = _Ring(np.delete(ring.members, one), ring.time[~mine], number[ring.place[~mine]])
-    time = ring.time[mine]
-    time = time[time >= others.time[0]]
-    return bool(_fits(others, time, np.zeros(time.size, int), 1)[0])
+def _fixed(place: Any, many: int) -> Any:
+    """Boolean by place, of ``many``: nearly all its turns come after the same other one's. ``place`` int by exchange."""
+    pair, times = _pairs(place[1:], place[:-1], many)
+    of = pair // many
+    most = np.zeros(many, np.int64)
+    np.maximum.at(most, of, times)
+    return most >= _KEEPS * np.maximum(np.bincount(of, weights=times, minlength=many), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import uuid
 from contextlib import suppress
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 _LARGE = 1 << 20
 """Bytes from which an array is worth a file: a process may map some 65,000."""
-_BOX = 1 << 24
-"""Bytes of a file for small arrays."""
+_BOX = 1 << 18, 1 << 24
+"""Bytes of the first file for small arrays, and of the largest: each is twice as large as the one before."""
+_NO_WAY = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
+"""What a system says that cannot take room for a file at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Box:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._file: Any = b""
-        self._at = 0
+        self._at, self._size = 0, _BOX[0]
 
     def keep(self, values: Any) -> Any:
         """``values`` (one-dimensional), in a file. They are not to be changed."""
@@ -63,8 +66,9 @@ class Box:
         if self._at + values.nbytes > len(self._file):
             self._folder.mkdir(exist_ok=True)
             with TemporaryFile(dir=self._folder) as file:
-                _reserve(file.fileno(), max(_BOX, values.nbytes))
+                _reserve(file.fileno(), max(self._size, values.nbytes))
                 self._file, self._at = mmap(file.fileno(), 0), 0
+            self._size = min(2 * self._size, _BOX[1])
         held = np.frombuffer(self._file, values.dtype, values.size, self._at)
         held[:] = values
         self._at += values.nbytes + -values.nbytes % 8
@@ -83,7 +87,8 @@ def _in_file(values: Any) -> bool:
         if isinstance(values, np.memmap):
             return True
         values = values.base
-    return isinstance(values, memoryview)
+    # Over what came from another process stands a memoryview, too.
+    return isinstance(values, memoryview) and isinstance(values.obj, mmap)
 
 
 def mapped(path: Path, size: int, kind: Any) -> Any:
@@ -97,8 +102,12 @@ def mapped(path: Path, size: int, kind: Any) -> Any:
 
 
 def _reserve(file: int, size: int) -> None:
-    """Take the room of a file at once: where a disk is full, writing to a mapped page would end the process without a word."""
-    if hasattr(os, "posix_fallocate"):
+    """Take the room of a new file at once: on a full disk, writing to a mapped page would end the process without a word."""
+    try:
         os.posix_fallocate(file, 0, size)
-    else:
-        os.truncate(file, size)
+    except (AttributeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_WAY:
+            raise
+        zeros = bytes(min(size, _LARGE))
+        for at in range(0, size, len(zeros)):
+            os.pwrite(file, zeros[: size - at], at)
