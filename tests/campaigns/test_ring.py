@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from spiritsafe import pipeline
 from spiritsafe.campaigns import ring
 from spiritsafe.campaigns.log import HOUR
+from spiritsafe.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from spiritsafe.campaigns.log import Log
 
@@ -153,3 +157,37 @@ def test_what_a_member_s_other_customers_send_is_not(make_log: Callable[..., Log
     log, _ = composed(make_log, (who, time), (rng.integers(WHOLE, size=many), rng.random(many) * DAY))
     some = np.sort(rng.choice(who.size + many, who.size // 2, replace=False))
     assert ring.dealt(log, np.arange(WHOLE), some).tolist() == some.tolist()
+
+
+def test_a_scan_tells_whom_a_place_in_the_round_alone_makes_a_member(tmp_path: Path):
+    """Bare work, no two prompts alike; thirty accounts have cards in common, fourteen have nothing."""
+    rng = np.random.default_rng(12)
+    words = [
+        f"{a}{b}"
+        for a in ("ba", "ke", "li", "mo", "nu", "ra", "se", "ti")
+        for b in ("dor", "fen", "gal", "hix", "jom")
+    ]
+    who, time = queue(rng)
+    other, at = customers(rng)
+    who, time = np.concatenate([who, other]), np.concatenate([time, at]).clip(0, DAY - 1)
+    lines = [
+        {
+            "time": int(1_772_323_200_000 + moment / 1000),
+            "account_id": f"account-{one:03}",
+            "prompt": " ".join(rng.choice(words, 24)),
+            "payment_id": f"card-{one % 3 if one < KNOWN else one}",
+            "device_id": f"device-{one % 5 if one < KNOWN else one}",
+        }
+        for one, moment in zip(who.tolist(), time.tolist(), strict=True)
+    ]
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    pipeline.scan([log], tmp_path / "out", settings=Settings(threads=1))
+    told = json.loads((tmp_path / "out" / "campaigns.json").read_text("utf-8"))["campaigns"]
+    (accused,) = [one for one in told if one["label"] == "campaign"]
+    by = {one["account_id"]: one.get("by") for one in accused["accounts"]}
+    assert by == {f"account-{n:03}": None if n < KNOWN else "round" for n in range(WHOLE)}
+    assert accused["exchanges"] == (who < WHOLE).sum()
+    assert any("clock" in one for one in accused["clears"])
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert f"{MISSING} of them belong by their place in the round of requests alone." in page

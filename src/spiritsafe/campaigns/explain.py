@@ -53,7 +53,7 @@ def record(
         "campaign_id": _identifier(names, log, verdict),
         "label": verdict.label,
         "headline": _headline(verdict, len(names), rows.size, last - first, found),
-        "accounts": [{"account_id": name, "membership": p} for name, p in names],
+        "accounts": _accounts(log, verdict, accounts, names),
         "streams": kinds(log.stream(rows)),
         "exchanges": int(rows.size),
         "tokens": tokens,
@@ -124,6 +124,19 @@ def record(
     }
     entry["proposed_order"] = _order(entry)
     return entry
+
+
+def _accounts(
+    log: Log, verdict: Verdict, accounts: Any, names: list[tuple[str, float]]
+) -> list[dict[str, Any]]:
+    """The accounts with their probabilities; ``by`` where neither text nor role makes one a member, but time alone."""
+    by: dict[str, dict[str, str]] = {}
+    for word, some in (("turns", verdict.joined), ("round", verdict.placed)):
+        if some is not None and verdict.label == "campaign":
+            by |= {
+                log.accounts[a]: {"by": word} for a in accounts[np.isin(log.party[accounts], some)].tolist()
+            }
+    return [{"account_id": name, "membership": p, **by.get(name, {})} for name, p in names]
 
 
 def _jointly(verdict: Verdict) -> dict[str, Any]:
@@ -260,6 +273,10 @@ def _clears(verdict: Verdict) -> list[str]:
     ]
     if any(t.name.startswith("shared_") and t.log_e > 3 for t in verdict.tests):
         general.append("an innocent reason for the shared infrastructure (one office, one payment service)")
+    if verdict.placed is not None and verdict.placed.size:
+        general.append(
+            "for an account that its place in the round alone ties: a clock of its own that keeps this period"
+        )
     if any(h.fits == "partly" for h in verdict.hypotheses):
         general.append("evidence for the explanations marked as fitting in part")
     return general

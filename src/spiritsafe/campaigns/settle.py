@@ -53,7 +53,7 @@ def settle(
     """
     read = {} if read is None else read
     for verdict in told:
-        verdict.joined = None  # of an earlier try, under another bar
+        verdict.joined = verdict.placed = None  # of an earlier try, under another bar
         _join(log, verdict, layers, carries, read)
     accused = [v for v in told if v.label == "campaign" and v.parties.size >= LEAST_PARTIES]
     face = {id(v): _face(log, v) for v in accused}
@@ -175,8 +175,8 @@ def _close(log: Log, homes: list[Verdict], home: Verdict) -> None:
     """Let a home have what one hand deals to it, and who is tied to it by nothing but a place in its round."""
     home.rows = ring.dealt(log, home.parties, home.rows)
     held = np.concatenate([one.parties for one in homes])
-    joined, rows, sure = ring.joined(log, home.parties, home.rows, held)
-    _take_in(home, joined, np.full(joined.size, sure), rows)
+    home.placed, rows, sure = ring.joined(log, home.parties, home.rows, held)
+    _take_in(home, home.placed, np.full(home.placed.size, sure), rows)
 
 
 def _apart(log: Log, homes: list[Verdict]) -> list[Verdict]:

@@ -60,6 +60,8 @@ class Verdict:
     hubs: list[Hub] = field(default_factory=list)
     joined: Any = None
     """Parties that are members by their turns, not by a role (``rotation``)."""
+    placed: Any = None
+    """Of these, parties that only a place in the round ties to it (``ring``)."""
     by_role: bool = True
     """Whether roles told its members from others; False where those who play one do not carry the accusation alone."""
     alone: Alone | None = None

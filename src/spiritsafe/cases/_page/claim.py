@@ -108,7 +108,7 @@ def tell(row: Record, key: str, taken: set[str], *, full: bool) -> Claim:
         ],
         clears=row.texts("clears", limit=400)[:20],
         members=[(account, phrase.decimal(membership)) for account, membership in members[:_ACCOUNTS]],
-        members_note=_members_note(members),
+        members_note=_members_note(members, [item.text("by") for item in row.rows("accounts")]),
     )
 
 
@@ -201,11 +201,17 @@ def _fits(word: str) -> str:
     return word if word in {"no", "partly", "yes"} else "unknown"
 
 
-def _members_note(members: Sequence[tuple[str, float | None]]) -> str:
+_BY = {"turns": "the turns they take with the others", "round": "their place in the round of requests alone"}
+
+
+def _members_note(members: Sequence[tuple[str, float | None]], by: Sequence[str]) -> str:
     if not members:
         return ""
     sure = sum((membership or 0) >= _SURE for _, membership in members)
     note = f"{phrase.whole(sure)} of {phrase.whole(len(members))} are members with a probability of at least {_SURE}."
+    for word, reason in _BY.items():
+        if by.count(word):
+            note += f" {phrase.whole(by.count(word))} of them belong by {reason}."
     if len(members) > _ACCOUNTS:
         note += f" The first {_ACCOUNTS} are listed; accounts.parquet holds all."
     return note
