@@ -51,7 +51,7 @@ _RARE, _MOST = ("payment", "device"), float(np.log(100))
 """What strangers hardly ever share speaks for a party, too, up to this log-likelihood ratio."""
 _CHANCE = 2.0
 """Taken off what a party's rhythm says for it: one stranger of seven shows as much by chance."""
-_PURE, _PURE_IN_PART, _OF_TEMPLATE = 0.9, 0.1, 0.2
+_PURE, _PURE_IN_PART, _OF_TEMPLATE = 0.9, 0.2, 0.2
 """Share of what a tied party sends, or of a template's exchanges, that plays a role and speaks for the rest of it."""
 _ODD_PRIOR = 0.1
 _NAMED = 0.1
