@@ -391,7 +391,7 @@ def test_of_accounts_that_harvest_in_part_the_rest_is_other_people_s_unless_it_i
     rng = np.random.default_rng(seed)
     day, parties, total = 24 * HOUR, 40, 1_600
     even = ((np.arange(total) + rng.random(total)) / total * day).astype(np.int64)
-    known = rng.random(total) < 0.4
+    known = rng.random(total) < 0.5
     all_dealt = make_log(rng.integers(parties, size=total), time=even, roles=known.astype(np.uint64))
     rows = np.arange(total)
     assert members.working(all_dealt, rows).tolist() == rows.tolist(), (
