@@ -143,7 +143,7 @@ def test_what_is_dealt_to_members_is_the_campaign_s_whatever_it_says(
     log, _ = composed(make_log, (who, time + late * (rng.random(who.size) < 0.5)))
     home = np.arange(WHOLE)
     some = np.flatnonzero(rng.random(who.size) < 0.6)
-    got = ring.dealt(log, home, some)
+    got = ring.dealt(log, home, some, ring.sent_by(log, home))
     assert got.size >= 0.98 * who.size
     assert np.isin(some, got).all()
     assert (np.diff(got) > 0).all()
@@ -156,7 +156,29 @@ def test_what_a_member_s_other_customers_send_is_not(make_log: Callable[..., Log
     many = round(who.size * share / (1 - share))
     log, _ = composed(make_log, (who, time), (rng.integers(WHOLE, size=many), rng.random(many) * DAY))
     some = np.sort(rng.choice(who.size + many, who.size // 2, replace=False))
-    assert ring.dealt(log, np.arange(WHOLE), some).tolist() == some.tolist()
+    home = np.arange(WHOLE)
+    assert ring.dealt(log, home, some, ring.sent_by(log, home)).tolist() == some.tolist()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whom_the_round_passes_over_is_misplaced_and_no_member_is(make_log: Callable[..., Log], seed: int):
+    rng = np.random.default_rng(300 + seed)
+    who, time = queue(rng)
+    late = 60e6 * (rng.random(who.size) < 0.5)
+    beside = np.repeat(WHOLE + np.arange(6), 12)
+    log, _ = composed(make_log, (who, time + late), (beside, rng.random(beside.size) * DAY))
+    home = np.arange(WHOLE + 6)
+    assert (
+        np.flatnonzero(ring.misplaced(log, home, ring.sent_by(log, home))).tolist() == home[WHOLE:].tolist()
+    )
+    crowd = np.arange(WHOLE - 5, WHOLE + 6)
+    assert not ring.misplaced(log, crowd, ring.sent_by(log, crowd)).any(), (
+        "most keep no time: that tells nothing"
+    )
+    other, at = customers(rng)
+    log, _ = composed(make_log, (other - WHOLE, at))
+    everybody = np.arange(CUSTOMERS)
+    assert not ring.misplaced(log, everybody, ring.sent_by(log, everybody)).any()
 
 
 def test_a_scan_tells_whom_a_place_in_the_round_alone_makes_a_member(tmp_path: Path):

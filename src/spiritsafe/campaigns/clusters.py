@@ -314,7 +314,7 @@ def _shared(
     yield log.held(rows, pool.code)
     yield log.held(rows, log.template)
     for layer in strong:
-        kept = plays[layer.party]
+        kept = np.isin(layer.party, np.flatnonzero(plays))
         value, party = layer.value[kept], layer.party[kept]
         order = np.lexsort((party, value))
         yield value[order], party[order]

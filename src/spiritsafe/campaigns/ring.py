@@ -28,6 +28,8 @@ _FIXED = 0.8
 """Share of a ring's exchanges that come after the same other member as most of this one's."""
 _KEEPS = 0.9
 """The same of who joins; and of the rounds between its first and its last exchange in which it sends."""
+_MOST, _LOST = 0.8, 0.7
+"""Share of a campaign's members that keep time before the others are asked for theirs; and where one keeps none."""
 _IN_TIME = 0.95
 """Length of the mean of an account's places, as points of a circle, from which it keeps the ring's period."""
 _OFF = 0.1
@@ -87,47 +89,65 @@ def joined(log: Log, home: Any, rows: Any, held: Any) -> tuple[Any, Any, float]:
     mine = fits[index]
     whole = _with(ring, parties[fits], time[mine], of[mine])
     # The new ones come last in it, in their order.
-    found = parties[fits][_fixed(whole.place, whole.members.size)[ring.members.size :]]
+    found = parties[fits][_share(whole.place, whole.members.size)[0][ring.members.size :] >= _KEEPS]
     return found, np.sort(row[np.isin(of, found)]), float(sure)
 
 
-def dealt(log: Log, home: Any, rows: Any) -> Any:
-    """Sorted exchanges of the parties ``home`` that stand in their place of the round, where nearly all that they send does.
-
-    ``rows`` int: the campaign's exchanges so far; those where nothing more is found, or where these are few of all.
-    """
-    whole = int(log.whole_load()[home].sum())
-    if home.size < _LEAST or not whole / 8 <= rows.size < whole:
-        return rows
+def sent_by(log: Log, home: Any) -> Any:
+    """All exchanges (int) of the parties ``home`` that count, by time; of few parties none."""
+    if home.size < _LEAST:
+        return np.zeros(0, np.int64)
     mine = np.zeros(log.parties, bool)
     mine[home] = True
     every = where(log.live.size, lambda part: log.judged(part) & mine[log.row_party[part]])
-    every = every[np.argsort(log.time[every], kind="stable")]
+    return every[np.argsort(log.time[every], kind="stable")]
+
+
+def misplaced(log: Log, home: Any, every: Any) -> Any:
+    """Boolean by party of ``home`` (int64, sorted): it keeps no time, where nearly all others keep one period with all they send.
+
+    ``every``: ``sent_by`` them.
+    """
+    place = places(log.row_party[every], home, log.parties)
+    _, own, sent = _phases(place, log.time[every], home.size)
+    keeps = (sent >= _ROUNDS / 2) & (np.abs(own) >= _IN_TIME * sent)
+    if keeps.sum() < max(_LEAST, _MOST * home.size):
+        return np.zeros(home.size, bool)
+    return (sent >= _ROUNDS / 4) & (np.abs(own) < _LOST * sent)
+
+
+def dealt(log: Log, home: Any, rows: Any, every: Any) -> Any:
+    """Sorted exchanges of the parties ``home`` that stand in their place of the round, where nearly all that they send does.
+
+    Where a dispatcher is late now and then there is no order: then those that keep their account's time, where nearly all keep
+    one period. ``rows`` int: the campaign's exchanges so far, which are kept; ``every``: ``sent_by`` them.
+    """
+    if every.size <= rows.size:
+        return rows
     place = places(log.row_party[every], home, log.parties)
     before, share = _before(place[1:], place[:-1], home.size)
     if share >= _KEEPS:
         return union(rows, every[1:][before[place[1:]] == place[:-1]])
-    return union(rows, every[_on_time(place, log.time[every])])
+    at, own, sent = _phases(place, log.time[every], home.size)
+    keeps = (sent >= _ROUNDS / 2) & (np.abs(own) >= _IN_TIME * sent)
+    if keeps.sum() < _KEEPS * home.size:
+        return rows
+    off = np.abs(np.angle(at * np.conj(own[place]))) / (2 * np.pi)
+    return union(rows, every[keeps[place] & (off <= _OFF)])
 
 
-def _on_time(place: Any, time: Any) -> Any:
-    """Boolean by exchange: it keeps its sender's time, where nearly all senders keep one period, each a time of its own.
+def _phases(place: Any, time: Any, many: int) -> tuple[Any, Any, Any]:
+    """Where each exchange stands in the period, a point of the unit circle; their sum, and how many, by sender.
 
-    ``place`` int by exchange: its sender; ``time`` int64, sorted. A dispatcher that is late now and then keeps no order.
+    ``place`` int by exchange: its sender of ``many``; ``time`` int64, sorted. The period is the median time between two exchanges
+    of a sender.
     """
     order = np.argsort(place, kind="stable")
-    gap, same = np.diff(time[order]), np.diff(place[order]) == 0
-    period = float(np.median(gap[same])) if same.any() else 0.0
-    if period <= 0:
-        return np.zeros(time.size, bool)
-    at = np.exp(2j * np.pi * ((time - time[0]) % period / period))
-    own = np.bincount(place, weights=at.real) + 1j * np.bincount(place, weights=at.imag)
-    sent = np.bincount(place)
-    keeps = (sent >= _ROUNDS / 2) & (np.abs(own) >= _IN_TIME * sent)
-    if keeps.sum() < _KEEPS * np.count_nonzero(sent):
-        return np.zeros(time.size, bool)
-    off = np.abs(np.angle(at * np.conj(own[place]))) / (2 * np.pi)
-    return keeps[place] & (off <= _OFF)
+    gap = np.diff(time[order])[np.diff(place[order]) == 0]
+    period = max(1.0, float(np.median(gap))) if gap.size else 1.0
+    at = np.exp(2j * np.pi * ((time - time[:1]) % period / period))
+    own = np.bincount(place, at.real, many) + 1j * np.bincount(place, at.imag, many)
+    return at, own, np.bincount(place, minlength=many)
 
 
 def _ring(log: Log, home: Any, rows: Any) -> _Ring | None:
@@ -273,10 +293,14 @@ def _with(ring: _Ring, parties: Any, time: Any, of: Any) -> _Ring:
     return _Ring(members, both[order], place[order])
 
 
-def _fixed(place: Any, many: int) -> Any:
-    """Boolean by place, of ``many``: nearly all its turns come after the same other one's. ``place`` int by exchange."""
+def _share(place: Any, many: int) -> tuple[Any, Any]:
+    """Float and int by place, of ``many``: the share of its turns that come after the same other one's, and how many it has.
+
+    ``place`` int by exchange, by time.
+    """
     pair, times = _pairs(place[1:], place[:-1], many)
     of = pair // many
     most = np.zeros(many, np.int64)
     np.maximum.at(most, of, times)
-    return most >= _KEEPS * np.maximum(np.bincount(of, weights=times, minlength=many), 1)
+    turns = np.bincount(of, weights=times, minlength=many)
+    return most / np.maximum(turns, 1), turns

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiritsafe.campaigns import intent, members, ring, rotation, spacing
+from spiritsafe.campaigns import intent, members, ring, rotation, spacing, strangers
 from spiritsafe.campaigns._distinct import dense, distinct, union
 from spiritsafe.campaigns.clusters import LEAST_PARTIES
 
@@ -79,7 +79,7 @@ def settle(
         accused = [verdict for verdict in accused if id(verdict) not in fallen]
     _rotate(log, homes, told, layers)
     for home in homes:
-        _close(log, homes, home)
+        _close(log, homes, home, layers)
     others = [v for v in told if v.label != "campaign"]
     others.sort(key=lambda v: (_ORDER[v.label], v.candidate.kind == "infrastructure", -v.view.rows.size))
     kept = _apart(log, homes)
@@ -107,32 +107,10 @@ def _homes(
     before = {id(home): home.parties for home in homes}
     for home in _gathered(log, homes, swept, accused, face):
         if id(home) in before:
-            _strange(log, home, before[id(home)], layers)
+            strangers.of_texts(log, home, before[id(home)], layers)
     for verdict in (one for one in accused if one.candidate.alike):
         _widen(log, [home for home in homes if face[id(home)] == face[id(verdict)]], verdict)
     return homes
-
-
-def _strange(log: Log, home: Verdict, known: Any, layers: Mapping[str, Layer] | None) -> None:
-    """Take out of a home whose members have a text in common who came with all that it sends and has none of that.
-
-    ``known``: its parties before. Turns of few exchanges show little, and an address is shared by many: neither makes a member of
-    one whose texts no other member has, who plays no role and holds no member's card or device.
-    """
-    parties, role, common = members.in_common(log, home.rows)
-    if parties.size != home.parties.size or 2 * (common > 1).sum() < parties.size:
-        return
-    strange = (common <= 1) & ~role & ~np.isin(parties, known)
-    if layers is not None:
-        strange &= ~members.tied(layers, parties, to=~strange, rare=True)
-    if strange.any():
-        _take_out(log, home, strange)
-
-
-def _take_out(log: Log, home: Verdict, gone: Any) -> None:
-    """Take the parties that are ``gone`` (boolean by party) out of a home, with their exchanges."""
-    home.parties, home.probability = home.parties[~gone], home.probability[~gone]
-    home.rows = home.rows[np.isin(log.row_party[home.rows], home.parties)]
 
 
 def _gathered(
@@ -171,9 +149,10 @@ def _rotate(log: Log, homes: list[Verdict], told: list[Verdict], layers: Mapping
                 _join_by_turns(log, home, pool.view, layers or {}, held)
 
 
-def _close(log: Log, homes: list[Verdict], home: Verdict) -> None:
-    """Let a home have what one hand deals to it, and who is tied to it by nothing but a place in its round."""
-    home.rows = ring.dealt(log, home.parties, home.rows)
+def _close(log: Log, homes: list[Verdict], home: Verdict, layers: Mapping[str, Layer] | None) -> None:
+    """Let a home have what one hand deals to it, and who is tied to it by nothing but a place in its round; not who has none."""
+    strangers.of_round(log, home, ring.sent_by(log, home.parties), layers)
+    home.rows = ring.dealt(log, home.parties, home.rows, ring.sent_by(log, home.parties))
     held = np.concatenate([one.parties for one in homes])
     home.placed, rows, sure = ring.joined(log, home.parties, home.rows, held)
     _take_in(home, home.placed, np.full(home.placed.size, sure), rows)
@@ -219,7 +198,7 @@ def _spare(
             crowd &= ~members.tied(layers, home.parties, to=~crowd)
         if not crowd.any() or not explains(verdict, home.parties[crowd]):
             continue
-        _take_out(log, home, crowd)
+        strangers.take_out(log, home, crowd)
         _, index = dense(log.row_party[home.rows])
 
 
