@@ -27,7 +27,7 @@ from spiritsafe.campaigns._distinct import dense, distinct, kinds
 from spiritsafe.campaigns._passes import grouped, held_by_two, pieces, where, within
 from spiritsafe.campaigns._radix import ordered, ranked
 from spiritsafe.campaigns.items import items
-from spiritsafe.campaigns.links import graph
+from spiritsafe.campaigns.links import by_parts, graph
 from spiritsafe.campaigns.log import STRONG
 from spiritsafe.campaigns.peeling import dense_blocks
 from spiritsafe.campaigns.shelf import Box
@@ -167,10 +167,10 @@ def _same_users(template: Any, party: Any, parties: int) -> Any:
     # A party that uses very many templates (a benchmark's runner, a router) would make this quadratic.
     busy = np.asarray(uses.sum(axis=0)).ravel() > 100
     uses = csr_array(uses[:, np.flatnonzero(~busy)]) if busy.any() else uses
-    of, size = uses.T.tocsr(), users[wide]
+    size = users[wide]
     links: list[tuple[Any, Any]] = []
-    for first in range(0, wide.size, _AT_ONCE):
-        both = (uses[first : first + _AT_ONCE] @ of).tocoo()
+    for first, part in by_parts(uses, _AT_ONCE):
+        both = part.tocoo()
         a, b = both.coords[0] + first, both.coords[1]
         same = both.data * 2 >= size[a] + size[b] - both.data
         links.append((a[same], b[same]))

@@ -17,6 +17,8 @@ from spiritsafe.campaigns._passes import row_type
 from spiritsafe.campaigns.log import LAYERS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from spiritsafe.campaigns.log import Log
     from spiritsafe.engine import Engine
 
@@ -118,19 +120,23 @@ def graph(party: Any, value: Any, parties: int, *, cap: int = CAP) -> csr_array:
     weight = np.sqrt(np.log2(max(parties, 2) / population[v]).clip(0.1))
     holds = coo_array((weight, (p, v)), shape=(parties, population.size)).tocsr()
     del p, v, weight, usable
-    of = holds.T.tocsr()
     many, ends, bits = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)], [np.zeros(0)]
-    step = max(_AT_ONCE, parties // _STEPS)
-    for begin in range(0, parties, step):
+    for begin, both in by_parts(holds, max(_AT_ONCE, parties // _STEPS)):
         # Each party with itself is left out here: from the whole it would be taken out in a copy.
-        both = holds[begin : begin + step] @ of
         row = np.repeat(np.arange(both.shape[0]), np.diff(both.indptr))
         other = both.indices != row + begin
         many.append(np.bincount(row[other], minlength=both.shape[0]))
         ends.append(both.indices[other])
         bits.append(both.data[other])
     indptr, indices = np.cumsum(np.concatenate(many)), np.concatenate(ends)
-    del ends, holds, of
+    del ends, holds
     # With numbers of one type for both, or those of the indices would be made larger.
     begins = indptr.astype(row_type(int(indptr[-1])))
     return csr_array((np.concatenate(bits), indices, begins), shape=(parties, parties))
+
+
+def by_parts(holds: Any, step: int) -> Iterator[tuple[int, Any]]:
+    """``holds @ holds.T`` (CSR), so many rows at a time, each with the number of its first row: the whole need not be held."""
+    of = holds.T.tocsr()
+    for begin in range(0, holds.shape[0], step):
+        yield begin, holds[begin : begin + step] @ of

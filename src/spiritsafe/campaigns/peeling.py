@@ -59,9 +59,10 @@ def dense_blocks(party: Any, value: Any, parties: int, *, blocks: int, least: in
     for _ in range(blocks):
         if party.size == 0:
             return
-        weight = 1.0 / np.log(np.bincount(value) + 5.0)
-        ends = (np.bincount(party, minlength=parties), np.bincount(value))
-        start = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(ends))])
+        holders = np.bincount(value)
+        weight = 1.0 / np.log(holders + 5.0)
+        edges = np.append(np.bincount(party, minlength=parties), holders)
+        start = np.append(np.zeros(1, np.int64), np.cumsum(edges))
         other, at = np.empty(2 * party.size, np.int32), start[:-1].copy()
         place(value + parties, party, at, other)
         place(party, value + parties, at, other)

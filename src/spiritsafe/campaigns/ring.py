@@ -46,22 +46,20 @@ _PHASES = 64
 
 @dataclass(frozen=True, slots=True)
 class _Ring:
-    """A round of ``members`` (int64, in its order), its exchanges' times (int64, sorted) and who sent each (int, by place)."""
+    """A round of ``members`` (int64, in its order), its exchanges' times (int64, sorted) and who sent each (int, by place).
+
+    ``period``: see ``_period``.
+    """
 
     members: Any
     time: Any
     place: Any
+    period: float
 
     def before(self, time: Any) -> tuple[Any, Any]:
         """Int by time: the exchange that is the last before it, −1 for none, and the place of who sent that, or would have."""
         at = np.searchsorted(self.time, time, side="right") - 1
         return at, np.where(at >= 0, self.place[at], (self.place[0] - 1) % self.members.size)
-
-    def period(self) -> float:
-        """Microseconds between two exchanges of a member, in the median."""
-        order = np.argsort(self.place, kind="stable")
-        same = np.diff(self.place[order]) == 0
-        return float(np.median(np.diff(self.time[order])[same]))
 
 
 def joined(log: Log, home: Any, rows: Any, held: Any) -> tuple[Any, Any, float]:
@@ -87,9 +85,11 @@ def joined(log: Log, home: Any, rows: Any, held: Any) -> tuple[Any, Any, float]:
     if sure < _SURE or strangers or (by_chance > _FALSE and _round(ring)):
         return nothing
     mine = fits[index]
-    whole = _with(ring, parties[fits], time[mine], of[mine])
-    # The new ones come last in it, in their order.
-    found = parties[fits][_share(whole.place, whole.members.size)[0][ring.members.size :] >= _KEEPS]
+    # Beside the ring's members come those who may join, in their order.
+    place = np.append(ring.place, ring.members.size + np.searchsorted(parties[fits], of[mine]))
+    place = place[np.argsort(np.append(ring.time, time[mine]), kind="stable")]
+    _, most, turns = _before(place, ring.members.size + int(fits.sum()))
+    found = parties[fits][(most / np.maximum(turns, 1))[ring.members.size :] >= _KEEPS]
     return found, np.sort(row[np.isin(of, found)]), float(sure)
 
 
@@ -109,8 +109,7 @@ def misplaced(log: Log, home: Any, every: Any) -> Any:
     ``every``: ``sent_by`` them.
     """
     place = places(log.row_party[every], home, log.parties)
-    _, own, sent = _phases(place, log.time[every], home.size)
-    keeps = (sent >= _ROUNDS / 2) & (np.abs(own) >= _IN_TIME * sent)
+    _, own, sent, keeps = _phases(place, log.time[every], home.size)
     if keeps.sum() < max(_LEAST, _MOST * home.size):
         return np.zeros(home.size, bool)
     return (sent >= _ROUNDS / 4) & (np.abs(own) < _LOST * sent)
@@ -120,34 +119,43 @@ def dealt(log: Log, home: Any, rows: Any, every: Any) -> Any:
     """Sorted exchanges of the parties ``home`` that stand in their place of the round, where nearly all that they send does.
 
     Where a dispatcher is late now and then there is no order: then those that keep their account's time, where nearly all keep
-    one period. ``rows`` int: the campaign's exchanges so far, which are kept; ``every``: ``sent_by`` them.
+    one period. ``rows`` int: the campaign's exchanges so far, which are kept; ``every``: ``sent_by`` them, or by some more.
     """
+    place = places(log.row_party[every], home, log.parties)
+    every, place = every[place >= 0], place[place >= 0]
     if every.size <= rows.size:
         return rows
-    place = places(log.row_party[every], home, log.parties)
-    before, share = _before(place[1:], place[:-1], home.size)
-    if share >= _KEEPS:
+    before, most, _ = _before(place, home.size)
+    if most.sum() / max(1, place.size - 1) >= _KEEPS:
         return union(rows, every[1:][before[place[1:]] == place[:-1]])
-    at, own, sent = _phases(place, log.time[every], home.size)
-    keeps = (sent >= _ROUNDS / 2) & (np.abs(own) >= _IN_TIME * sent)
+    at, own, _, keeps = _phases(place, log.time[every], home.size)
     if keeps.sum() < _KEEPS * home.size:
         return rows
     off = np.abs(np.angle(at * np.conj(own[place]))) / (2 * np.pi)
     return union(rows, every[keeps[place] & (off <= _OFF)])
 
 
-def _phases(place: Any, time: Any, many: int) -> tuple[Any, Any, Any]:
-    """Where each exchange stands in the period, a point of the unit circle; their sum, and how many, by sender.
+def _phases(place: Any, time: Any, many: int) -> tuple[Any, Any, Any, Any]:
+    """Where each exchange stands in the period, a point of the unit circle; their sum, how many, and who keeps time, by sender.
 
-    ``place`` int by exchange: its sender of ``many``; ``time`` int64, sorted. The period is the median time between two exchanges
-    of a sender.
+    ``place`` int by exchange: its sender of ``many``; ``time`` int64, sorted.
     """
+    period = _period(place, time)
+    at = np.exp(2j * np.pi * ((time - time[:1]) % period / period))
+    own, sent = _sums(place, at, many), np.bincount(place, minlength=many)
+    return at, own, sent, (sent >= _ROUNDS / 2) & (np.abs(own) >= _IN_TIME * sent)
+
+
+def _sums(index: Any, at: Any, many: int) -> Any:
+    """Complex by index, of ``many``: the sum of the points ``at``."""
+    return np.bincount(index, at.real, many) + 1j * np.bincount(index, at.imag, many)
+
+
+def _period(place: Any, time: Any) -> float:
+    """Microseconds between two exchanges of a sender, in the median, at least 1. ``place`` int, ``time`` int64, by time."""
     order = np.argsort(place, kind="stable")
     gap = np.diff(time[order])[np.diff(place[order]) == 0]
-    period = max(1.0, float(np.median(gap))) if gap.size else 1.0
-    at = np.exp(2j * np.pi * ((time - time[:1]) % period / period))
-    own = np.bincount(place, at.real, many) + 1j * np.bincount(place, at.imag, many)
-    return at, own, np.bincount(place, minlength=many)
+    return max(1.0, float(np.median(gap))) if gap.size else 1.0
 
 
 def _ring(log: Log, home: Any, rows: Any) -> _Ring | None:
@@ -158,8 +166,8 @@ def _ring(log: Log, home: Any, rows: Any) -> _Ring | None:
     if home.size < _LEAST or rows.size < _ROUNDS * home.size:
         return None
     time = log.time[rows]
-    before, share = _before(place[1:], place[:-1], home.size)
-    if share < _FIXED:
+    before, most, _ = _before(place, home.size)
+    if most.sum() / max(1, place.size - 1) < _FIXED:
         return None
     order = _cycle(before)
     if order.size < max(_LEAST, _KEEPS * home.size):
@@ -167,23 +175,24 @@ def _ring(log: Log, home: Any, rows: Any) -> _Ring | None:
     number = np.full(home.size, -1)
     number[order] = np.arange(order.size)
     inside = number[place] >= 0
-    return _Ring(home[order], time[inside], number[place[inside]])
+    time, place = time[inside], number[place[inside]]
+    return _Ring(home[order], time, place, _period(place, time))
 
 
-def _before(place: Any, last: Any, many: int) -> tuple[Any, float]:
-    """Int by place: which other one it comes after most often; and the share of all its turns that do so."""
-    pair, times = _pairs(place, last, many)
-    order = np.lexsort((-times, pair // many))
-    first = np.flatnonzero(np.diff(pair[order] // many, prepend=-1))
-    before = np.full(many, -1)
-    before[pair[order][first] // many] = pair[order][first] % many
-    return before, float(times[order][first].sum()) / max(1, place.size)
+def _before(place: Any, many: int) -> tuple[Any, Any, Any]:
+    """Int by place, of ``many``: which other one it comes after most often, −1 for none; how often; how many turns it has.
 
-
-def _pairs(place: Any, last: Any, many: int) -> tuple[Any, Any]:
-    """Which place came after which other one, as ``place * many + last`` (int64, sorted), and how often."""
+    ``place`` int by exchange, by time.
+    """
+    last, place = place[:-1], place[1:]
     other = place != last
-    return np.unique(place[other].astype(np.int64) * many + last[other], return_counts=True)
+    pair, times = np.unique(place[other].astype(np.int64) * many + last[other], return_counts=True)
+    of, after = np.divmod(pair, many)
+    order = np.lexsort((-times, of))
+    first = order[np.flatnonzero(np.diff(of[order], prepend=-1))]
+    before, most = np.full(many, -1), np.zeros(many, np.int64)
+    before[of[first]], most[of[first]] = after[first], times[first]
+    return before, most, np.bincount(of, weights=times, minlength=many)
 
 
 def _cycle(before: Any) -> Any:
@@ -206,7 +215,7 @@ def _in_time(log: Log, ring: _Ring, held: Any) -> tuple[Any, Any]:
     """Party and row of the exchanges, within the ring's time, of those who keep its period and are not ``held``; by time."""
     turn, sent = np.zeros(log.parties, complex), np.zeros(log.parties, np.int64)
     each = np.exp(2j * np.pi * np.arange(ring.members.size) / ring.members.size)
-    begin, end = int(ring.time[0] - ring.period()), int(ring.time[-1] + ring.period())
+    begin, end = int(ring.time[0] - ring.period), int(ring.time[-1] + ring.period)
 
     def inside(part: slice) -> Any:
         time = log.time[part]
@@ -216,8 +225,7 @@ def _in_time(log: Log, ring: _Ring, held: Any) -> tuple[Any, Any]:
         row = inside(part)
         party, at = log.row_party[row], each[ring.before(log.time[row])[1]]
         sent += np.bincount(party, minlength=log.parties)
-        turn += np.bincount(party, weights=at.real, minlength=log.parties)
-        turn += 1j * np.bincount(party, weights=at.imag, minlength=log.parties)
+        turn += _sums(party, at, log.parties)
     usual = np.median(sent[ring.members])
     keeps = (sent >= max(_ROUNDS, 0.5 * usual)) & (sent <= 1.5 * usual) & (np.abs(turn) >= _IN_TIME * sent)
     keeps[held] = False
@@ -228,7 +236,7 @@ def _in_time(log: Log, ring: _Ring, held: Any) -> tuple[Any, Any]:
     party = log.row_party[row].astype(np.int64)
     # Who sends all at once is in one place of the round, too, but keeps no period.
     same = np.diff(party) == 0
-    apart = same & (np.diff(log.time[row]) > ring.period() / 2)
+    apart = same & (np.diff(log.time[row]) > ring.period / 2)
     times = np.bincount(party[1:][apart], minlength=log.parties)
     row = row[(times >= _KEEPS * np.bincount(party[1:][same], minlength=log.parties))[party]]
     row = row[np.argsort(log.time[row], kind="stable")]
@@ -265,7 +273,7 @@ def _fits(ring: _Ring, time: Any, index: Any, many: int) -> Any:
 
 def _by_chance(ring: _Ring) -> float:
     """Share of the ring's period in which a clock that keeps it has a place, as one of its accounts has."""
-    period, rounds = ring.period(), int(np.bincount(ring.place).min())
+    period, rounds = ring.period, int(np.bincount(ring.place).min())
     # A clock is as regular as can be: the line through the times of all members' turns, moved on by a phase.
     turn = np.arange(ring.time.size) / ring.members.size
     slope, start = np.polyfit(turn, ring.time - ring.time[0], 1)
@@ -277,30 +285,8 @@ def _by_chance(ring: _Ring) -> float:
 
 def _round(ring: _Ring) -> bool:
     """Whether clocks are set to the ring's period, as closely as its length tells."""
-    period = ring.period()
+    period = ring.period
     rounds = ring.time.size / ring.members.size
     close = 2 * period / ring.members.size / rounds
     every, *others = _CLOCKS
     return min(period % every, -period % every, *(abs(period - one) for one in others)) <= close
-
-
-def _with(ring: _Ring, parties: Any, time: Any, of: Any) -> _Ring:
-    """The ring with ``parties`` (int64) in it, who sent at ``time`` (int64; ``of``: who)."""
-    members = np.concatenate([ring.members, parties])
-    place = np.concatenate([ring.place, ring.members.size + np.searchsorted(parties, of)])
-    both = np.concatenate([ring.time, time])
-    order = np.argsort(both, kind="stable")
-    return _Ring(members, both[order], place[order])
-
-
-def _share(place: Any, many: int) -> tuple[Any, Any]:
-    """Float and int by place, of ``many``: the share of its turns that come after the same other one's, and how many it has.
-
-    ``place`` int by exchange, by time.
-    """
-    pair, times = _pairs(place[1:], place[:-1], many)
-    of = pair // many
-    most = np.zeros(many, np.int64)
-    np.maximum.at(most, of, times)
-    turns = np.bincount(of, weights=times, minlength=many)
-    return most / np.maximum(turns, 1), turns

@@ -151,8 +151,9 @@ def _rotate(log: Log, homes: list[Verdict], told: list[Verdict], layers: Mapping
 
 def _close(log: Log, homes: list[Verdict], home: Verdict, layers: Mapping[str, Layer] | None) -> None:
     """Let a home have what one hand deals to it, and who is tied to it by nothing but a place in its round; not who has none."""
-    strangers.of_round(log, home, ring.sent_by(log, home.parties), layers)
-    home.rows = ring.dealt(log, home.parties, home.rows, ring.sent_by(log, home.parties))
+    every = ring.sent_by(log, home.parties)
+    strangers.of_round(log, home, every, layers)
+    home.rows = ring.dealt(log, home.parties, home.rows, every)
     held = np.concatenate([one.parties for one in homes])
     home.placed, rows, sure = ring.joined(log, home.parties, home.rows, held)
     _take_in(home, home.placed, np.full(home.placed.size, sure), rows)

@@ -41,7 +41,7 @@ class Shelf:
 
     def keep(self, values: Any) -> Any:
         """``values`` (one-dimensional), in a file if they are many. They are not to be changed."""
-        if self.folder is None or values.nbytes < _LARGE or isinstance(values.base, np.memmap):
+        if self.folder is None or values.nbytes < _LARGE or _in_file(values):
             return values
         held = self.empty(values.size, values.dtype)
         held[:] = values

@@ -66,8 +66,9 @@ def tell(row: Record, key: str, taken: set[str], *, full: bool) -> Claim:
     shown = row.rows("exhibits")[:16] if full else []
     figures = [drawn for at, item in enumerate(shown) if (drawn := exhibits.figure(item, f"{key}x{at}"))]
     bits, intent = coordination_bits(row), row.child("intent")
+    accounts = row.rows("accounts")
     members = sorted(
-        ((item.text("account_id", limit=80), item.number("membership")) for item in row.rows("accounts")),
+        ((item.text("account_id", limit=80), item.number("membership")) for item in accounts),
         key=lambda pair: (-(pair[1] or 0.0), pair[0]),
     )
     return Claim(
@@ -108,7 +109,7 @@ def tell(row: Record, key: str, taken: set[str], *, full: bool) -> Claim:
         ],
         clears=row.texts("clears", limit=400)[:20],
         members=[(account, phrase.decimal(membership)) for account, membership in members[:_ACCOUNTS]],
-        members_note=_members_note(members, [item.text("by") for item in row.rows("accounts")]),
+        members_note=_members_note(members, [item.text("by") for item in accounts]),
     )
 
 
