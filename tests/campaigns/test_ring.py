@@ -25,11 +25,11 @@ DAY = 24 * HOUR
 WHOLE = KNOWN + MISSING
 
 
-def queue(rng: np.random.Generator, *, rounds: float = ROUNDS) -> tuple[Any, Any]:
-    """Who (0 … ``WHOLE``) is dealt to when (microseconds of a day): round after round in one order, one in each cell of time."""
-    total = round(rounds * WHOLE)
+def queue(rng: np.random.Generator, *, rounds: float = ROUNDS, whole: int = WHOLE) -> tuple[Any, Any]:
+    """Who (0 … ``whole``) is dealt to when (microseconds of a day): round after round in one order, one in each cell of time."""
+    total = round(rounds * whole)
     time = (np.arange(total) + rng.random(total)) / total * DAY
-    return np.tile(rng.permutation(WHOLE), total // WHOLE + 1)[:total], time
+    return np.tile(rng.permutation(whole), total // whole + 1)[:total], time
 
 
 def customers(rng: np.random.Generator) -> tuple[Any, Any]:
@@ -52,18 +52,20 @@ def customers(rng: np.random.Generator) -> tuple[Any, Any]:
     return np.concatenate(who), np.concatenate(time)
 
 
-def composed(make_log: Callable[..., Log], *parts: tuple[Any, Any], **columns: Any) -> tuple[Log, Any]:
+def composed(
+    make_log: Callable[..., Log], *parts: tuple[Any, Any], known: int = KNOWN, **columns: Any
+) -> tuple[Log, Any]:
     """A log of these senders and times, and the exchanges of the known members in it."""
     who = np.concatenate([one for one, _ in parts])
     time = np.concatenate([at for _, at in parts]).clip(0, DAY).astype(np.int64)
     order = np.argsort(time, kind="stable")
     log = make_log(who[order], time=time[order], **columns)
-    return log, np.flatnonzero(log.acc < KNOWN)
+    return log, np.flatnonzero(log.acc < known)
 
 
-def found(log: Log, rows: Any, held: Any = ()) -> tuple[list[int], Any, float]:
+def found(log: Log, rows: Any, held: Any = (), known: int = KNOWN) -> tuple[list[int], Any, float]:
     joined, more, sure = ring.joined(
-        log, np.arange(KNOWN), rows, np.union1d(np.arange(KNOWN), held).astype(int)
+        log, np.arange(known), rows, np.union1d(np.arange(known), held).astype(int)
     )
     return joined.tolist(), more, sure
 
@@ -104,8 +106,112 @@ def test_clocks_of_the_very_period_do_not_join(make_log: Callable[..., Log], clo
     assert met == 0
 
 
+@pytest.mark.parametrize("each", [4, 5, 7])
+def test_few_rounds_of_many_accounts_tell_as_much(make_log: Callable[..., Log], each: int):
+    """Also of a period that clocks are set to, where many join and no account that keeps it has no place."""
+    missed = 0
+    for seed in range(5):
+        rng = np.random.default_rng(400 + seed)
+        who, at = customers(rng)
+        few = rng.random(who.size) < each / ROUNDS
+        log, rows = composed(
+            make_log, queue(rng, rounds=each, whole=500), (who[few] - WHOLE + 500, at[few]), known=330
+        )
+        joined, more, _ = found(log, rows, known=330)
+        assert set(joined) <= set(range(330, 500))
+        assert more.size == each * len(joined)
+        missed += 170 - len(joined)
+    assert missed <= 0.2 * 5 * 170
+
+
+@pytest.mark.parametrize(("clocks", "jitter"), [(1, 0.0), (1, 1e6), (3, 1e6), (20, 1e6), (20, 20e6)])
+def test_clocks_do_not_join_a_ring_of_few_rounds(make_log: Callable[..., Log], clocks: int, jitter: float):
+    """Four a day; they are on time, or there are too many of them. ``jitter``: standard deviation in microseconds."""
+    met = 0
+    for seed in range(20):
+        rng = np.random.default_rng(500 + seed)
+        ring_ = queue(rng, rounds=4, whole=500)
+        of = np.repeat(500 + np.arange(clocks), 4)
+        at = (np.tile(np.arange(4), clocks) + np.repeat(rng.random(clocks), 4)) * DAY / 4
+        log, rows = composed(
+            make_log, ring_, (of, at + rng.normal(0, jitter, of.size) if jitter else at), known=330
+        )
+        met += sum(one >= 500 for one in found(log, rows, known=330)[0])
+    assert met == 0
+
+
+def lost(rng: np.random.Generator, part: tuple[Any, Any], many: int) -> tuple[Any, Any]:
+    """The same without so many of its exchanges."""
+    stays = np.ones(part[0].size, bool)
+    stays[rng.choice(stays.size, many, replace=False)] = False
+    return part[0][stays], part[1][stays]
+
+
+@pytest.mark.parametrize(("rounds", "whole", "known"), [(4, 500, 330), (24, 44, 30)])
+@pytest.mark.parametrize("many", [1, 8, 40])
+def test_requests_that_are_missing_do_not_let_a_clock_in(
+    make_log: Callable[..., Log], rounds: int, whole: int, known: int, many: int
+):
+    """A round would seem longer by them, and no clock to keep such a one."""
+    met = 0
+    for seed in range(10):
+        rng = np.random.default_rng(1300 + seed)
+        part = lost(rng, queue(rng, rounds=rounds, whole=whole), many)
+        of = np.repeat(whole + np.arange(3), rounds)
+        at = (np.tile(np.arange(rounds), 3) + np.repeat(rng.random(3), rounds)) * DAY / rounds
+        log, rows = composed(make_log, part, (of, at), known=known)
+        met += sum(one >= whole for one in found(log, rows, known=known)[0])
+    assert met == 0
+
+
+@pytest.mark.parametrize("rounds", [60, 100])
+def test_a_few_requests_that_are_late_keep_nobody_out(make_log: Callable[..., Log], rounds: int):
+    rng = np.random.default_rng(1400 + rounds)
+    who, time = queue(rng, rounds=rounds, whole=500)
+    late = 60e6 * (rng.random(time.size) < 0.01)
+    log, rows = composed(make_log, (who, time + late), known=330)
+    joined, _, _ = found(log, rows, known=330)
+    assert set(joined) <= set(range(330, 500))
+    assert len(joined) >= 165
+
+
+@pytest.mark.parametrize(
+    ("each", "others", "gap", "tick"), [(8, 3, 1e5, 1e6), (3, 1, 5e5, 1e6), (5, 2, 4e7, 6e7)]
+)
+def test_on_a_coarse_clock_not_all_is_in_time(
+    make_log: Callable[..., Log], each: int, others: int, gap: float, tick: float
+):
+    """Bursts of parallel requests: the time between two of an account's is a step of the clock, or none."""
+    rng = np.random.default_rng(1500)
+    begin = np.repeat(rng.random(KNOWN), each) * DAY
+    who = np.concatenate([np.repeat(np.arange(KNOWN), each), np.repeat(np.arange(KNOWN), others)])
+    time = np.concatenate([begin + rng.random(begin.size) * gap, rng.random(KNOWN * others) * DAY])
+    order = np.argsort(time // tick, kind="stable")
+    log = make_log(who[order], time=(time // tick * tick)[order].astype(np.int64))
+    mine = np.flatnonzero(order < begin.size)
+    home = np.arange(KNOWN)
+    assert ring.dealt(log, home, mine, ring.sent_by(log, home)).tolist() == mine.tolist()
+
+
+@pytest.mark.parametrize(("known", "each"), [(20, 4), (30, 4), (330, 4)])
+def test_customers_of_few_requests_never_have_a_place(make_log: Callable[..., Log], known: int, each: int):
+    met = 0
+    for seed in range(40):
+        rng = np.random.default_rng(600 + seed)
+        who, time = queue(rng, rounds=each, whole=2 * known)
+        inside = who < known
+        many = 3000
+        of = np.repeat(2 * known + np.arange(many), each)
+        at = (np.tile(np.arange(each), many) + rng.random(of.size)) * DAY / each
+        log, rows = composed(make_log, (who[inside], time[inside]), (of, at), known=known)
+        met += len(found(log, rows, known=known)[0])
+    assert met == 0
+
+
 @pytest.mark.parametrize("each", [24, 48, 18])
-def test_a_period_that_clocks_are_set_to_shows_nothing(make_log: Callable[..., Log], each: int):
+def test_of_a_period_that_clocks_are_set_to_few_accounts_show_nothing(
+    make_log: Callable[..., Log], each: int
+):
     rng = np.random.default_rng(5)
     log, rows = composed(make_log, queue(rng, rounds=each))
     assert found(log, rows)[0] == []
@@ -130,7 +236,7 @@ def test_without_an_order_or_with_few_members_there_is_no_ring(make_log: Callabl
     log, rows = composed(make_log, (who, time))
     few = np.arange(15)
     assert not ring.joined(log, few, np.flatnonzero(log.acc < few.size), few)[0].size
-    assert not ring.joined(log, np.arange(KNOWN), rows[:50], np.arange(KNOWN))[0].size, "few rounds"
+    assert not ring.joined(log, np.arange(KNOWN), rows[:50], np.arange(KNOWN))[0].size, "two rounds"
 
 
 @pytest.mark.parametrize("late", [0.0, 60e6])
@@ -158,6 +264,32 @@ def test_what_a_member_s_other_customers_send_is_not(make_log: Callable[..., Log
     some = np.sort(rng.choice(who.size + many, who.size // 2, replace=False))
     home = np.arange(WHOLE)
     assert ring.dealt(log, home, some, ring.sent_by(log, home)).tolist() == some.tolist()
+
+
+@pytest.mark.parametrize("late", [0.0, 60e6])
+def test_what_misses_its_account_s_time_is_out_of_it(make_log: Callable[..., Log], late: float):
+    """A tenth of what members send is other people's, at any time of the day."""
+    rng = np.random.default_rng(14)
+    who, time = queue(rng)
+    many = who.size // 9
+    part = who, time + late * (rng.random(who.size) < 0.5)
+    other = rng.integers(WHOLE, size=many), rng.random(many) * DAY
+    log, _ = composed(make_log, part, other)
+    out = ring.out_of_time(log, ring.sent_by(log, np.arange(WHOLE)))
+    assert (np.diff(out) > 0).all()
+    both = np.concatenate([part[1], other[1]]).clip(0, DAY).astype(np.int64)
+    theirs = np.argsort(both, kind="stable")[out] >= who.size
+    assert theirs.sum() >= 0.6 * many
+    assert (~theirs).sum() <= 0.01 * who.size
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_where_most_keep_no_time_nothing_is_out_of_it(make_log: Callable[..., Log], share: float):
+    rng = np.random.default_rng(15)
+    who, time = queue(rng)
+    at_random = rng.random(who.size) < share
+    log, _ = composed(make_log, (np.where(at_random, rng.permutation(who), who), time))
+    assert not ring.out_of_time(log, ring.sent_by(log, np.arange(WHOLE))).size
 
 
 @pytest.mark.parametrize("seed", range(10))

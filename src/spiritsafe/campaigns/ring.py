@@ -3,10 +3,10 @@
 A dispatcher that deals to a fixed list of accounts comes to each of them after the same other one, round after round. Bare work
 on cards, devices and addresses of its own is tied to a campaign by that alone. What is asked of an account: that it sends once a
 round, always between the same two members. Independent customers of any habit do not; but a clock of the very same period keeps
-its place, too, if it happens to strike where a member is missing. So three things are asked of the ring. Its period must be none
-that people set clocks to (``_CLOCKS``), unless it is so uneven that a clock would lose its place; nearly all accounts of the log
-that keep its period must have a place in it, since clocks would fall anywhere; and each joins only if it keeps its place beside
-all who join (ADR 31).
+its place, too, if it happens to strike where a member is missing. So nearly all accounts of the log that keep the ring's period
+must have a place in it, since clocks would fall anywhere: nine in ten of who joins are then no clocks, or forty-nine in fifty
+where people set clocks to the period (``_CLOCKS``) and it is not so uneven that a clock would lose its place. Who is much more
+on time than members are is left out. And each joins only if it keeps its place beside all who join (ADR 31, ADR 32).
 """
 
 from __future__ import annotations
@@ -22,39 +22,62 @@ from spiritsafe.campaigns._passes import pieces, where
 if TYPE_CHECKING:
     from spiritsafe.campaigns.log import Log
 
-_LEAST, _ROUNDS = 20, 16
-"""Members that a ring has at least, and rounds in which an account is seen: of any habit, one of 10^6 keeps time by chance."""
+_LEAST, _TURNS = 20, 3
+"""Members that a ring has at least, and exchanges that each sends in the mean."""
+_HABIT = 0.05
+"""Accounts that may have a place by chance, in the mean: the fewer rounds there are, the more members it takes to tell."""
+_SENT, _OFTEN = 4, 8
+"""Exchanges from which an account may keep a period: where it is asked what else members are dealt, and who is none."""
+_TICKS = 20
+"""Steps of the log's clock that a period has at least: on a coarse clock all would seem in time."""
 _FIXED = 0.8
 """Share of a ring's exchanges that come after the same other member as most of this one's."""
 _KEEPS = 0.9
 """The same of who joins; and of the rounds between its first and its last exchange in which it sends."""
 _MOST, _LOST = 0.8, 0.7
 """Share of a campaign's members that keep time before the others are asked for theirs; and where one keeps none."""
-_IN_TIME = 0.95
-"""Length of the mean of an account's places, as points of a circle, from which it keeps the ring's period."""
+_IN_TIME, _LOOSE = 0.95, 2.0
+"""Length of the mean of an account's places, as points of a circle, from which it keeps the ring's period. Who has no place in it
+keeps it by so many places beside its own, as a clock may that strikes between two.
+"""
 _OFF = 0.1
 """Part of the period by which an exchange may miss its account's time and still be dealt."""
-_FALSE, _SURE = 0.01, 0.9
-"""Of those who join, the share that may be clocks, by how many that keep the period have no place in it; and if there were
-one more of these: so that few accounts do not join, of whom each could be a clock that strikes well.
+_OUT = 8.0
+"""Medians of what such exchanges miss their time by from which one is out of time."""
+_FALSE, _SURE, _SURER = 0.01, 0.9, 0.98
+"""Of those who join, the share that may be clocks, by how many that keep the period have no place in it; and the share that are
+none if there were one more of these, so that few accounts do not join, of whom each could be a clock that strikes well: in any
+ring, and in one whose period clocks are set to.
 """
+_LATE, _LATER = 0.3, 0.5
+"""Part of the members' ``_spread`` that an account has at least, in any ring, and in one whose period clocks are set to: they are
+on time, what a queue deals comes in its turn.
+"""
+_FAR = 4.0
+"""Medians by which an exchange may miss its account's time and count as it is: a very late one tells nothing of the rest."""
 _MINUTE = 60_000_000
 _CLOCKS = (5 * _MINUTE, *(_MINUTE * n for n in (1, 2, 3, 4, 6, 12)))
 """Periods that clocks are set to: multiples of the first, and the others."""
-_PHASES = 64
+_PHASES = 256
+_MANY = 64
+"""Exchanges that tell an account of any habit, however few members a ring has."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Ring:
     """A round of ``members`` (int64, in its order), its exchanges' times (int64, sorted) and who sent each (int, by place).
 
-    ``period``: see ``_period``.
+    ``period``: see ``_period``. ``length``: microseconds of a round in the mean, if no member misses one. ``spread``: see
+    ``_spread``, the members' median, with no more than ``most`` of each exchange.
     """
 
     members: Any
     time: Any
     place: Any
     period: float
+    length: float
+    spread: float
+    most: float
 
     def before(self, time: Any) -> tuple[Any, Any]:
         """Int by time: the exchange that is the last before it, −1 for none, and the place of who sent that, or would have."""
@@ -71,18 +94,22 @@ def joined(log: Log, home: Any, rows: Any, held: Any) -> tuple[Any, Any, float]:
     ring = _ring(log, home, rows)
     if ring is None:
         return nothing
-    of, row = _in_time(log, ring, held)
+    of, row, tight = _in_time(log, ring, held)
     parties, index = dense(of)
     time = log.time[row]
-    fits = _fits(ring, time, index, parties.size)
+    least = (_LATER if _round(ring) else _LATE) * ring.spread
+    late = _spread(index, time, parties.size, ring.length, ring.most) >= least
+    fixed, always = _fits(ring, time, index, parties.size)
+    fits = late & fixed & always
     if not fits.any():
         return nothing
     by_chance = min(_by_chance(ring), 1 - 1 / _PHASES)
     odds = by_chance / (1 - by_chance)
-    # As if one more clock had been seen that has no place.
-    sure = 1 - ((~fits).sum() + 1) * odds / fits.sum()
-    strangers = (~fits).sum() * odds > _FALSE * fits.sum()
-    if sure < _SURE or strangers or (by_chance > _FALSE and _round(ring)):
+    # Clocks without a place tell how many have one, as if one more had been seen. Who has a place and misses a round is neither.
+    without = int((late & ~fixed & tight[parties]).sum())
+    sure = 1 - (without + 1) * odds / fits.sum()
+    set_to = by_chance > _FALSE and _round(ring)
+    if without * odds > _FALSE * fits.sum() or sure < (_SURER if set_to else _SURE):
         return nothing
     mine = fits[index]
     # Beside the ring's members come those who may join, in their order.
@@ -109,17 +136,17 @@ def misplaced(log: Log, home: Any, every: Any) -> Any:
     ``every``: ``sent_by`` them.
     """
     place = places(log.row_party[every], home, log.parties)
-    _, own, sent, keeps = _phases(place, log.time[every], home.size)
+    _, own, sent, keeps = _phases(place, log.time[every], home.size, _OFTEN)
     if keeps.sum() < max(_LEAST, _MOST * home.size):
         return np.zeros(home.size, bool)
-    return (sent >= _ROUNDS / 4) & (np.abs(own) < _LOST * sent)
+    return (sent >= _SENT) & (np.abs(own) < _LOST * sent)
 
 
 def dealt(log: Log, home: Any, rows: Any, every: Any) -> Any:
     """Sorted exchanges of the parties ``home`` that stand in their place of the round, where nearly all that they send does.
 
-    Where a dispatcher is late now and then there is no order: then those that keep their account's time, where nearly all keep
-    one period. ``rows`` int: the campaign's exchanges so far, which are kept; ``every``: ``sent_by`` them, or by some more.
+    Where a dispatcher is late now and then there is no order: then those that keep their account's time, of who keeps one period
+    if most do. ``rows`` int: the campaign's exchanges so far, which are kept; ``every``: ``sent_by`` them, or by some more.
     """
     place = places(log.row_party[every], home, log.parties)
     every, place = every[place >= 0], place[place >= 0]
@@ -128,22 +155,46 @@ def dealt(log: Log, home: Any, rows: Any, every: Any) -> Any:
     before, most, _ = _before(place, home.size)
     if most.sum() / max(1, place.size - 1) >= _KEEPS:
         return union(rows, every[1:][before[place[1:]] == place[:-1]])
-    at, own, _, keeps = _phases(place, log.time[every], home.size)
-    if keeps.sum() < _KEEPS * home.size:
+    at, own, _, keeps = _phases(place, log.time[every], home.size, _SENT)
+    if keeps.sum() < max(_LEAST, _MOST * home.size):
         return rows
-    off = np.abs(np.angle(at * np.conj(own[place]))) / (2 * np.pi)
-    return union(rows, every[keeps[place] & (off <= _OFF)])
+    return union(rows, every[keeps[place] & (_off(at, own, place) <= _OFF)])
 
 
-def _phases(place: Any, time: Any, many: int) -> tuple[Any, Any, Any, Any]:
+def out_of_time(log: Log, every: Any) -> Any:
+    """Sorted exchanges of ``every`` (int, by time) that miss their account's time of the round.
+
+    None where not most accounts keep one with most of what they send.
+    """
+    _, place = dense(log.row_party[every])
+    many = int(place.max(initial=-1)) + 1
+    at, own, _, keeps = _phases(place, log.time[every], many, _OFTEN, _LOST)
+    if keeps.sum() < max(_LEAST, _MOST * many):
+        return every[:0]
+    near = keeps[place] & (_off(at, own, place) <= _OFF)
+    # Without what is far off, the mean is the account's time.
+    off = _off(at, _sums(place[near], at[near], many), place)
+    return np.sort(every[keeps[place] & (off > min(_OFF, _OUT * float(np.median(off[near]))))])
+
+
+def _off(at: Any, own: Any, place: Any) -> Any:
+    """Float by exchange: how far from its sender's time it comes, in parts of the period. See ``_phases``."""
+    return np.abs(np.angle(at * np.conj(own[place]))) / (2 * np.pi)
+
+
+def _phases(
+    place: Any, time: Any, many: int, least: int, in_time: float = _IN_TIME
+) -> tuple[Any, Any, Any, Any]:
     """Where each exchange stands in the period, a point of the unit circle; their sum, how many, and who keeps time, by sender.
 
-    ``place`` int by exchange: its sender of ``many``; ``time`` int64, sorted.
+    ``place`` int by exchange: its sender of ``many``; ``time`` int64, sorted. Who keeps time has ``least`` exchanges and so long
+    a mean of them.
     """
     period = _period(place, time)
     at = np.exp(2j * np.pi * ((time - time[:1]) % period / period))
     own, sent = _sums(place, at, many), np.bincount(place, minlength=many)
-    return at, own, sent, (sent >= _ROUNDS / 2) & (np.abs(own) >= _IN_TIME * sent)
+    fine = period >= _TICKS * max(1, int(np.gcd.reduce(np.diff(time))))
+    return at, own, sent, fine & (sent >= least) & (np.abs(own) >= in_time * sent)
 
 
 def _sums(index: Any, at: Any, many: int) -> Any:
@@ -163,7 +214,7 @@ def _ring(log: Log, home: Any, rows: Any) -> _Ring | None:
     rows = rows[np.argsort(log.time[rows], kind="stable")]
     place = places(log.row_party[rows], home, log.parties)
     rows, place = rows[place >= 0], place[place >= 0]
-    if home.size < _LEAST or rows.size < _ROUNDS * home.size:
+    if home.size < _LEAST or rows.size < _TURNS * home.size:
         return None
     time = log.time[rows]
     before, most, _ = _before(place, home.size)
@@ -176,7 +227,39 @@ def _ring(log: Log, home: Any, rows: Any) -> _Ring | None:
     number[order] = np.arange(order.size)
     inside = number[place] >= 0
     time, place = time[inside], number[place[inside]]
-    return _Ring(home[order], time, place, _period(place, time))
+    period = _period(place, time)
+    apart = np.argsort(place, kind="stable")
+    gap = np.diff(time[apart])[np.diff(place[apart]) == 0]
+    # Whoever misses a round does not make it longer.
+    length = max(1.0, float(gap.sum() / max(1.0, np.maximum(1, np.rint(gap / period)).sum())))
+    most = _FAR * float(np.median(_missed(place, time, order.size, length)))
+    spread = float(np.median(_spread(place, time, order.size, length, most)))
+    return _Ring(home[order], time, place, period, length, spread, most)
+
+
+def _missed(place: Any, time: Any, many: int, length: float) -> Any:
+    """Float by exchange: how far from its sender's time of a round of ``length``, in the median, it comes."""
+    first = np.full(many, time[-1:].max(initial=0))
+    np.minimum.at(first, place, time)
+    off = time - first[place]
+    off = off - np.rint(off / length) * length
+    return np.abs(off - _middle(place, off, many)[place])
+
+
+def _spread(place: Any, time: Any, many: int, length: float, most: float) -> Any:
+    """Float by sender, of ``many``: the root of the mean square of ``_missed``, of which no more than ``most`` counts."""
+    missed = np.minimum(_missed(place, time, many, length), most)
+    return np.sqrt(np.bincount(place, missed**2, many) / np.maximum(np.bincount(place, minlength=many), 1))
+
+
+def _middle(place: Any, values: Any, many: int) -> Any:
+    """Float by sender, of ``many``: the upper median of its ``values``; 0 for none."""
+    order = np.lexsort((values, place))
+    sent = np.bincount(place, minlength=many)
+    found = np.zeros(many)
+    some = sent > 0
+    found[some] = values[order[(np.cumsum(sent) - sent + sent // 2)[some]]]
+    return found
 
 
 def _before(place: Any, many: int) -> tuple[Any, Any, Any]:
@@ -211,8 +294,11 @@ def _cycle(before: Any) -> Any:
     return np.array(best[::-1], np.int64)
 
 
-def _in_time(log: Log, ring: _Ring, held: Any) -> tuple[Any, Any]:
-    """Party and row of the exchanges, within the ring's time, of those who keep its period and are not ``held``; by time."""
+def _in_time(log: Log, ring: _Ring, held: Any) -> tuple[Any, Any, Any]:
+    """Party and row of the exchanges, within the ring's time, of those who keep its period and are not ``held``; by time.
+
+    And by party whether it keeps the period as closely as a clock does (``_LOOSE``).
+    """
     turn, sent = np.zeros(log.parties, complex), np.zeros(log.parties, np.int64)
     each = np.exp(2j * np.pi * np.arange(ring.members.size) / ring.members.size)
     begin, end = int(ring.time[0] - ring.period), int(ring.time[-1] + ring.period)
@@ -227,9 +313,12 @@ def _in_time(log: Log, ring: _Ring, held: Any) -> tuple[Any, Any]:
         sent += np.bincount(party, minlength=log.parties)
         turn += _sums(party, at, log.parties)
     usual = np.median(sent[ring.members])
-    keeps = (sent >= max(_ROUNDS, 0.5 * usual)) & (sent <= 1.5 * usual) & (np.abs(turn) >= _IN_TIME * sent)
-    keeps[held] = False
-    keeps[log.party[log.declared]] = False
+    own = np.abs(turn) / np.maximum(sent, 1)
+    most = (sent >= 0.5 * usual) & (sent <= 1.5 * usual)
+    most[held] = False
+    most[log.party[log.declared]] = False
+    keeps = most & (sent >= _by_habit(ring, int(most.sum()))) & (own >= _IN_TIME)
+    tight = own >= 1 - 0.5 * (2 * np.pi * _LOOSE / ring.members.size) ** 2
     found = [row[keeps[log.row_party[row]]] for row in map(inside, pieces(log.live.size))]
     row = np.concatenate(found)
     row = row[np.lexsort((log.time[row], log.row_party[row]))]
@@ -240,11 +329,18 @@ def _in_time(log: Log, ring: _Ring, held: Any) -> tuple[Any, Any]:
     times = np.bincount(party[1:][apart], minlength=log.parties)
     row = row[(times >= _KEEPS * np.bincount(party[1:][same], minlength=log.parties))[party]]
     row = row[np.argsort(log.time[row], kind="stable")]
-    return log.row_party[row].astype(np.int64), row
+    return log.row_party[row].astype(np.int64), row, tight
 
 
-def _fits(ring: _Ring, time: Any, index: Any, many: int) -> Any:
-    """Boolean by party: it sends in nearly all rounds of its time, and nearly always after the same member.
+def _by_habit(ring: _Ring, many: int) -> int:
+    """Exchanges in as many rounds from which fewer than ``_HABIT`` of so many accounts have a place by chance, in the mean."""
+    room = np.bincount(ring.place[:-1], np.diff(ring.time), ring.members.size)
+    room = room / max(1.0, room.sum())
+    return next((k for k in range(_TURNS, _MANY) if many * (room**k).sum() <= _HABIT), _MANY)
+
+
+def _fits(ring: _Ring, time: Any, index: Any, many: int) -> tuple[Any, Any]:
+    """Boolean by party: it sends nearly always after the same member; and that in nearly all rounds of its time.
 
     ``index`` int by exchange (by time): its party of ``many``.
     """
@@ -268,19 +364,19 @@ def _fits(ring: _Ring, time: Any, index: Any, many: int) -> Any:
     np.maximum.at(high, index, at)
     spans = zip(np.maximum(low, 0), high + 1, usual, strict=True)
     rounds = np.array([np.count_nonzero(ring.place[a:b] == one) for a, b, one in spans], np.int64)
-    return (most >= _KEEPS * sent) & (turns >= _KEEPS * np.maximum(rounds, sent))
+    return most >= _KEEPS * sent, turns >= _KEEPS * np.maximum(rounds, sent)
 
 
 def _by_chance(ring: _Ring) -> float:
     """Share of the ring's period in which a clock that keeps it has a place, as one of its accounts has."""
-    period, rounds = ring.period, int(np.bincount(ring.place).min())
-    # A clock is as regular as can be: the line through the times of all members' turns, moved on by a phase.
-    turn = np.arange(ring.time.size) / ring.members.size
-    slope, start = np.polyfit(turn, ring.time - ring.time[0], 1)
-    beats = ring.time[0] + start + slope * np.arange(1, rounds - 1)
-    time = (beats[None, :] + np.linspace(0, period, _PHASES, endpoint=False)[:, None]).astype(np.int64)
-    index = np.repeat(np.arange(_PHASES), beats.size)
-    return float(_fits(ring, time.ravel(), index, _PHASES).mean())
+    many = int(np.median(np.bincount(ring.place)))
+    # Of the ring a clock may have all but its unevenness: the mean length of a round.
+    starts = np.linspace(0, ring.length, _PHASES, endpoint=False)[:, None]
+    time = (ring.time[0] + starts + ring.length * np.arange(many)).astype(np.int64).ravel()
+    index = np.repeat(np.arange(_PHASES), many)
+    order = np.argsort(time, kind="stable")
+    fixed, always = _fits(ring, time[order], index[order], _PHASES)
+    return float((fixed & always).mean())
 
 
 def _round(ring: _Ring) -> bool:
