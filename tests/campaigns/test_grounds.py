@@ -464,6 +464,28 @@ def test_accounts_chosen_by_ties_alone_must_be_dealt_to(kind: str, tests: set[st
     assert grounds.stands(found, bar=BAR, named=False, kind=kind, through=False) is holds
 
 
+@pytest.mark.parametrize(
+    ("pace", "turns", "tie", "holds"),
+    [
+        (BAR, UNNAMED, UNNAMED, True),
+        (BAR - 0.1, 500.0, 500.0, False),  # a relay may be as steady by chance
+        (BAR, UNNAMED - 0.1, 500.0, False),
+        (BAR, 500.0, UNNAMED - 0.1, False),
+    ],
+)
+def test_beside_ties_and_turns_a_pace_need_only_pass_the_bar(
+    pace: float, turns: float, tie: float, holds: bool
+):
+    found = [
+        case("even_arrivals", pace),
+        case("taken_in_turn", turns),
+        case("shared_payment", tie, weight=0.0),
+    ]
+    found += [case("even_load", 500.0)]  # so that it is not the average that falls short
+    assert grounds.stands(found, bar=BAR, named=False, kind="swept", through=False) is holds
+    assert not grounds.stands(found, bar=BAR, named=False, kind="items", through=False)
+
+
 @pytest.mark.parametrize(("name", "log_e", "holds"), [
     ("shared_payment", UNNAMED, True), ("shared_device", UNNAMED, True),
     ("shared_payment", UNNAMED - 0.1, False), ("shared_network", 500.0, False),

@@ -122,9 +122,9 @@ def carried_unnamed(
     one mix of topics (a vendor's customers have a queue in common, too, but topics of their own). A candidate found
     ``by_items`` must work through its pool of items, or there is no pool; each item so many times counts only where it is
     dealt, since those who do one benchmark do that, too. Where all that accounts send is dealt, a stream more regular than
-    chance stands for the pool: what customers ask through a relay comes at random, whoever deals it on. One found ``by_ties``
-    has them as one of its kinds. ``in_turn``: one hand must deal the work to the parties, since they were chosen whatever
-    they send.
+    chance, by ``log_e``, stands for the pool: what customers ask through a relay comes at random, whoever deals it on. One found
+    ``by_ties`` has them as one of its kinds. ``in_turn``: one hand must deal the work to the parties, since they were chosen
+    whatever they send.
     """
     least = max(log_e, UNNAMED)
     strong = _strong(tests, least)
@@ -134,6 +134,7 @@ def carried_unnamed(
     chosen = chose(tests, least) if by_ties else set[str]()
     against = any(test.name in MARGINAL and test.log_e <= -UNNAMED for test in decisive(tests))
     one_mix = any(test.name == "exchangeable_topics" and test.log_e > 0 for test in tests)
+    paced = any(test.name == "even_arrivals" and test.log_e >= log_e for test in decisive(tests))
     return (
         len({kind(test) for test in strong} | chosen) > 1
         and bool(names & (WORK - MARGINAL | {_PRODUCT}) or (names & PASSED and names & (TIES | MARGINAL)))
@@ -148,9 +149,7 @@ def carried_unnamed(
             or ("spaced_apart" in names and one_mix)
         )
         and (
-            not by_items
-            or "swept_items" in names
-            or (in_turn and bool(names & {"regular_multiplicity", "even_arrivals"}))
+            not by_items or "swept_items" in names or (in_turn and ("regular_multiplicity" in names or paced))
         )
         and (not in_turn or "taken_in_turn" in names)
     )
