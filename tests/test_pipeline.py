@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from spiritsafe import pipeline
 from spiritsafe.errors import InputError, UsageError
@@ -80,6 +81,25 @@ def test_the_same_input_and_seed_give_the_same_bytes(day: Path, tmp_path: Path) 
     pipeline.scan([DAY], tmp_path / "again", settings=Settings(threads=1, batch_rows=1250))
     for name in ("campaigns.json", "indicators.json", "report.html"):
         assert (tmp_path / "again" / name).read_bytes() == (day / name).read_bytes(), name
+
+
+def _blas() -> set[int]:
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+def test_small_matrices_are_not_spread_over_threads(tmp_path: Path) -> None:
+    seen: dict[str, set[int]] = {}
+    with threadpool_limits(2, user_api="blas"):
+        before = _blas()
+        pipeline.scan(
+            [DAY],
+            tmp_path / "out",
+            settings=Settings(),
+            progress=lambda stage, *_: seen.update({stage: _blas()}),
+        )
+        assert _blas() == before, "what else the process does has its threads again"
+    assert seen["looking for groups"] == seen["testing groups"] == {1}
+    assert before == {2} or os.cpu_count() == 1
 
 
 def test_outputs_show_no_prompt_that_only_one_account_sent(demo: tuple[Path, dict[str, Any]]) -> None:

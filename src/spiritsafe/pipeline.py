@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from spiritsafe import __version__, registry, sources
 from spiritsafe.campaigns import (
@@ -277,7 +278,9 @@ def conclude(
     progress: Progress = silent,
 ) -> Result:
     """Stages B to D on what stage A left, and the outputs of the contract, into the folder ``final`` of its work folder."""
-    result = _analyse(engine, taken, settings, reference or intent.shipped(), progress)
+    # Thousands of small matrices: where others work, threads that wait for each other take thirty times as long for one.
+    with threadpool_limits(1, user_api="blas"):
+        result = _analyse(engine, taken, settings, reference or intent.shipped(), progress)
     progress("writing the report", 0, 1)
     _write(taken, result, settings)
     progress("writing the report", 1, 1)

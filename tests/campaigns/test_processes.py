@@ -41,6 +41,16 @@ def test_the_same_from_two_processes_as_from_one(count: int, tmp_path: Path):
     assert {pid for _, pid, _ in one.values()} <= {os.getpid()}
 
 
+def _threads(items: Sequence[int]) -> list[str]:
+    return [os.environ["OPENBLAS_NUM_THREADS"] for _ in items]
+
+
+def test_processes_do_not_start_threads_for_small_matrices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("joblib._parallel_backends.cpu_count", lambda *_, **__: 16)  # a larger machine
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    assert {value for _, value in shared_out(_threads, [0, 1], processes=2, folder=tmp_path)} == {"1"}
+
+
 def test_an_error_comes_back(tmp_path: Path):
     with pytest.raises(ValueError, match="is not liked"):
         list(shared_out(_fails, [0, 1], processes=2, folder=tmp_path))

@@ -6,7 +6,7 @@ import multiprocessing
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -33,12 +33,13 @@ class Pool:
 
     def __init__(self, processes: int, folder: Path | None) -> None:
         self.processes = 1 if multiprocessing.current_process().daemon else processes
-        self._joblib = Parallel(
-            n_jobs=self.processes,
-            return_as="generator",
-            max_nbytes="1M",
-            temp_folder=folder and str(folder),
-        )
+        with parallel_config("loky", inner_max_num_threads=1):
+            self._joblib = Parallel(
+                n_jobs=self.processes,
+                return_as="generator",
+                max_nbytes="1M",
+                temp_folder=folder and str(folder),
+            )
         self._begun: Iterator[None] = iter(())
 
     def __enter__(self) -> Self:

@@ -362,8 +362,11 @@ def _fits(ring: _Ring, time: Any, index: Any, many: int) -> tuple[Any, Any]:
     low, high = np.full(many, ring.time.size), np.zeros(many, np.int64)
     np.minimum.at(low, index, at)
     np.maximum.at(high, index, at)
-    spans = zip(np.maximum(low, 0), high + 1, usual, strict=True)
-    rounds = np.array([np.count_nonzero(ring.place[a:b] == one) for a, b, one in spans], np.int64)
+    size = ring.time.size + 1
+    turn = np.sort(ring.place.astype(np.int64) * size + np.arange(ring.time.size))
+    rounds = np.searchsorted(turn, usual * size + high + 1) - np.searchsorted(
+        turn, usual * size + np.maximum(low, 0)
+    )
     return most >= _KEEPS * sent, turns >= _KEEPS * np.maximum(rounds, sent)
 
 
