@@ -42,8 +42,6 @@ keeps it by so many places beside its own, as a clock may that strikes between t
 """
 _OFF = 0.1
 """Part of the period by which an exchange may miss its account's time and still be dealt."""
-_OUT = 8.0
-"""Medians of what such exchanges miss their time by from which one is out of time."""
 _FALSE, _SURE, _SURER = 0.01, 0.9, 0.98
 """Of those who join, the share that may be clocks, by how many that keep the period have no place in it; and the share that are
 none if there were one more of these, so that few accounts do not join, of whom each could be a clock that strikes well: in any
@@ -146,7 +144,8 @@ def dealt(log: Log, home: Any, rows: Any, every: Any) -> Any:
     """Sorted exchanges of the parties ``home`` that stand in their place of the round, where nearly all that they send does.
 
     Where a dispatcher is late now and then there is no order: then those that keep their account's time, of who keeps one period
-    if most do. ``rows`` int: the campaign's exchanges so far, which are kept; ``every``: ``sent_by`` them, or by some more.
+    if most do (of few exchanges nearly all). ``rows`` int: the campaign's exchanges so far, which are kept; ``every``: all that
+    they sent (``sent_by``), or some more did.
     """
     place = places(log.row_party[every], home, log.parties)
     every, place = every[place >= 0], place[place >= 0]
@@ -155,46 +154,23 @@ def dealt(log: Log, home: Any, rows: Any, every: Any) -> Any:
     before, most, _ = _before(place, home.size)
     if most.sum() / max(1, place.size - 1) >= _KEEPS:
         return union(rows, every[1:][before[place[1:]] == place[:-1]])
-    at, own, _, keeps = _phases(place, log.time[every], home.size, _SENT)
-    if keeps.sum() < max(_LEAST, _MOST * home.size):
+    at, own, sent, keeps = _phases(place, log.time[every], home.size, _SENT)
+    if keeps.sum() < max(_LEAST, (_MOST if np.median(sent) >= _OFTEN else _KEEPS) * home.size):
         return rows
-    return union(rows, every[keeps[place] & (_off(at, own, place) <= _OFF)])
+    off = np.abs(np.angle(at * np.conj(own[place]))) / (2 * np.pi)
+    return union(rows, every[keeps[place] & (off <= _OFF)])
 
 
-def out_of_time(log: Log, every: Any) -> Any:
-    """Sorted exchanges of ``every`` (int, by time) that miss their account's time of the round.
-
-    None where not most accounts keep one with most of what they send.
-    """
-    _, place = dense(log.row_party[every])
-    many = int(place.max(initial=-1)) + 1
-    at, own, _, keeps = _phases(place, log.time[every], many, _OFTEN, _LOST)
-    if keeps.sum() < max(_LEAST, _MOST * many):
-        return every[:0]
-    near = keeps[place] & (_off(at, own, place) <= _OFF)
-    # Without what is far off, the mean is the account's time.
-    off = _off(at, _sums(place[near], at[near], many), place)
-    return np.sort(every[keeps[place] & (off > min(_OFF, _OUT * float(np.median(off[near]))))])
-
-
-def _off(at: Any, own: Any, place: Any) -> Any:
-    """Float by exchange: how far from its sender's time it comes, in parts of the period. See ``_phases``."""
-    return np.abs(np.angle(at * np.conj(own[place]))) / (2 * np.pi)
-
-
-def _phases(
-    place: Any, time: Any, many: int, least: int, in_time: float = _IN_TIME
-) -> tuple[Any, Any, Any, Any]:
+def _phases(place: Any, time: Any, many: int, least: int) -> tuple[Any, Any, Any, Any]:
     """Where each exchange stands in the period, a point of the unit circle; their sum, how many, and who keeps time, by sender.
 
-    ``place`` int by exchange: its sender of ``many``; ``time`` int64, sorted. Who keeps time has ``least`` exchanges and so long
-    a mean of them.
+    ``place`` int by exchange: its sender of ``many``; ``time`` int64, sorted; ``least`` exchanges has who keeps time.
     """
     period = _period(place, time)
     at = np.exp(2j * np.pi * ((time - time[:1]) % period / period))
     own, sent = _sums(place, at, many), np.bincount(place, minlength=many)
     fine = period >= _TICKS * max(1, int(np.gcd.reduce(np.diff(time))))
-    return at, own, sent, fine & (sent >= least) & (np.abs(own) >= in_time * sent)
+    return at, own, sent, fine & (sent >= least) & (np.abs(own) >= _IN_TIME * sent)
 
 
 def _sums(index: Any, at: Any, many: int) -> Any:
@@ -247,9 +223,16 @@ def _missed(place: Any, time: Any, many: int, length: float) -> Any:
 
 
 def _spread(place: Any, time: Any, many: int, length: float, most: float) -> Any:
-    """Float by sender, of ``many``: the root of the mean square of ``_missed``, of which no more than ``most`` counts."""
-    missed = np.minimum(_missed(place, time, many, length), most)
-    return np.sqrt(np.bincount(place, missed**2, many) / np.maximum(np.bincount(place, minlength=many), 1))
+    """Float by sender, of ``many``: the root of the mean square of ``_missed``, of which no more than ``most`` counts.
+
+    Without the greatest where there are more: one stray exchange does not make a clock late.
+    """
+    square = np.minimum(_missed(place, time, many, length), most) ** 2
+    sent, greatest = np.bincount(place, minlength=many), np.zeros(many)
+    np.maximum.at(greatest, place, square)
+    more = sent >= _OFTEN
+    total = np.bincount(place, square, many) - np.where(more, greatest, 0.0)
+    return np.sqrt(np.maximum(total, 0.0) / np.maximum(sent - more, 1))
 
 
 def _middle(place: Any, values: Any, many: int) -> Any:
@@ -345,14 +328,19 @@ def _fits(ring: _Ring, time: Any, index: Any, many: int) -> tuple[Any, Any]:
     ``index`` int by exchange (by time): its party of ``many``.
     """
     at, after = ring.before(time)
-    pair, times = np.unique(index.astype(np.int64) * ring.members.size + after, return_counts=True)
-    party, place = np.divmod(pair, ring.members.size)
+    usual, _ = _most(index, after, many, ring.members.size)
+    size = ring.time.size + 1
+    turn = np.sort(ring.place.astype(np.int64) * size + np.arange(ring.time.size))
+
+    def turns_of(place: Any, low: Any, high: Any) -> Any:
+        return np.searchsorted(turn, place * size + high) - np.searchsorted(turn, place * size + low)
+
+    # Where that member missed a round, the place begins with the one before it.
+    low, high = (np.searchsorted(ring.time, time + off * ring.length) for off in (-0.5, 0.5))
+    missed = (after == (usual[index] - 1) % ring.members.size) & (turns_of(usual[index], low, high) == 0)
+    after = np.where(missed, usual[index], after)
+    usual, most = _most(index, after, many, ring.members.size)
     sent = np.bincount(index, minlength=many)
-    most = np.zeros(many, np.int64)
-    np.maximum.at(most, party, times)
-    usual = np.zeros(many, np.int64)
-    top = times == most[party]
-    usual[party[top]] = place[top]
     # In how many of the rounds of its time: each exchange of the member that it follows begins one.
     own = after == usual[index]
     turns = np.bincount(
@@ -362,12 +350,19 @@ def _fits(ring: _Ring, time: Any, index: Any, many: int) -> tuple[Any, Any]:
     low, high = np.full(many, ring.time.size), np.zeros(many, np.int64)
     np.minimum.at(low, index, at)
     np.maximum.at(high, index, at)
-    size = ring.time.size + 1
-    turn = np.sort(ring.place.astype(np.int64) * size + np.arange(ring.time.size))
-    rounds = np.searchsorted(turn, usual * size + high + 1) - np.searchsorted(
-        turn, usual * size + np.maximum(low, 0)
-    )
+    rounds = turns_of(usual, np.maximum(low, 0), high + 1)
     return most >= _KEEPS * sent, turns >= _KEEPS * np.maximum(rounds, sent)
+
+
+def _most(index: Any, place: Any, many: int, places: int) -> tuple[Any, Any]:
+    """Int by party, of ``many``: the most frequent ``place`` (int by exchange, of ``places``) among its own, and how often."""
+    pair, times = np.unique(index.astype(np.int64) * places + place, return_counts=True)
+    party, value = np.divmod(pair, places)
+    most, usual = np.zeros(many, np.int64), np.zeros(many, np.int64)
+    np.maximum.at(most, party, times)
+    top = times == most[party]
+    usual[party[top]] = value[top]
+    return usual, most
 
 
 def _by_chance(ring: _Ring) -> float:

@@ -153,9 +153,7 @@ def _close(log: Log, homes: list[Verdict], home: Verdict, layers: Mapping[str, L
     """Let a home have what one hand deals to it, and who is tied to it by nothing but a place in its round; not who has none."""
     every = ring.sent_by(log, home.parties)
     strangers.of_round(log, home, every, layers)
-    out = ring.out_of_time(log, every)
     home.rows = ring.dealt(log, home.parties, home.rows, every)
-    home.rows = np.setdiff1d(home.rows, out[~log.has_role(out)], assume_unique=True)
     held = np.concatenate([one.parties for one in homes])
     home.placed, rows, sure = ring.joined(log, home.parties, home.rows, held)
     _take_in(home, home.placed, np.full(home.placed.size, sure), rows)
