@@ -52,6 +52,12 @@ def customers(rng: np.random.Generator) -> tuple[Any, Any]:
     return np.concatenate(who), np.concatenate(time)
 
 
+def ticking(rng: np.random.Generator, many: int, rounds: int, first: int) -> tuple[Any, Any]:
+    """So many clocks, ``first`` and following, that strike so many times a day, each at a phase of its own."""
+    at = (np.tile(np.arange(rounds), many) + np.repeat(rng.random(many), rounds)) * DAY / rounds
+    return np.repeat(first + np.arange(many), rounds), at
+
+
 def composed(
     make_log: Callable[..., Log], *parts: tuple[Any, Any], known: int = KNOWN, **columns: Any
 ) -> tuple[Log, Any]:
@@ -99,9 +105,7 @@ def test_clocks_of_the_very_period_do_not_join(make_log: Callable[..., Log], clo
         rng = np.random.default_rng(2000 + seed)
         who, time = queue(rng)
         inside = who < KNOWN
-        of = np.repeat(KNOWN + np.arange(clocks), ROUNDS)
-        at = (np.tile(np.arange(ROUNDS), clocks) + np.repeat(rng.random(clocks), ROUNDS)) * DAY / ROUNDS
-        log, rows = composed(make_log, (who[inside], time[inside]), (of, at))
+        log, rows = composed(make_log, (who[inside], time[inside]), ticking(rng, clocks, ROUNDS, KNOWN))
         met += len(found(log, rows)[0])
     assert met == 0
 
@@ -131,8 +135,7 @@ def test_clocks_do_not_join_a_ring_of_few_rounds(make_log: Callable[..., Log], c
     for seed in range(20):
         rng = np.random.default_rng(500 + seed)
         ring_ = queue(rng, rounds=4, whole=500)
-        of = np.repeat(500 + np.arange(clocks), 4)
-        at = (np.tile(np.arange(4), clocks) + np.repeat(rng.random(clocks), 4)) * DAY / 4
+        of, at = ticking(rng, clocks, 4, 500)
         log, rows = composed(
             make_log, ring_, (of, at + rng.normal(0, jitter, of.size) if jitter else at), known=330
         )
@@ -157,9 +160,7 @@ def test_requests_that_are_missing_do_not_let_a_clock_in(
     for seed in range(10):
         rng = np.random.default_rng(1300 + seed)
         part = lost(rng, queue(rng, rounds=rounds, whole=whole), many)
-        of = np.repeat(whole + np.arange(3), rounds)
-        at = (np.tile(np.arange(rounds), 3) + np.repeat(rng.random(3), rounds)) * DAY / rounds
-        log, rows = composed(make_log, part, (of, at), known=known)
+        log, rows = composed(make_log, part, ticking(rng, 3, rounds, whole), known=known)
         met += sum(one >= whole for one in found(log, rows, known=known)[0])
     assert met == 0
 
@@ -186,7 +187,7 @@ def test_one_stray_exchange_does_not_make_a_clock_late(make_log: Callable[..., L
     met = 0
     for seed in range(10):
         rng = np.random.default_rng(1700 + seed)
-        at = (np.arange(rounds) + rng.random()) * DAY / rounds
+        _, at = ticking(rng, 1, rounds, 500)
         if stray == "a late run":
             at[rng.integers(rounds)] += 0.02 * DAY / rounds
         else:

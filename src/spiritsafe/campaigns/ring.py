@@ -66,7 +66,7 @@ class _Ring:
     """A round of ``members`` (int64, in its order), its exchanges' times (int64, sorted) and who sent each (int, by place).
 
     ``period``: see ``_period``. ``length``: microseconds of a round in the mean, if no member misses one. ``spread``: see
-    ``_spread``, the members' median, with no more than ``most`` of each exchange.
+    ``_spread``, the members' median, with no more than ``far`` of each exchange.
     """
 
     members: Any
@@ -75,7 +75,7 @@ class _Ring:
     period: float
     length: float
     spread: float
-    most: float
+    far: float
 
     def before(self, time: Any) -> tuple[Any, Any]:
         """Int by time: the exchange that is the last before it, −1 for none, and the place of who sent that, or would have."""
@@ -95,8 +95,9 @@ def joined(log: Log, home: Any, rows: Any, held: Any) -> tuple[Any, Any, float]:
     of, row, tight = _in_time(log, ring, held)
     parties, index = dense(of)
     time = log.time[row]
-    least = (_LATER if _round(ring) else _LATE) * ring.spread
-    late = _spread(index, time, parties.size, ring.length, ring.most) >= least
+    clocks = _round(ring)
+    missed = _missed(index, time, parties.size, ring.length)
+    late = _spread(index, missed, parties.size, ring.far) >= (_LATER if clocks else _LATE) * ring.spread
     fixed, always = _fits(ring, time, index, parties.size)
     fits = late & fixed & always
     if not fits.any():
@@ -106,8 +107,7 @@ def joined(log: Log, home: Any, rows: Any, held: Any) -> tuple[Any, Any, float]:
     # Clocks without a place tell how many have one, as if one more had been seen. Who has a place and misses a round is neither.
     without = int((late & ~fixed & tight[parties]).sum())
     sure = 1 - (without + 1) * odds / fits.sum()
-    set_to = by_chance > _FALSE and _round(ring)
-    if without * odds > _FALSE * fits.sum() or sure < (_SURER if set_to else _SURE):
+    if without * odds > _FALSE * fits.sum() or sure < (_SURER if clocks and by_chance > _FALSE else _SURE):
         return nothing
     mine = fits[index]
     # Beside the ring's members come those who may join, in their order.
@@ -180,9 +180,14 @@ def _sums(index: Any, at: Any, many: int) -> Any:
 
 def _period(place: Any, time: Any) -> float:
     """Microseconds between two exchanges of a sender, in the median, at least 1. ``place`` int, ``time`` int64, by time."""
-    order = np.argsort(place, kind="stable")
-    gap = np.diff(time[order])[np.diff(place[order]) == 0]
+    gap = _gaps(place, time)
     return max(1.0, float(np.median(gap))) if gap.size else 1.0
+
+
+def _gaps(place: Any, time: Any) -> Any:
+    """Int64: microseconds between each two exchanges of a sender, one after the other. ``place`` int, ``time`` int64, by time."""
+    order = np.argsort(place, kind="stable")
+    return np.diff(time[order])[np.diff(place[order]) == 0]
 
 
 def _ring(log: Log, home: Any, rows: Any) -> _Ring | None:
@@ -203,14 +208,13 @@ def _ring(log: Log, home: Any, rows: Any) -> _Ring | None:
     number[order] = np.arange(order.size)
     inside = number[place] >= 0
     time, place = time[inside], number[place[inside]]
-    period = _period(place, time)
-    apart = np.argsort(place, kind="stable")
-    gap = np.diff(time[apart])[np.diff(place[apart]) == 0]
+    period, gap = _period(place, time), _gaps(place, time)
     # Whoever misses a round does not make it longer.
     length = max(1.0, float(gap.sum() / max(1.0, np.maximum(1, np.rint(gap / period)).sum())))
-    most = _FAR * float(np.median(_missed(place, time, order.size, length)))
-    spread = float(np.median(_spread(place, time, order.size, length, most)))
-    return _Ring(home[order], time, place, period, length, spread, most)
+    missed = _missed(place, time, order.size, length)
+    far = _FAR * float(np.median(missed))
+    spread = float(np.median(_spread(place, missed, order.size, far)))
+    return _Ring(home[order], time, place, period, length, spread, far)
 
 
 def _missed(place: Any, time: Any, many: int, length: float) -> Any:
@@ -222,12 +226,12 @@ def _missed(place: Any, time: Any, many: int, length: float) -> Any:
     return np.abs(off - _middle(place, off, many)[place])
 
 
-def _spread(place: Any, time: Any, many: int, length: float, most: float) -> Any:
-    """Float by sender, of ``many``: the root of the mean square of ``_missed``, of which no more than ``most`` counts.
+def _spread(place: Any, missed: Any, many: int, far: float) -> Any:
+    """Float by sender, of ``many``: the root of the mean square of what is ``missed``, of which no more than ``far`` counts.
 
     Without the greatest where there are more: one stray exchange does not make a clock late.
     """
-    square = np.minimum(_missed(place, time, many, length), most) ** 2
+    square = np.minimum(missed, far) ** 2
     sent, greatest = np.bincount(place, minlength=many), np.zeros(many)
     np.maximum.at(greatest, place, square)
     more = sent >= _OFTEN
@@ -344,7 +348,7 @@ def _fits(ring: _Ring, time: Any, index: Any, many: int) -> tuple[Any, Any]:
     # In how many of the rounds of its time: each exchange of the member that it follows begins one.
     own = after == usual[index]
     turns = np.bincount(
-        distinct(index[own].astype(np.int64) * (ring.time.size + 1) + at[own] + 1) // (ring.time.size + 1),
+        distinct(index[own].astype(np.int64) * size + at[own] + 1) // size,
         minlength=many,
     )
     low, high = np.full(many, ring.time.size), np.zeros(many, np.int64)
